@@ -1,0 +1,336 @@
+"""Search spaces and architectures: frozen descriptions in plain numbers, without torch.
+
+A :class:`SearchSpace` says how wide everything is at most; people write it as YAML. An :class:`Architecture`
+says what a search kept of a space, block by block; it is JSON and holds its space, so that one file is enough
+to build the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1  # of arch.json
+Settings = Mapping[str, Any]
+
+
+class InputError(ValueError):
+    """Something that a person gave us is wrong: a file, a folder, a value. Verbs print it and exit with status 2."""
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[Path]:
+    """Gives a path beside ``path`` to write to, and renames it over ``path`` once the block ends well.
+
+    Whatever stood at ``path`` stays whole until then, also when the disk fills up or the process is killed.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield aside
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the multi-branch network: a fusion module, then a parallel module.
+
+    ``channels`` and ``blocks`` (search blocks in the parallel module) have one entry a branch, the highest
+    resolution first. A stage has as many branches as the one before, or one more.
+    """
+
+    channels: tuple[int, ...]
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """One search block of a space, with everything that follows from its place.
+
+    ``stride`` is 1 or 2; ``reduction`` is how many times smaller than the image the block's input is;
+    ``operators`` maps names of ``gazenas.ops.OPS`` to their settings.
+    """
+
+    name: str
+    in_channels: int
+    out_channels: int
+    stride: int
+    reduction: int
+    operators: Settings
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The widest architecture.
+
+    Attributes:
+        name: also the name of the YAML file.
+        input_size: side of the input images in pixels, divisible by twice the lowest resolution's reduction.
+        stem: channels of the two stride-2 convolutions.
+        stages: at least one; the first has one branch.
+        squeeze: reduction inside squeeze-and-excite, 0 for none.
+        fusion: operators of the blocks in fusion modules, each with its settings.
+        parallel: the same for parallel modules, one entry a branch.
+        head: ``kind`` (a name of ``gazenas.models.heads.HEADS``) and the head's own settings.
+    """
+
+    name: str
+    input_size: int
+    stem: tuple[int, int]
+    stages: tuple[Stage, ...]
+    squeeze: int
+    fusion: Settings
+    parallel: tuple[Settings, ...]
+    head: Settings
+
+    @property
+    def branches(self) -> int:
+        """How many resolutions the network ends with."""
+        return len(self.stages[-1].channels)
+
+    def blocks(self) -> list[BlockSpec]:
+        """All search blocks in the order in which the network runs them."""
+        return [block for number in range(len(self.stages)) for block in self.fusion_blocks(number) + self.parallel_blocks(number)]
+
+    def fusion_blocks(self, stage: int) -> list[BlockSpec]:
+        """Blocks of the fusion module of stage ``stage`` (from 0): neighbours joined, then the new lowest branch."""
+        before = self.stages[stage - 1].channels if stage else (self.stem[1],)
+        now = self.stages[stage].channels
+        specs = []
+        for to in range(min(len(before), len(now))):
+            for source in range(max(0, to - 1), min(len(before), to + 2)):
+                name = f"stage{stage + 1}.fusion.branch{to + 1}.from{source + 1}"
+                stride = 2 if source < to else 1
+                specs.append(BlockSpec(name, before[source], now[to], stride, 4 << source, self.fusion))
+        if len(now) > len(before):
+            lowest = len(before)
+            name = f"stage{stage + 1}.fusion.branch{lowest + 1}.new"
+            specs.append(BlockSpec(name, now[lowest - 1], now[lowest], 2, 4 << (lowest - 1), self.fusion))
+        return specs
+
+    def parallel_blocks(self, stage: int) -> list[BlockSpec]:
+        """Blocks of the parallel module of stage ``stage`` (from 0), branch by branch."""
+        now = self.stages[stage]
+        return [
+            BlockSpec(
+                f"stage{stage + 1}.parallel.branch{branch + 1}.block{index + 1}",
+                channels,
+                channels,
+                1,
+                4 << branch,
+                self.parallel[branch],
+            )
+            for branch, (channels, count) in enumerate(zip(now.channels, now.blocks, strict=True))
+            for index in range(count)
+        ]
+
+    def resized(self, input_size: int) -> SearchSpace:
+        """The same space for images of another size.
+
+        Raises:
+            InputError: where the lowest resolution would not come out whole.
+        """
+        space = replace(self, input_size=input_size)
+        _check_space(space, f"search space {self.name!r}")
+        return space
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists and numbers, as they stand in YAML and JSON."""
+        return _plain({f.name: getattr(self, f.name) for f in fields(self)})  # type: ignore[no-any-return]
+
+    @staticmethod
+    def from_dict(values: object, where: str) -> SearchSpace:
+        """Reads what :meth:`to_dict` gives.
+
+        Args:
+            values: parsed YAML or JSON.
+            where: file or key, for messages.
+
+        Raises:
+            InputError: naming every unknown, missing or wrong key at once.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: expected a mapping with the keys of a search space, found {type(values).__name__}")
+        names = [f.name for f in fields(SearchSpace)]
+        faults = [f"unknown key {key!r} (known: {', '.join(names)})" for key in values if key not in names]
+        faults += [f"missing key {key!r}" for key in names if key not in values]
+        if faults:
+            raise InputError(f"{where}: " + "; ".join(faults))
+        return _parse_space(values, where)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is kept of a space: surviving channels of each kernel and surviving tokens, block by block.
+
+    ``kept`` maps block names to operator names to unit groups to counts, such as
+    ``{"stage1.parallel.branch1.block1": {"mixconv": {"3": 40}, "tokens": {"token": 6}}}``.
+    """
+
+    space: SearchSpace
+    kept: Mapping[str, Mapping[str, Mapping[str, int]]]
+
+    @property
+    def input_size(self) -> int:
+        """Side of the input images in pixels."""
+        return self.space.input_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in ``arch.json``."""
+        return {"format": FORMAT, "space": self.space.to_dict(), "kept": _plain(self.kept)}
+
+    def fingerprint(self) -> str:
+        """Hash of the structure: equal for equal networks, whatever the space is called."""
+        values = self.to_dict()
+        del values["space"]["name"]
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def save(self, path: str | Path) -> None:
+        """Writes ``arch.json``, beside its target first."""
+        with write_aside(Path(path)) as aside:
+            aside.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(path: str | Path) -> Architecture:
+        """Reads ``arch.json``.
+
+        Raises:
+            InputError: where the file is absent, not JSON, of another format, or names what its space lacks.
+        """
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such architecture file") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path}: expected an architecture as JSON: {error}") from error
+        return Architecture.from_dict(values, str(path))
+
+    @staticmethod
+    def from_dict(values: object, where: str) -> Architecture:
+        """Reads what :meth:`to_dict` gives.
+
+        Raises:
+            InputError: as :meth:`load`.
+        """
+        if not isinstance(values, dict) or set(values) != {"format", "space", "kept"}:
+            found = sorted(values) if isinstance(values, dict) else type(values).__name__
+            raise InputError(f"{where}: expected the keys format, space and kept, found {found}")
+        if values["format"] != FORMAT:
+            raise InputError(f"{where}: format: expected {FORMAT}, found {values['format']!r}; a newer gazenas may read it")
+        space = SearchSpace.from_dict(values["space"], f"{where}: space")
+        return Architecture(space, _parse_kept(values["kept"], space, where))
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with mappings as dictionaries, tuples as lists, dataclasses as dictionaries."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return _plain(asdict(value)) if hasattr(value, "__dataclass_fields__") else value
+
+
+def _frozen(value: Any) -> Any:
+    """A copy of ``value`` with lists as tuples; dictionaries stay such, since networks that hold them are pickled."""
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+@dataclass
+class _Faults:
+    """Collects everything that is wrong with a file, so that it can be said at once."""
+
+    where: str
+    found: list[str] = field(default_factory=list)
+
+    def expect(self, good: bool, key: str, expected: str, value: object) -> bool:
+        if not good:
+            self.found.append(f"{key}: expected {expected}, found {value!r}")
+        return good
+
+    def stop(self) -> None:
+        if self.found:
+            raise InputError(f"{self.where}: " + "; ".join(self.found))
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(_is_count(item) for item in value)
+
+
+def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
+    faults = _Faults(where)
+    faults.expect(isinstance(values["name"], str) and values["name"] != "", "name", "a name", values["name"])
+    faults.expect(_is_count(values["input_size"]), "input_size", "a number of pixels", values["input_size"])
+    faults.expect(_counts(values["stem"]) and len(values["stem"]) == 2, "stem", "two channel counts", values["stem"])
+    faults.expect(_is_count(values["squeeze"], 0), "squeeze", "a whole number, 0 for none", values["squeeze"])
+    stages = values["stages"]
+    if faults.expect(isinstance(stages, list) and len(stages) > 0, "stages", "a list of stages", stages):
+        for number, stage in enumerate(stages, 1):
+            good = isinstance(stage, dict) and set(stage) == {"channels", "blocks"} and all(_counts(v) for v in stage.values())
+            good = good and len(stage["channels"]) == len(stage["blocks"])
+            faults.expect(good, f"stages[{number}]", "channels and blocks, as many entries each as the stage has branches", stage)
+    faults.expect(_is_operators(values["fusion"]), "fusion", "operators with their settings", values["fusion"])
+    parallel = values["parallel"]
+    good = isinstance(parallel, list) and all(_is_operators(entry) for entry in parallel)
+    faults.expect(good, "parallel", "a list with one entry of operators and settings a branch", parallel)
+    head = values["head"]
+    faults.expect(isinstance(head, dict) and isinstance(head.get("kind"), str), "head", "a mapping with the key kind", head)
+    faults.stop()
+    space = SearchSpace(
+        name=values["name"],
+        input_size=values["input_size"],
+        stem=tuple(values["stem"]),
+        stages=tuple(Stage(tuple(stage["channels"]), tuple(stage["blocks"])) for stage in stages),
+        squeeze=values["squeeze"],
+        fusion=_frozen(values["fusion"]),
+        parallel=_frozen(parallel),
+        head=_frozen(head),
+    )
+    _check_space(space, where)
+    return space
+
+
+def _is_operators(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(k, str) and isinstance(v, dict) for k, v in value.items())
+
+
+def _check_space(space: SearchSpace, where: str) -> None:
+    """What must hold between the fields of a space."""
+    faults = _Faults(where)
+    branches = [len(stage.channels) for stage in space.stages]
+    steps = [after - before for before, after in zip([1, *branches], branches, strict=False)]
+    faults.expect(all(step in (0, 1) for step in steps), "stages", "1 branch first, then at most one more a stage", branches)
+    faults.expect(len(space.parallel) >= max(branches), "parallel", f"{max(branches)} entries, one a branch", len(space.parallel))
+    lowest = 4 << (max(branches) - 1)
+    faults.expect(space.input_size % lowest == 0, "input_size", f"a multiple of {lowest}", space.input_size)
+    faults.stop()
+
+
+def _parse_kept(values: object, space: SearchSpace, where: str) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+    faults = _Faults(f"{where}: kept")
+    expected = {spec.name: spec for spec in space.blocks()}
+    if not isinstance(values, dict) or set(values) != set(expected):
+        known = set(values) if isinstance(values, dict) else set()
+        missing, extra = sorted(set(expected) - known), sorted(known - set(expected))
+        raise InputError(f"{where}: kept: expected the {len(expected)} blocks of its space, missing {missing[:3]}, unknown {extra[:3]}")
+    for name, operators in values.items():
+        good = isinstance(operators, dict) and set(operators) == set(expected[name].operators)
+        good = good and all(isinstance(groups, dict) and all(_is_count(n, 0) for n in groups.values()) for groups in operators.values())
+        faults.expect(good, name, f"counts for {sorted(expected[name].operators)}", operators)
+    faults.stop()
+    frozen: Mapping[str, Mapping[str, Mapping[str, int]]] = _frozen(values)
+    return frozen

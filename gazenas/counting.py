@@ -1,0 +1,127 @@
+"""MACs and parameters, counted operation by operation as PyTorch runs them.
+
+A MAC is one multiply-accumulate of a convolution, a linear layer or an attention product, for one image;
+papers of this field print the same number as "FLOPs". Resizes, pooling, norms, activations and softmax are
+known zeros. An operation in neither table is an error: a count is either complete or absent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+Handle = Callable[[tuple[Any, ...], Any], int]
+
+
+def _matrix_product(args: tuple[Any, ...], out: Tensor) -> int:
+    return int(prod(out.shape)) * int(args[0].shape[-1])
+
+
+def _biased_matrix_product(args: tuple[Any, ...], out: Tensor) -> int:
+    return _matrix_product(args[1:], out)
+
+
+def _convolution(args: tuple[Any, ...], out: Tensor) -> int:
+    weight, transposed = args[1], args[6]
+    pixels = args[0].shape[0] * prod(args[0].shape[2:]) if transposed else out.shape[0] * prod(out.shape[2:])
+    return int(pixels) * int(prod(weight.shape))
+
+
+def _attention(args: tuple[Any, ...], out: Any) -> int:
+    query, key, value = args[:3]
+    return int(prod(query.shape[:-1])) * int(key.shape[-2]) * int(query.shape[-1] + value.shape[-1])
+
+
+def _lstm(args: tuple[Any, ...], out: Any) -> int:
+    steps = int(prod(args[0].shape[:-1]))
+    return steps * sum(int(weight.numel()) for weight in args[2] if weight.dim() == 2)
+
+
+HANDLES: dict[str, Handle] = {
+    "mm": _matrix_product,
+    "bmm": _matrix_product,
+    "addmm": _biased_matrix_product,
+    "baddbmm": _biased_matrix_product,
+    "convolution": _convolution,
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "_scaled_dot_product_flash_attention": _attention,
+    "_scaled_dot_product_efficient_attention": _attention,
+    "_scaled_dot_product_attention_math": _attention,
+    "lstm": _lstm,
+    "mkldnn_rnn_layer": lambda args, out: int(prod(args[0].shape[:-1])) * (int(args[1].numel()) + int(args[2].numel())),
+}
+
+ZEROS = frozenset(
+    """
+    _adaptive_avg_pool2d _fused_rms_norm _log_softmax _native_batch_norm_legit _native_batch_norm_legit_functional
+    _native_batch_norm_legit_no_training _reshape_alias _safe_softmax _softmax _to_copy _unsafe_index _unsafe_view abs
+    adaptive_avg_pool2d add add_ alias all amax any arange as_strided avg_pool2d bernoulli_ bitwise_not cat clamp clamp_min clone
+    constant_pad_nd copy_ cudnn_batch_norm detach div div_ dropout elu empty eq exp expand fill_ flip full full_like gather ge gelu
+    glu gt hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ index index_select leaky_relu leaky_relu_ lift_fresh
+    log logical_not lt max max_pool2d max_pool2d_with_indices mean mish mul mul_ native_batch_norm native_dropout
+    native_group_norm native_layer_norm ne neg ones ones_like permute pixel_shuffle pow prelu reciprocal relu relu_ relu6 repeat
+    roll rsqrt rsub scalar_tensor select select_backward sigmoid sigmoid_ silu silu_ slice softplus split split_with_sizes sqrt
+    squeeze stack std sub sub_ sum t tanh transpose unbind unfold unsqueeze upsample_bilinear2d upsample_nearest1d
+    upsample_nearest2d view where zero_ zeros zeros_like _upsample_bilinear2d_aa cumsum norm linalg_vector_norm max_pool2d_backward
+    mkldnn_max_pool2d channel_shuffle native_channel_shuffle narrow exp_ square minimum maximum tril triu is_same_size
+    """.split()
+)
+
+
+class MacCounter(TorchDispatchMode):
+    """Counts MACs of everything run inside it, by operation; ``unknown`` names operations in neither table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in HANDLES:
+            self.macs[name] += HANDLES[name](args, out[0] if isinstance(out, tuple) else out)
+        elif name not in ZEROS:
+            self.unknown[name] += 1
+        return out
+
+
+def count_macs(model: nn.Module, input_size: int) -> int:
+    """MACs of one image, from one forward pass in eval mode; the model is left as it was.
+
+    Args:
+        model: takes ``(1, 3, S, S)``.
+        input_size: S in pixels.
+
+    Raises:
+        NotImplementedError: naming operations that the counter does not know.
+    """
+    parameter = next(model.parameters(), torch.empty(0))
+    image = torch.zeros(1, 3, input_size, input_size, device=parameter.device, dtype=parameter.dtype)
+    modes = {module: module.training for module in model.modules()}
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    model.eval()
+    # The fast path hides nn.MultiheadAttention's products inside one operation.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), MacCounter() as counter:
+            model(image)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        for module, mode in modes.items():
+            module.training = mode
+    if counter.unknown:
+        names = ", ".join(sorted(counter.unknown))
+        raise NotImplementedError(f"unknown operations: {names}; add each to HANDLES or ZEROS in {__name__}")
+    return counter.macs.total()
+
+
+def count_params(model: nn.Module) -> int:
+    """Number of parameters; buffers such as BatchNorm statistics are not among them."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,136 @@
+"""What one image shows: where the head turns, where the person looks, the light, the camera's flaws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gazenas.data.synthetic.head import Head
+from gazenas.data.synthetic.person import Floats
+from gazenas.gaze import angles_to_vectors, vectors_to_angles
+
+FOCAL_LENGTH, DISTANCE, REFERENCE_SIZE = 960.0, 600.0, 224  # ETH-XGaze's normalised camera
+HEAD_LIMIT = np.radians((50.0, 70.0))  # pitch, yaw
+EYE_LIMIT = np.radians((24.0, 32.0))  # pitch, yaw of the gaze in the head
+MIRROR = np.array([-1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that differs between two images of one person.
+
+    ``head_pose`` is (pitch, yaw) in radians; ``target`` the point looked at, in mm in the head frame; light
+    directions point toward the light in the camera frame; ``background`` is a small ``(n, n, 3)`` picture
+    stretched behind the head; ``blur`` in pixels at 224; ``noise`` in units of the 8-bit range.
+    """
+
+    head_pose: tuple[float, float]
+    target: Floats
+    light: Floats  # (3,) unit
+    light_colour: Floats  # (3,)
+    fill: Floats  # (3,) unit
+    fill_colour: Floats
+    ambient: Floats  # (3,)
+    background: Floats
+    lid_opening: float
+    pupil: float
+    exposure: float
+    blur: float
+    noise: float
+    noise_seed: int
+
+    @property
+    def rotation(self) -> Floats:
+        """``(3, 3)`` head frame to camera frame; its x axis has no y component, as after normalisation."""
+        return head_rotation(*self.head_pose)
+
+    @property
+    def gaze(self) -> Floats:
+        """``(2,)`` pitch and yaw in the camera frame, from the face centre to the target: exact."""
+        angles: Floats = vectors_to_angles(self.rotation @ self.target)
+        return angles
+
+    def mirrored(self) -> Scene:
+        """The scene that a mirror shows: every yaw negated. The noise is not part of the mirrored world."""
+        return replace(
+            self,
+            head_pose=(self.head_pose[0], -self.head_pose[1]),
+            target=self.target * MIRROR,
+            light=self.light * MIRROR,
+            fill=self.fill * MIRROR,
+            background=np.ascontiguousarray(self.background[:, ::-1]),
+        )
+
+
+def head_rotation(pitch: float, yaw: float) -> Floats:
+    """Rotation that turns a head facing the camera to the given head pose: about x by pitch, then about y by yaw."""
+    cp, sp, cy, sy = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw)
+    turn_pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    turn_yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    rotation: Floats = turn_yaw @ turn_pitch
+    return rotation
+
+
+def optical_axes(head: Head, target: Floats) -> Floats:
+    """``(2, 3)`` unit optical axes in the head frame of two eyes that fixate ``target`` (mm, head frame)."""
+    visual = vectors_to_angles(target - head.eyes.astype(np.float64))
+    axes: Floats = angles_to_vectors(visual + np.array(head.person.kappa))
+    return axes
+
+
+def iris_centres(head: Head, scene: Scene) -> Floats:
+    """``(2, 3)`` centres of the iris discs in mm in the camera frame."""
+    depth = np.sqrt(head.person.eye_radius**2 - head.person.iris_radius**2)
+    in_head = head.eyes + depth * optical_axes(head, scene.target)
+    return to_camera(in_head, scene)
+
+
+def to_camera(points: Floats, scene: Scene) -> Floats:
+    """``(n, 3)`` points from the head frame to the camera frame, both in mm."""
+    moved: Floats = points @ scene.rotation.T + np.array([0, 0, DISTANCE])
+    return moved
+
+
+def project(points: Floats, size: int) -> Floats:
+    """``(n, 2)`` image positions of points in the camera frame.
+
+    Positions are continuous: pixel (row, column) covers [column, column + 1) x [row, row + 1) and the
+    principal point is the middle of the image, ``size / 2``.
+    """
+    focal = FOCAL_LENGTH * size / REFERENCE_SIZE
+    positions: Floats = points[:, :2] / points[:, 2:] * focal + size / 2
+    return positions
+
+
+def sample_scene(rng: np.random.Generator) -> Scene:
+    """Draws a scene: head pose with more mass toward the front, gaze in the head uniform over what eyes reach."""
+
+    def direction(horizontal: float, vertical: float) -> Floats:
+        vector = np.array([rng.uniform(-horizontal, horizontal), rng.uniform(-1.0, vertical), -1.0])
+        unit: Floats = vector / np.linalg.norm(vector)
+        return unit
+
+    pitch, yaw = HEAD_LIMIT * (2 * rng.beta(1.6, 1.6, 2) - 1)
+    in_head = EYE_LIMIT * rng.uniform(-1, 1, 2)
+    warmth = rng.normal(0, 0.07)
+    tint = np.array([1 + warmth, 1.0, 1 - warmth])
+    strength = rng.uniform(0.35, 1.0)
+    grey = rng.uniform(0.02, 0.7) + rng.normal(0, 0.15, (int(rng.integers(2, 9)),) * 2 + (1,))
+    coarse = grey + rng.normal(0, 0.07, 3) + rng.normal(0, 0.04, grey.shape[:2] + (3,))
+    return Scene(
+        head_pose=(float(pitch), float(yaw)),
+        target=rng.uniform(400, 1500) * angles_to_vectors(in_head),
+        light=direction(1.6, 0.5),
+        light_colour=strength * tint,
+        fill=direction(1.6, 0.5),
+        fill_colour=strength * rng.uniform(0.1, 0.5) * tint[::-1],
+        ambient=rng.uniform(0.25, 0.55) * (1 + rng.normal(0, 0.03, 3)),
+        background=np.clip(coarse, 0.0, 1.0).astype(np.float32),
+        lid_opening=float(rng.uniform(0.85, 1.2)),
+        pupil=float(rng.uniform(0.85, 1.15)),
+        exposure=float(rng.uniform(0.75, 1.25)),
+        blur=float(rng.uniform(0.0, 1.1)),
+        noise=float(rng.uniform(0.5, 5.0)),
+        noise_seed=int(rng.integers(2**31)),
+    )

@@ -1,0 +1,305 @@
+"""Numbers in, network out: supernets of a search space and subnets of an architecture."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+from safetensors.torch import load_file
+from torch import nn
+
+from gazenas.architecture import Architecture, BlockSpec, InputError, SearchSpace
+from gazenas.models.heads import HEADS
+from gazenas.models.modules import FusionModule, ParallelModule, Stage
+from gazenas.models.network import Network
+from gazenas.models.search_block import BlockWidths, SearchBlock
+from gazenas.ops import OPS
+from gazenas.ops.squeeze_excite import SqueezeExcite
+
+
+def space_folder() -> Path:
+    """Where the named search spaces lie: inside an installed package, or beside it in its repository."""
+    installed = Path(str(files("gazenas"))) / "search_spaces"
+    return installed if installed.is_dir() else installed.parent.parent / "search_spaces"
+
+
+def load_space(name_or_path: str | Path) -> SearchSpace:
+    """Reads a search space.
+
+    Args:
+        name_or_path: a name in ``search_spaces/`` without its ending, or a YAML file.
+
+    Raises:
+        InputError: where there is no such space, or its file has unknown, missing or wrong keys.
+    """
+    import yaml
+
+    folder = space_folder()
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = folder / f"{name_or_path}.yaml"
+    if not path.is_file():
+        known = sorted(entry.stem for entry in folder.glob("*.yaml"))
+        raise InputError(f"unknown search space {str(name_or_path)!r}: expected a YAML file or one of {', '.join(known)}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: expected YAML: {error}") from error
+    space = SearchSpace.from_dict(values, str(path))
+    check_space(space, str(path))
+    return space
+
+
+def check_space(space: SearchSpace, where: str) -> None:
+    """Checks the settings of every operator and of the head against the code that takes them.
+
+    Raises:
+        InputError: naming all faults at once.
+    """
+    faults = []
+    places = [("fusion", space.fusion)] + [(f"parallel[{number}]", entry) for number, entry in enumerate(space.parallel, 1)]
+    for place, operators in places:
+        for name, settings in operators.items():
+            if name not in OPS:
+                faults.append(f"{place}: unknown operator {name!r} (known: {', '.join(OPS)})")
+                continue
+            wrong = _wrong_keys(OPS[name].full_widths, settings, given={"in_channels"})
+            faults += [f"{place}: {name}: {fault}" for fault in wrong]
+            if not wrong:
+                faults += _refusal(f"{place}: ", lambda: OPS[name].full_widths(space.stem[1], **settings))  # noqa: B023
+    settings = {key: value for key, value in space.head.items() if key != "kind"}
+    if space.head["kind"] not in HEADS:
+        faults.append(f"head: unknown kind {space.head['kind']!r} (known: {', '.join(HEADS)})")
+    else:
+        wrong = _wrong_keys(HEADS[space.head["kind"]].__init__, settings, given={"self", "in_channels", "sizes"})
+        faults += [f"head: {fault}" for fault in wrong] if wrong else _refusal("", lambda: _build_head(space))
+    if faults:
+        raise InputError(f"{where}: " + "; ".join(faults))
+
+
+def _wrong_keys(function: Callable[..., Any], settings: Mapping[str, Any], given: set[str]) -> list[str]:
+    expected = [name for name in inspect.signature(function).parameters if name not in given]
+    faults = [f"unknown key {key!r} (known: {', '.join(expected)})" for key in settings if key not in expected]
+    return faults + [f"missing key {key!r}" for key in expected if key not in settings]
+
+
+def _refusal(place: str, build: Callable[[], Any]) -> list[str]:
+    """What ``build`` says against its settings."""
+    try:
+        build()
+    except (InputError, TypeError, ValueError) as error:
+        return [f"{place}{error}"]
+    return []
+
+
+def build_supernet(space: SearchSpace | str | Path, *, input_size: int | None = None) -> Network:
+    """The network at full width, every unit with an importance factor of 1.
+
+    Args:
+        space: a search space, a name, or a YAML file.
+        input_size: overrides the space's; divisible by 32 (three branches).
+
+    Returns:
+        ``(N, 3, S, S)`` images to ``(N, 2)`` pitch and yaw in radians.
+
+    Raises:
+        InputError: where the space or the size is wrong.
+    """
+    space = space if isinstance(space, SearchSpace) else load_space(space)
+    if input_size is not None:
+        space = space.resized(input_size)
+    return build_network(full_architecture(space), importance=True)
+
+
+def full_architecture(space: SearchSpace) -> Architecture:
+    """Everything that a space offers."""
+    kept = {
+        spec.name: {name: OPS[name].full_widths(spec.in_channels, **settings) for name, settings in spec.operators.items()}
+        for spec in space.blocks()
+    }
+    return Architecture(space, kept)
+
+
+def build_subnet(arch: Architecture | str | Path, *, weights: str | Path | None = None) -> Network:
+    """The network that an architecture describes, without importance factors, in float32.
+
+    Args:
+        arch: an architecture, an ``arch.json``, or a name of :func:`list_subnets`.
+        weights: a safetensors file, loaded strictly; fresh weights without it.
+
+    Raises:
+        InputError: where a file is absent or does not fit.
+    """
+    if not isinstance(arch, Architecture):
+        arch = _find_architecture(arch)
+    network = build_network(arch, importance=False)
+    if weights is not None:
+        load_weights(network, Path(weights))
+    return network
+
+
+def list_subnets() -> list[str]:
+    """Names that :func:`build_subnet` knows: the architectures shipped inside the package."""
+    return sorted(path.stem for path in _subnet_folder().glob("*.json"))
+
+
+def _subnet_folder() -> Path:
+    return Path(str(files("gazenas"))) / "models" / "subnets"
+
+
+def _find_architecture(name_or_path: str | Path) -> Architecture:
+    path = Path(name_or_path)
+    if path.is_dir():
+        path = path / "arch.json"
+    if path.suffix != ".json":
+        path = _subnet_folder() / f"{name_or_path}.json"
+        if not path.is_file():
+            known = ", ".join(list_subnets()) or "none yet"
+            raise InputError(f"unknown subnet {str(name_or_path)!r}: expected an arch.json, a run folder, or a shipped name ({known})")
+    return Architecture.load(path)
+
+
+def load_model(path: str | Path, *, user: str | Path | None = None) -> Network:
+    """A trained network, ready to run.
+
+    Args:
+        path: a run folder (``arch.json`` and ``weights.safetensors``), an ``arch.json`` with the weights beside
+            it, or a name of :func:`list_subnets`.
+        user: a person's statistics as safetensors, laid over the weights.
+
+    Returns:
+        The network in eval mode.
+
+    Raises:
+        InputError: where a file is absent or does not fit.
+    """
+    place = Path(path)
+    if not place.exists() and str(path) not in list_subnets():
+        raise InputError(f"{path}: no such run folder, architecture file or subnet name")
+    network = build_subnet(path)
+    folder = place if place.is_dir() else place.parent
+    load_weights(network, folder / "weights.safetensors")
+    if user is not None:
+        statistics = _read_tensors(Path(user))
+        unknown = sorted(set(statistics) - set(network.state_dict()))
+        if unknown:
+            raise InputError(f"{user}: holds {unknown[0]!r}, which the network lacks; was it made for another architecture?")
+        _load_state(network, network.state_dict() | statistics, Path(user))
+    return network.eval()
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Loads a safetensors file strictly.
+
+    Raises:
+        InputError: where the file is absent, damaged, or has other tensors than the network.
+    """
+    _load_state(network, _read_tensors(path), path)
+
+
+def _read_tensors(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file")
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors raises a type of its own, which it does not export stably
+        raise InputError(f"{path}: expected safetensors: {error}") from error
+
+
+def _load_state(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
+    expected = network.state_dict()
+    missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
+    other = [key for key in expected if key in tensors and expected[key].shape != tensors[key].shape]
+    if missing or extra or other:
+        shapes = [f"{key}: expected {tuple(expected[key].shape)}, found {tuple(tensors[key].shape)}" for key in other[:2]]
+        raise InputError(
+            f"{path}: does not fit the architecture: missing {missing[:2]} ({len(missing)}), unknown {extra[:2]} ({len(extra)}), "
+            f"other shapes {shapes} ({len(other)})"
+        )
+    network.load_state_dict(tensors)
+
+
+def build_network(arch: Architecture, *, importance: bool) -> Network:
+    """Builds what an architecture describes.
+
+    Args:
+        arch: what is kept of a space.
+        importance: with importance factors (a supernet, possibly shrunk) or without (a subnet).
+
+    Raises:
+        InputError: where a block keeps more than its space offers.
+    """
+    space = arch.space
+    check_space(space, f"search space {space.name!r}")
+    blocks: dict[str, SearchBlock] = {}
+
+    def make(specs: list[BlockSpec]) -> list[SearchBlock]:
+        made = [_build_block(spec, arch.kept[spec.name], space.squeeze, importance) for spec in specs]
+        blocks.update({spec.name: block for spec, block in zip(specs, made, strict=True)})
+        return made
+
+    stages = []
+    for number, stage in enumerate(space.stages):
+        specs = space.fusion_blocks(number)
+        joins: list[dict[int, nn.Module]] = []
+        opening: nn.Module | None = None
+        for spec, block in zip(specs, make(specs), strict=True):
+            to, source = spec.name.split(".")[2:]
+            if source == "new":
+                opening = block
+                continue
+            if int(to[6:]) > len(joins):
+                joins.append({})
+            joins[-1][int(source[4:]) - 1] = block
+        pending = make(space.parallel_blocks(number))
+        branches = [[pending.pop(0) for _ in range(count)] for count in stage.blocks]
+        stages.append(Stage(fusion=FusionModule(joins=joins, opening=opening), parallel=ParallelModule(branches=branches)))
+    return Network(space=space, stem=_build_stem(space.stem), stages=stages, head=_build_head(space), blocks=blocks)
+
+
+def _build_stem(channels: tuple[int, int]) -> nn.Sequential:
+    """Two 3x3 stride-2 convolutions with BatchNorm and ReLU: image to a quarter of its size."""
+    layers: list[nn.Module] = []
+    for before, after in zip((3, channels[0]), channels, strict=True):
+        layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def _build_head(space: SearchSpace) -> nn.Module:
+    settings = {key: value for key, value in space.head.items() if key != "kind"}
+    sizes = [space.input_size // (4 << branch) for branch in range(space.branches)]
+    return HEADS[space.head["kind"]](in_channels=space.stages[-1].channels, sizes=sizes, **settings)
+
+
+def _build_block(spec: BlockSpec, kept: BlockWidths, squeeze: int, importance: bool) -> SearchBlock:
+    paths: dict[str, nn.Module] = {}
+    absent: dict[str, dict[str, int]] = {}
+    for name, settings in spec.operators.items():
+        full, widths = OPS[name].full_widths(spec.in_channels, **settings), kept[name]
+        if set(full) != set(widths) or any(widths[group] > full[group] for group in full):
+            raise InputError(f"{spec.name}: {name}: expected at most {full}, found {dict(widths)}")
+        if importance or any(widths.values()):
+            build = cast(Callable[..., nn.Module], OPS[name])
+            paths[name] = build(
+                in_channels=spec.in_channels,
+                out_channels=spec.out_channels,
+                stride=spec.stride,
+                widths={group: widths[group] for group in full},
+                importance=importance,
+                **settings,
+            )
+        else:
+            absent[name] = {group: 0 for group in full}
+    residual: nn.Module = nn.Identity()
+    if spec.stride != 1 or spec.in_channels != spec.out_channels:
+        residual = nn.Sequential(
+            nn.Conv2d(spec.in_channels, spec.out_channels, 1, spec.stride, bias=False), nn.BatchNorm2d(spec.out_channels)
+        )
+    lively = any(count for groups in kept.values() for count in groups.values())
+    excite = SqueezeExcite(channels=spec.in_channels, reduction=squeeze) if squeeze and lively else None
+    return SearchBlock(
+        paths=paths, residual=residual, squeeze=excite, absent=absent, bias=spec.out_channels if absent else 0
+    )

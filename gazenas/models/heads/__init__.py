@@ -1,0 +1,14 @@
+"""Heads turn multi-resolution maps into gaze, one a file.
+
+``HEADS`` maps the ``kind`` of a search space's head to classes; a new head is one file and one line here.
+"""
+
+from torch import nn
+
+from gazenas.models.heads.linear import LinearHead
+from gazenas.models.heads.mrft import MRFTHead
+
+HEADS: dict[str, type[nn.Module]] = {
+    "mrft": MRFTHead,
+    "linear": LinearHead,
+}

@@ -1,0 +1,26 @@
+"""The plainest head: every branch's channel means, side by side, to two numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearHead(nn.Module):
+    """Global average pooling of each branch, then one linear layer.
+
+    Args:
+        in_channels: of each branch.
+        sizes: side of each branch's map in pixels; any will do.
+    """
+
+    def __init__(self, *, in_channels: Sequence[int], sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.gaze = nn.Linear(sum(in_channels), 2)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """One ``(N, c_i, h_i, w_i)`` a branch to ``(N, 2)`` pitch and yaw in radians."""
+        gaze: Tensor = self.gaze(torch.cat([x.mean((2, 3)) for x in maps], 1))
+        return gaze

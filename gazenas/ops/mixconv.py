@@ -1,0 +1,152 @@
+"""Mixed depthwise convolution (Tan and Le, BMVC 2019) between two pointwise ones, searchable channel by channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gazenas.architecture import InputError
+from gazenas.ops.units import TensorSlice, Units, Widths, norm_slices, normalised_zero, scale_
+
+
+class MixConv(nn.Module):
+    """Pointwise expansion, depthwise convolutions of several kernel sizes side by side, pointwise projection.
+
+    A unit is one depthwise channel. Its importance scales it after BatchNorm and ReLU; since the projection is
+    linear, the factor is applied to the projection's column, which costs nothing on the maps.
+
+    Args:
+        in_channels: c.
+        out_channels: c'.
+        stride: of the depthwise convolutions, 1 or 2.
+        widths: channels by kernel size, such as ``{"3": 72, "5": 72}``; zeros are legal.
+        importance: whether units carry importance factors (a supernet) or not (a subnet).
+    """
+
+    def __init__(
+        self, *, in_channels: int, out_channels: int, stride: int, widths: Widths, importance: bool, kernels: Any = (), expansion: Any = 0
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
+        self.kernels = tuple(widths)
+        total = sum(widths.values())
+        present = {kernel: count for kernel, count in widths.items() if count}
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.alphas = nn.ParameterDict({k: nn.Parameter(torch.ones(n)) for k, n in present.items()} if importance else {})
+        self.depthwise = nn.ModuleDict(
+            {k: nn.Conv2d(n, n, int(k), stride, int(k) // 2, groups=n, bias=False) for k, n in present.items()}
+        )
+        if total:
+            self.expand = nn.Conv2d(in_channels, total, 1, bias=False)
+            self.expand_norm = nn.BatchNorm2d(total)
+            self.depthwise_norm = nn.BatchNorm2d(total)
+            self.project = nn.Conv2d(total, out_channels, 1, bias=False)
+
+    @classmethod
+    def full_widths(cls, in_channels: int, *, kernels: Any, expansion: Any) -> dict[str, int]:
+        """Channels by kernel size at full width.
+
+        Args:
+            in_channels: c.
+            kernels: odd sizes, each once.
+            expansion: r, channels of each kernel over c.
+
+        Raises:
+            InputError: where a setting is out of range.
+        """
+        if not isinstance(kernels, tuple | list) or not kernels or any(not isinstance(k, int) or k < 1 or k % 2 == 0 for k in kernels):
+            raise InputError(f"mixconv: kernels: expected a list of odd sizes, found {kernels!r}")
+        if len(set(kernels)) != len(kernels):
+            raise InputError(f"mixconv: kernels: expected each size once, found {list(kernels)}")
+        if not isinstance(expansion, int | float) or expansion * in_channels < 1:
+            raise InputError(f"mixconv: expansion: expected a positive number, found {expansion!r}")
+        return {str(kernel): int(expansion * in_channels) for kernel in kernels}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``; ``(1, c', 1, 1)``, a constant, without units."""
+        if not len(self.depthwise):
+            return self.constant()
+        hidden = F.relu(self.expand_norm(self.expand(x)))
+        if len(self.depthwise) == 1:
+            (convolution,) = self.depthwise.values()
+            hidden = convolution(hidden)
+        else:
+            parts = hidden.split([conv.in_channels for conv in self.depthwise.values()], 1)  # type: ignore[misc]
+            hidden = torch.cat([conv(part) for conv, part in zip(self.depthwise.values(), parts, strict=True)], 1)
+        hidden = F.relu(self.depthwise_norm(hidden))
+        weight = self.project.weight
+        if len(self.alphas):
+            weight = weight * self._joined_alphas().view(1, -1, 1, 1)
+        projected: Tensor = self.norm(F.conv2d(hidden, weight))
+        return projected
+
+    def _joined_alphas(self) -> Tensor:
+        return torch.cat([self.alphas[kernel] for kernel in self.depthwise])
+
+    def widths(self) -> dict[str, int]:
+        """Channels by kernel size as they stand."""
+        return {k: self.depthwise[k].weight.shape[0] if k in self.depthwise else 0 for k in self.kernels}  # type: ignore[misc]
+
+    def units(self) -> list[Units]:
+        """One group a kernel size that is left."""
+        groups, start = [], 0
+        for kernel, alpha in self.alphas.items():
+            slices = (
+                TensorSlice(self.alphas, kernel, 0),
+                TensorSlice(self.expand, "weight", 0, start),
+                *norm_slices(self.expand_norm, start),
+                TensorSlice(self.depthwise[kernel], "weight", 0),
+                *norm_slices(self.depthwise_norm, start),
+                TensorSlice(self.project, "weight", 1, start),
+            )
+            groups.append(Units(kernel, f"conv{kernel}x{kernel}", alpha, slices))
+            start += alpha.numel()
+        return groups
+
+    def settle(self) -> None:
+        """Drops kernels without channels, and everything but the closing BatchNorm with the last of them."""
+        for kernel in list(self.depthwise):
+            convolution = self.depthwise[kernel]
+            count = convolution.weight.shape[0]  # type: ignore[index, union-attr]
+            if not count:
+                del self.depthwise[kernel], self.alphas[kernel]
+                continue
+            convolution.in_channels = convolution.out_channels = convolution.groups = count  # type: ignore[assignment]
+        if not len(self.depthwise):
+            for name in ("expand", "expand_norm", "depthwise_norm", "project"):
+                self._modules.pop(name, None)
+            return
+        total = self.expand.weight.shape[0]
+        self.expand.out_channels = self.project.in_channels = total
+        self.expand_norm.num_features = self.depthwise_norm.num_features = total
+
+    def fold(self) -> None:
+        """Multiplies the importance factors into the projection."""
+        if len(self.alphas):
+            scale_(self.project.weight, self._joined_alphas(), 1)
+            self.alphas.clear()
+
+    def constant(self) -> Tensor:
+        """``(1, c', 1, 1)``: what the closing BatchNorm makes of a zero input."""
+        return normalised_zero(self.norm)
+
+    def macs(self, widths: Widths, height: int, width: int) -> int:
+        """Expansion on the input's pixels, depthwise and projection on the output's."""
+        pixels_in = height * width
+        pixels_out = -(-height // self.stride) * -(-width // self.stride)
+        per_channel = self.in_channels * pixels_in + self.out_channels * pixels_out
+        return sum(count * (per_channel + int(kernel) ** 2 * pixels_out) for kernel, count in widths.items())
+
+    def params(self, widths: Widths) -> int:
+        """Weights and the affine parameters of three BatchNorms."""
+        if not sum(widths.values()):
+            return 0
+        each = self.in_channels + self.out_channels + 4
+        return 2 * self.out_channels + sum(count * (each + int(kernel) ** 2) for kernel, count in widths.items())
+
+    def paper_cost(self, group: str, widths: Widths, height: int, width: int) -> int:
+        """Kernel area times output pixels."""
+        return int(group) ** 2 * -(-height // self.stride) * -(-width // self.stride)

@@ -1,0 +1,166 @@
+"""Lightweight transformer (HR-NAS, Ding et al., CVPR 2021): few tokens that see the whole map, searchable one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gazenas.architecture import InputError
+from gazenas.ops.attention import gated_attention
+from gazenas.ops.units import TensorSlice, Units, Widths, norm_slices, normalised_zero, scale_
+
+
+class TransformerLayer(nn.Module):
+    """Attention and feed-forward with residuals, each closed by a layer norm; one head, no biases.
+
+    Args:
+        width: of queries, keys, values and the feed-forward's hidden layer.
+    """
+
+    def __init__(self, *, width: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.out, self.lift, self.lower = (nn.Linear(width, width, bias=False) for _ in range(6))
+        self.attention_norm = nn.LayerNorm(width, bias=False)
+        self.norm = nn.LayerNorm(width, bias=False)
+
+    def forward(self, queries: Tensor, tokens: Tensor, gate: Tensor) -> Tensor:
+        """``queries`` ``(..., n, d)`` look at ``tokens`` ``(N, n, d)``, weighted as keys by ``gate`` ``(n,)``: ``(N, n, d)``."""
+        seen = gated_attention(self.query(queries), self.key(tokens), self.value(tokens), gate)
+        hidden = self.attention_norm(queries + self.out(seen))
+        closed: Tensor = self.norm(hidden + self.lower(F.relu(self.lift(hidden))))
+        return closed
+
+
+class TokenTransformer(nn.Module):
+    """Projects the map to n tokens, encodes them, decodes n learned queries, and projects back.
+
+    Each token is one channel of a ``grid`` x ``grid`` map, so its width is ``grid`` squared. A unit is token i
+    together with learned query i; its importance scales the token, its weight as a key in both attentions
+    (by absolute value) and its output. In a subnet the weight as a key is an ordinary parameter.
+
+    Args:
+        in_channels: c.
+        out_channels: c'.
+        stride: 1 or 2; the result is resized to the input's size over it.
+        widths: ``{"token": n}``; zero is legal.
+        importance: whether units carry importance factors (a supernet) or not (a subnet).
+        grid: s.
+    """
+
+    coordinates: Tensor
+
+    def __init__(
+        self, *, in_channels: int, out_channels: int, stride: int, widths: Widths, importance: bool, grid: int, count: Any = 0
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.stride, self.grid = in_channels, out_channels, stride, grid
+        self.norm = nn.BatchNorm2d(out_channels)
+        tokens, width = widths["token"], grid * grid
+        self.register_parameter("alpha", nn.Parameter(torch.ones(tokens)) if importance and tokens else None)
+        if not tokens:
+            return
+        self.project = nn.Conv2d(in_channels + 2, tokens, 1, bias=False)
+        self.project_norm = nn.BatchNorm2d(tokens)
+        self.encoder, self.decoder = TransformerLayer(width=width), TransformerLayer(width=width)
+        self.queries = nn.Parameter(torch.randn(tokens, width))
+        self.restore = nn.Conv2d(tokens, out_channels, 1, bias=False)
+        if not importance:
+            self.key_weight = nn.Parameter(torch.ones(tokens))
+        line = torch.linspace(-1, 1, grid)
+        rows, columns = torch.meshgrid(line, line, indexing="ij")
+        self.register_buffer("coordinates", torch.stack([columns, rows])[None], persistent=False)
+
+    @classmethod
+    def full_widths(cls, in_channels: int, *, count: Any, grid: Any) -> dict[str, int]:
+        """Tokens at full width.
+
+        Raises:
+            InputError: where a setting is out of range.
+        """
+        for key, value in (("count", count), ("grid", grid)):
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"tokens: {key}: expected a positive whole number, found {value!r}")
+        return {"token": count}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``; ``(1, c', 1, 1)``, a constant, without units."""
+        if "project" not in self._modules:
+            return self.constant()
+        size = (-(-x.shape[2] // self.stride), -(-x.shape[3] // self.stride))
+        grid = F.interpolate(x, (self.grid, self.grid), mode="bilinear", align_corners=False)
+        grid = torch.cat([grid, self.coordinates.expand(x.shape[0], -1, -1, -1)], 1)
+        tokens = self.project_norm(self.project(grid)).flatten(2)
+        gate = self.alpha if self.alpha is not None else self.key_weight
+        weight = self.restore.weight
+        if self.alpha is not None:
+            tokens = tokens * self.alpha[:, None]
+            weight = weight * self.alpha.view(1, -1, 1, 1)
+        tokens = self.encoder(tokens, tokens, gate.abs())
+        decoded = self.decoder(self.queries, tokens, gate.abs())
+        restored = self.norm(F.conv2d(decoded.unflatten(2, (self.grid, self.grid)), weight))
+        return F.interpolate(restored, size, mode="bilinear", align_corners=False)
+
+    def widths(self) -> dict[str, int]:
+        """Tokens as they stand."""
+        return {"token": self.queries.shape[0] if "project" in self._modules else 0}
+
+    def units(self) -> list[Units]:
+        """One group, or none."""
+        if self.alpha is None:
+            return []
+        slices = (
+            TensorSlice(self, "alpha", 0),
+            TensorSlice(self.project, "weight", 0),
+            *norm_slices(self.project_norm),
+            TensorSlice(self, "queries", 0),
+            TensorSlice(self.restore, "weight", 1),
+        )
+        return [Units("token", "token", self.alpha, slices)]
+
+    def settle(self) -> None:
+        """Drops everything but the closing BatchNorm with the last token."""
+        if "project" not in self._modules:
+            return
+        tokens = self.queries.shape[0]
+        if not tokens:
+            for name in ("project", "project_norm", "encoder", "decoder", "restore"):
+                del self._modules[name]
+            del self.queries, self.coordinates
+            self.alpha = None
+            return
+        self.project.out_channels = self.project_norm.num_features = self.restore.in_channels = tokens
+
+    def fold(self) -> None:
+        """Multiplies the importance factors into the projections; as key weights they become a parameter."""
+        if self.alpha is None:
+            return
+        alpha = self.alpha.detach()
+        scale_(self.project_norm.weight, alpha, 0)
+        scale_(self.project_norm.bias, alpha, 0)
+        scale_(self.restore.weight, alpha, 1)
+        self.key_weight = nn.Parameter(alpha.clone())
+        self.alpha = None
+
+    def constant(self) -> Tensor:
+        """``(1, c', 1, 1)``: what the closing BatchNorm makes of a zero input."""
+        return normalised_zero(self.norm)
+
+    def macs(self, widths: Widths, height: int, width: int) -> int:
+        """Both projections, twelve square products a token, and four attention products."""
+        tokens, d = widths["token"], self.grid**2
+        return tokens * d * (self.in_channels + 2 + self.out_channels) + 12 * tokens * d * d + 4 * tokens * tokens * d
+
+    def params(self, widths: Widths) -> int:
+        """Shared encoder and decoder, and what each token adds."""
+        tokens, d = widths["token"], self.grid**2
+        if not tokens:
+            return 0
+        return 12 * d * d + 4 * d + 2 * self.out_channels + tokens * (self.in_channels + 2 + self.out_channels + d + 3)
+
+    def paper_cost(self, group: str, widths: Widths, height: int, width: int) -> int:
+        """O(n) - O(n - 1), the difference that one token makes at the present number."""
+        tokens = widths[group]
+        return self.macs(widths, height, width) - self.macs({group: tokens - 1}, height, width)
