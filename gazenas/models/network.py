@@ -68,6 +68,12 @@ class Network(nn.Module):
             found[name] = block
         return found
 
+    def importances(self) -> list[nn.Parameter]:
+        """All importance factors, one vector a unit group; none in a subnet."""
+        return [
+            units.alpha for block in self.blocks().values() for operator in block.operators().values() for units in operator.units()
+        ]
+
     def architecture(self) -> Architecture:
         """What the network keeps of its space, as it stands."""
         specs = {spec.name: spec for spec in self.space.blocks()}
