@@ -69,7 +69,7 @@ ZEROS = frozenset(
     roll rsqrt rsub scalar_tensor select select_backward sigmoid sigmoid_ silu silu_ slice softplus split split_with_sizes sqrt
     squeeze stack std sub sub_ sum t tanh transpose unbind unfold unsqueeze upsample_bilinear2d upsample_nearest1d
     upsample_nearest2d view where zero_ zeros zeros_like _upsample_bilinear2d_aa cumsum norm linalg_vector_norm max_pool2d_backward
-    mkldnn_max_pool2d channel_shuffle native_channel_shuffle narrow exp_ square minimum maximum tril triu is_same_size
+    empty_like new_empty new_full new_ones new_zeros alias_copy view_as_real mkldnn_max_pool2d channel_shuffle native_channel_shuffle narrow exp_ square minimum maximum tril triu is_same_size
     """.split()
 )
 

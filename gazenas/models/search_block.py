@@ -86,10 +86,17 @@ class SearchBlock(nn.Module):
         return inside + (self.squeeze.macs() if self.squeeze is not None and _any_unit(widths) else 0)
 
     def params(self, widths: BlockWidths) -> int:
-        """Parameters, when frozen, of everything that units can take away."""
+        """Parameters, when frozen, of everything that units can take away, and of the bias that lost paths leave."""
         inside = sum(operator.params(widths[name]) for name, operator in self.operators().items())
-        return inside + (self.squeeze.params() if self.squeeze is not None and _any_unit(widths) else 0)
+        lost = [operator.out_channels for name, operator in self.operators().items() if not any(widths[name].values())]
+        excite = self.squeeze.params() if self.squeeze is not None and _any_unit(widths) else 0
+        return inside + excite + max(lost, default=0)
 
 
 def _any_unit(widths: BlockWidths) -> bool:
     return any(count for groups in widths.values() for count in groups.values())
+
+
+def one_fewer(widths: BlockWidths, operator: str, group: str) -> BlockWidths:
+    """``widths`` with one unit of ``group`` of ``operator`` fewer."""
+    return dict(widths) | {operator: dict(widths[operator]) | {group: widths[operator][group] - 1}}

@@ -48,6 +48,8 @@ class Operator(Protocol):
     An operator with no units left keeps only its closing normalisation, whose constant it still adds.
     """
 
+    out_channels: int
+
     @classmethod
     def full_widths(cls, in_channels: int, **settings: Any) -> dict[str, int]:
         """Units by group at full width; raises ``InputError`` where a setting is unknown or wrong."""

@@ -1,0 +1,36 @@
+"""From a supernet to an ordinary network."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+from gazenas.models.network import Network
+from gazenas.search.units import as_network
+
+
+@torch.no_grad()
+def freeze(supernet: nn.Module) -> Network:
+    """A copy without importance factors that computes the same in eval mode.
+
+    Factors are multiplied into neighbouring weights; a token's weight as a key becomes an ordinary parameter;
+    the constants of emptied paths become one bias a block. Gradients are dropped, tensors are contiguous.
+
+    Args:
+        supernet: left untouched.
+
+    Returns:
+        The subnet, in the supernet's mode; ``build_subnet(supernet.architecture())`` takes its weights strictly.
+    """
+    network = as_network(supernet)
+    subnet = deepcopy(network)
+    subnet.eval()
+    for block in subnet.blocks().values():
+        block.fold()
+    for parameter in subnet.parameters():
+        parameter.grad = None
+        parameter.requires_grad_(True)
+        parameter.data = parameter.data.contiguous()
+    return subnet.train(network.training)
