@@ -115,6 +115,11 @@ class Losers:
         self.start = state[1]
 
 
+def macs_left(network: Network, groups: list[UnitGroup], keep: dict[str, Tensor]) -> int:
+    """MACs of one image once the units that ``keep`` does not keep are gone."""
+    return fixed_macs(network) + _block_macs(network, {group.name: int((~keep[group.name]).sum()) for group in groups})
+
+
 def cheapest_cut(network: Network, groups: list[UnitGroup], remaining: int) -> dict[str, Tensor]:
     """The shortest prefix of the ranking by ``abs(alpha)`` whose removal leaves at most ``remaining`` MACs.
 

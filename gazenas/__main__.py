@@ -1,0 +1,63 @@
+"""The table of verbs: ``gazenas VERB`` or ``python -m gazenas VERB``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from gazenas.architecture import InputError
+
+VERBS = {
+    "synth": "render faces with known gaze, in ETH-XGaze's layout",
+    "data": "look at a data folder (show)",
+    "search": "search a network of a stated size",
+    "finetune": "train an architecture, from the search's weights or fresh ones",
+    "evaluate": "measure angular errors on a split",
+    "export": "write a verified ONNX file",
+    "summary": "MACs, parameters, and what survived in each block",
+    "demo": "all of it on rendered faces, in minutes",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one verb.
+
+    Returns:
+        0, 2 where something given was wrong, or 130 after an interruption; faults of the program itself leave a traceback and status 1.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        sys.stdout.write("usage: gazenas VERB [arguments]; gazenas VERB --help explains one\n\n")
+        sys.stdout.write("".join(f"  {verb:10} {text}\n" for verb, text in VERBS.items()))
+        return 0
+    verb = argv[0]
+    if verb not in VERBS:
+        return _refuse(f"unknown verb {verb!r}: expected one of {', '.join(VERBS)}")
+    try:
+        command = importlib.import_module(f"gazenas.commands.{verb}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("gazenas"):
+            raise
+        extra = "export" if error.name in ("onnx", "onnxruntime", "onnxscript") else "search"
+        return _refuse(f"{verb} needs {error.name}: pip install 'gazenas[{extra}]'")
+    try:
+        command.run(argv[1:])
+    except InputError as error:
+        return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        return _refuse(f"{verb} needs {error.name}: pip install 'gazenas[all]'")
+    except OSError as error:
+        return _refuse(f"{error.filename or 'writing'}: {error.strerror or error}; nothing that was there before is harmed")
+    except KeyboardInterrupt:
+        _refuse("interrupted; what was saved is whole, and --resume goes on with it where the verb has that flag")
+        return 130
+    return 0
+
+
+def _refuse(message: str) -> int:
+    sys.stderr.write(f"gazenas: {message}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Checkpoints: written aside and renamed, the one before kept, read without executing code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gazenas.architecture import InputError, write_aside
+
+LAST, PREVIOUS = "last.pt", "previous.pt"
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Writes ``state`` (tensors, numbers, texts, lists and dictionaries) as the newest checkpoint of ``folder``.
+
+    A kill at any moment leaves at least one whole checkpoint behind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / LAST
+    with write_aside(folder / f"new-{LAST}") as aside:
+        torch.save(state, aside)
+    if last.exists():
+        os.replace(last, folder / PREVIOUS)
+    os.replace(folder / f"new-{LAST}", last)
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, str]:
+    """The newest readable checkpoint, and a sentence about which it is.
+
+    Returns:
+        ``None`` where nothing was saved yet.
+
+    Raises:
+        InputError: where checkpoints exist and none can be read.
+    """
+    candidates = [folder / name for name in (f"new-{LAST}", LAST, PREVIOUS) if (folder / name).is_file()]
+    faults = []
+    for path in candidates:
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file fails in as many ways as there are bytes
+            faults.append(f"{path} cannot be read ({type(error).__name__})")
+            continue
+        return state, "; ".join([*faults, f"going on from {path}"])
+    if faults:
+        raise InputError("; ".join(faults) + "; start again with --overwrite")
+    return None, "nothing was saved yet: starting from the beginning"

@@ -1,0 +1,166 @@
+"""What the verbs share: arguments, progress bars, and how faults reach the person."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gazenas.architecture import InputError
+
+console = Console(soft_wrap=True, highlight=False)
+
+
+def make_parser(verb: str, description: str) -> ArgumentParser:
+    """A parser that shows defaults and takes the same values from a YAML file."""
+    parser = ArgumentParser(prog=f"gazenas {verb}", description=description)
+    parser.add_argument("--config", action="config", help="YAML file with any of these values")
+    return parser
+
+
+def add_training_arguments(parser: ArgumentParser) -> None:
+    """What every training verb takes besides its recipe."""
+    parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
+    parser.add_argument("--out", type=str, required=True, help="run folder to write")
+    parser.add_argument("--seed", type=int, default=0, help="of everything drawn")
+    parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for one a usable core")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read images; 0 reads in this one")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out; from the beginning where nothing was saved yet")
+    parser.add_argument("--overwrite", action="store_true", help="remove the run in --out and start again")
+    parser.add_argument("--dry_run", "--dry-run", action="store_true", help="print the resolved recipe, sizes, memory and hours; train nothing")
+
+
+def add_recipe(parser: ArgumentParser, defaults: object, helps: Mapping[str, tuple[str, str]]) -> None:
+    """One argument for each field of a recipe, with its default.
+
+    Args:
+        parser: gets ``--NAME`` and, where it differs, ``--na-me``.
+        defaults: a recipe dataclass instance.
+        helps: by field, the argument's name and its help.
+    """
+    for field, (name, text) in helps.items():
+        value = getattr(defaults, field)
+        kind: Any = list[int] if isinstance(value, tuple) else type(value)
+        flags = [f"--{name}"] + ([f"--{name.replace('_', '-')}"] if "_" in name else [])
+        parser.add_argument(*flags, type=kind, default=list(value) if isinstance(value, tuple) else value, help=text)
+
+
+def recipe_values(arguments: Namespace, helps: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """The recipe's fields out of parsed arguments."""
+    values = {field: arguments[name] for field, (name, _) in helps.items()}
+    return {field: tuple(value) if isinstance(value, list) else value for field, value in values.items()}
+
+
+def parse(parser: ArgumentParser, argv: list[str], recipes: Mapping[str, Mapping[str, Any]], helps: Mapping[str, tuple[str, str]]) -> Namespace:
+    """Parses ``argv``; ``--recipe NAME`` first replaces defaults, which other arguments override."""
+    arguments = parser.parse_args(argv)
+    named = recipes[arguments.recipe]
+    if named:
+        parser.set_defaults({helps[field][0]: value for field, value in named.items()})
+        arguments = parser.parse_args(argv)
+    return arguments
+
+
+def recorded_config(arguments: Namespace) -> dict[str, Any]:
+    """The resolved arguments as plain values for ``config.yaml``."""
+    values: dict[str, Any] = {key: value for key, value in arguments.as_dict().items() if key not in ("config", "resume", "overwrite", "dry_run")}
+    values["threads"] = torch.get_num_threads()
+    values["memory_format"] = "channels_last"
+    values["torch"] = str(torch.__version__)
+    return values
+
+
+def use_device(name: str, threads: int) -> str:
+    """Resolves ``auto``, limits threads to the usable cores, and makes a GPU deterministic.
+
+    Raises:
+        InputError: where the device is not there.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(min(threads, cores) if threads > 0 else cores)
+    resolved = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        torch.empty(1, device=resolved)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device: {name!r} is not usable here: {str(error).splitlines()[0]}") from error
+    if resolved.startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    return resolved
+
+
+class RichProgress:
+    """Progress bars of a training run on the terminal."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[values]}"))
+        self._bar = Progress(*columns, console=console, transient=True, refresh_per_second=2)
+        self._task = self._bar.add_task("", values="", visible=False)
+
+    def __enter__(self) -> RichProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def epoch(self, number: int, total: int, steps: int) -> None:
+        """Begins the bar of an epoch."""
+        self._bar.reset(self._task, total=steps, description=f"epoch {number + 1}/{total}", values="", visible=True)
+
+    def step(self, values: Mapping[str, float]) -> None:
+        """Moves the bar by a step and shows the losses."""
+        self._bar.update(self._task, advance=1, values="  ".join(f"{name} {value:.4g}" for name, value in values.items()))
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self._bar.console.print(text)
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Prints a table; numbers are right-aligned."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def degrees(value: float | None) -> str:
+    """An angle for a table."""
+    return "not measured" if value is None else f"{value:.2f}\u00b0"
+
+
+def print_dry_run(config: Mapping[str, Any], sizes: Mapping[str, str], seconds: float, memory: int, steps: int) -> None:
+    """What a run would do and cost."""
+    console.print(yaml.safe_dump(dict(config), sort_keys=False).rstrip())
+    rows = [[name, value] for name, value in sizes.items()]
+    rows += [
+        ["steps", f"{steps:,}"],
+        ["seconds a step (mean of 20)", f"{seconds:.3f}"],
+        ["hours of training, extrapolated", f"{seconds * steps / 3600:.2f}"],
+        ["peak memory so far", f"{memory / 2**20:,.0f} MiB"],
+    ]
+    print_table("dry run", ["", ""], rows)
+
+
+def existing_folder(path: str, flag: str) -> Path:
+    """``path`` as a folder that is there.
+
+    Raises:
+        InputError: where it is not.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"{flag}: no such folder: {path}")
+    return folder

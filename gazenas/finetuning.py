@@ -1,0 +1,196 @@
+"""Fine-tuning: an ordinary network, RMSprop, no penalty; the epoch that validates best is kept."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gazenas.architecture import InputError
+from gazenas.averaging import WeightAverage
+from gazenas.engine import optimizer_groups, train_epoch
+from gazenas.models.network import Network
+from gazenas.training import Job
+
+SCHEDULES = ("exp", "plateau", "steps")
+WARM_UP_STEPS = 50
+
+
+@dataclass(frozen=True)
+class FinetuneRecipe:
+    """How a fine-tuning trains; the command line's words for it are the fields' names.
+
+    Attributes:
+        epochs: passes over the training people.
+        batch_size: images a step.
+        lr: RMSprop's step size.
+        schedule: ``exp`` multiplies it by ``decay`` every ``decay_every`` epochs, ``steps`` after each of
+            ``milestones``, ``plateau`` after ``decay_every`` epochs without a better validation error.
+        decay, decay_every, milestones: see ``schedule``.
+        weight_decay: of all weights.
+        average: limit of the weight average's decay.
+        patience: epochs without a better validation error after which training stops; 0 never stops.
+    """
+
+    epochs: int = 20
+    batch_size: int = 64
+    lr: float = 5e-4
+    schedule: str = "exp"
+    decay: float = 0.85
+    decay_every: int = 1
+    milestones: tuple[int, ...] = ()
+    weight_decay: float = 1e-5
+    average: float = 0.9999
+    patience: int = 0
+
+    def check(self) -> None:
+        """Raises InputError where a value is out of range, all at once."""
+        positive = ("epochs", "batch_size", "lr", "decay", "decay_every")
+        faults = [f"{name}: expected more than 0, found {getattr(self, name)}" for name in positive if not getattr(self, name) > 0]
+        faults += [f"{name}: expected at least 0, found {getattr(self, name)}" for name in ("weight_decay", "patience") if getattr(self, name) < 0]
+        if self.schedule not in SCHEDULES:
+            faults.append(f"schedule: expected one of {', '.join(SCHEDULES)}, found {self.schedule!r}")
+        if self.schedule == "steps" and not self.milestones:
+            faults.append("milestones: expected at least one epoch with schedule steps, found none")
+        if not 0 <= self.average < 1:
+            faults.append(f"average: expected at least 0 and less than 1, found {self.average}")
+        if faults:
+            raise InputError("recipe: " + "; ".join(faults))
+
+
+PAPER_RECIPE = {"epochs": 50, "batch_size": 369, "lr": 5e-4, "schedule": "exp", "decay": 0.97, "decay_every": 5}
+
+
+class Finetuning:
+    """A fine-tuning in progress: everything that a checkpoint holds.
+
+    Args:
+        recipe: how to train.
+        network: with the weights to begin with; trained in place.
+        job: data, run folder, device.
+
+    Raises:
+        InputError: where the recipe or the data does not fit, before anything is trained.
+    """
+
+    def __init__(self, recipe: FinetuneRecipe, network: Network, job: Job) -> None:
+        recipe.check()
+        job.folder.expect_size(network.input_size, "the architecture")
+        self.recipe, self.job = recipe, job
+        torch.manual_seed(job.seed)
+        self.loader = job.loader("train", recipe.batch_size, train=True)
+        self.network = network.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        groups = optimizer_groups(self.network, [], recipe.weight_decay, 0.0)
+        self.optimizer = torch.optim.RMSprop(groups, lr=recipe.lr)
+        self.average = WeightAverage(self.network, limit=recipe.average)
+        self.epoch = self.steps = 0
+        self.rows: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] = {}
+
+    def run(self) -> Network:
+        """Trains until the last epoch or until patience ends; gives the best average, in eval mode."""
+        while self.epoch < self.recipe.epochs and not self.out_of_patience():
+            self.train_epoch()
+            self.job.run.save_checkpoint(self.state())
+            self.job.run.write_metrics(self.rows)
+        if self.epoch < self.recipe.epochs:
+            self.job.say(f"no better validation error for {self.recipe.patience} epochs: stopped after {self.epoch}")
+        best: Network = self.average.module  # type: ignore[assignment]
+        best.load_state_dict(self.best)
+        for parameter in best.parameters():
+            parameter.requires_grad_(True)
+            parameter.data = parameter.data.contiguous()
+        best.eval()
+        self.job.run.write_network(best.architecture(), best)
+        return best
+
+    def train_epoch(self) -> None:
+        """One epoch, and validation of the average."""
+        recipe, begun = self.recipe, time.monotonic()
+        lr = recipe.lr * self._decay()
+        self.job.progress.epoch(self.epoch, recipe.epochs, len(self.loader))
+
+        def set_step_size() -> None:
+            self.optimizer.param_groups[0]["lr"] = lr * min(1.0, (self.steps + 1) / WARM_UP_STEPS)
+
+        def after_step() -> None:
+            self.steps += 1
+            self.average.update(self.network)
+            set_step_size()
+
+        set_step_size()
+        losses = train_epoch(
+            self.network, self.loader.epoch(self.epoch), self.optimizer, after_step=after_step, on_step=self.job.progress.step
+        )
+        trained = time.monotonic() - begun
+        error = self.job.validate(self.average.module).mean  # type: ignore[arg-type]
+        if not self.rows or error < min(row["val_error_deg"] for row in self.rows):
+            self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
+        self.rows.append(
+            {
+                "epoch": self.epoch,
+                "gaze_loss": losses["gaze"],
+                "lr": lr,
+                "val_error_deg": error,
+                "seconds": round(time.monotonic() - begun, 2),
+                "images_per_second": round(len(self.loader) * recipe.batch_size / trained, 1),
+            }
+        )
+        self.job.say(f"epoch {self.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad, validation error {error:.2f} degrees")
+        self.epoch += 1
+
+    def best_epoch(self) -> int:
+        """The epoch (from 0) with the lowest validation error, the first of equals."""
+        errors = [row["val_error_deg"] for row in self.rows]
+        return errors.index(min(errors))
+
+    def out_of_patience(self) -> bool:
+        """Whether ``patience`` epochs have passed without a better validation error."""
+        return bool(self.recipe.patience and self.rows and self.epoch - 1 - self.best_epoch() >= self.recipe.patience)
+
+    def _decay(self) -> float:
+        """What the step size is multiplied by in the present epoch; a function of the rows so far."""
+        recipe = self.recipe
+        if recipe.schedule == "exp":
+            return recipe.decay ** (self.epoch // recipe.decay_every)
+        if recipe.schedule == "steps":
+            return recipe.decay ** sum(self.epoch >= milestone for milestone in recipe.milestones)
+        drops, best, since = 0, float("inf"), 0
+        for row in self.rows:
+            best, since = (row["val_error_deg"], 0) if row["val_error_deg"] < best else (best, since + 1)
+            if since >= recipe.decay_every:
+                drops, since = drops + 1, 0
+        return recipe.decay**drops
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on to the same bytes."""
+        return {
+            "epoch": self.epoch,
+            "steps": self.steps,
+            "rows": self.rows,
+            "fingerprint": self.network.architecture().fingerprint(),
+            "network": self.network.state_dict(),
+            "average": self.average.module.state_dict(),
+            "average_steps": self.average.steps,
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes on from a checkpoint's state.
+
+        Raises:
+            InputError: where it is of another architecture.
+        """
+        if state["fingerprint"] != self.network.architecture().fingerprint():
+            raise InputError("--resume: the checkpoint is of another architecture; use another --out")
+        self.network.load_state_dict(state["network"])
+        self.average.module.load_state_dict(state["average"])
+        self.average.steps = state["average_steps"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.steps, self.rows, self.best = state["epoch"], state["steps"], state["rows"], state["best"]
+        torch.set_rng_state(state["random"])

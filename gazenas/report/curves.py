@@ -1,0 +1,53 @@
+"""Curves of a training run, from the rows of its metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from gazenas.report.figure import save_figure
+
+BLUE, RED, GREEN, GREY = "#2b6cb0", "#c53030", "#2f855a", "#718096"
+Rows = list[dict[str, Any]]
+
+
+def draw_search(rows: Rows, target: int, path: Path) -> None:
+    """Loss, penalty, MACs and validation error of a search against its epochs.
+
+    Args:
+        rows: of ``metrics.csv``.
+        target: MACs, drawn as a line.
+        path: of the PNG file.
+    """
+    epochs = [row["epoch"] + 1 for row in rows]
+    figure = Figure((10, 7), layout="constrained")
+    (loss, error), (penalty, macs) = figure.subplots(2, 2, sharex=True)
+    loss.plot(epochs, [row["gaze_loss"] for row in rows], "o-", color=BLUE)
+    loss.set(ylabel="L1 gaze loss (radians)", title="training loss")
+    error.plot(epochs, [row["val_error_deg"] for row in rows], "o-", color=RED)
+    error.set(ylabel="mean angular error (degrees)", title="validation error of the weight average")
+    penalty.plot(epochs, [row["penalty"] for row in rows], "o-", color=GREY)
+    penalty.set(ylabel="lambda x penalty", xlabel="epoch", title="resource penalty in the loss")
+    macs.step(epochs, [row["macs"] / 1e6 for row in rows], "o-", where="post", color=GREEN)
+    macs.axhline(target / 1e6, color=GREY, linestyle="--", label=f"target {target / 1e6:.2f} M")
+    macs.set(ylabel="million MACs", xlabel="epoch", title="size after each epoch", ylim=(0, None))
+    macs.legend()
+    save_figure(figure, path)
+
+
+def draw_finetuning(rows: Rows, best_epoch: int, path: Path) -> None:
+    """Loss, step size and validation error of a fine-tuning against its epochs; ``best_epoch`` counts from 0."""
+    epochs = [row["epoch"] + 1 for row in rows]
+    figure = Figure((13, 4), layout="constrained")
+    loss, rate, error = figure.subplots(1, 3)
+    loss.plot(epochs, [row["gaze_loss"] for row in rows], "o-", color=BLUE)
+    loss.set(ylabel="L1 gaze loss (radians)", xlabel="epoch", title="training loss")
+    rate.plot(epochs, [row["lr"] for row in rows], "o-", color=GREY)
+    rate.set(ylabel="step size", xlabel="epoch", title="schedule", yscale="log")
+    error.plot(epochs, [row["val_error_deg"] for row in rows], "o-", color=RED)
+    error.plot(best_epoch + 1, rows[best_epoch]["val_error_deg"], "*", color=GREEN, markersize=16, label="kept")
+    error.set(ylabel="mean angular error (degrees)", xlabel="epoch", title="validation error of the weight average")
+    error.legend()
+    save_figure(figure, path)

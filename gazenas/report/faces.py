@@ -1,0 +1,84 @@
+"""Faces with gaze arrows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrow
+from numpy.typing import NDArray
+
+from gazenas.data.split import GazeSplit
+from gazenas.gaze import angles_to_vectors
+from gazenas.report.figure import save_figure
+
+TRUE, ESTIMATED = "#22c55e", "#ef4444"
+Rows = NDArray[np.int64]
+
+
+def draw_face(axes: Any, image: NDArray[np.uint8], arrows: Sequence[tuple[Any, str]], title: str = "") -> None:
+    """One face and, from its middle, arrows along the image-plane part of ``(pitch, yaw)`` directions."""
+    size = image.shape[0]
+    axes.imshow(image, interpolation="nearest" if size < 100 else "antialiased")
+    for gaze, colour in arrows:
+        x, y, _ = angles_to_vectors(np.asarray(gaze, np.float64)) * 0.42 * size
+        axes.add_patch(
+            FancyArrow(size / 2, size / 2, x, y, width=0.025 * size, head_width=0.09 * size, length_includes_head=True, color=colour, ec="black", lw=0.5)
+        )
+    axes.set(xlim=(0, size - 1), ylim=(size - 1, 0), xticks=[], yticks=[])
+    axes.set_title(title, fontsize=7, pad=2)
+
+
+def draw_contact_sheet(split: GazeSplit, rows: Rows, path: Path, title: str) -> None:
+    """Faces at ``rows`` of a split with their true gaze, where known, and its angles in degrees."""
+    images = split.images(rows)
+    columns = min(8, len(rows))
+    height = -(-len(rows) // columns)
+    figure = Figure((1.45 * columns, 1.6 * height + 0.5), layout="constrained")
+    grid = np.atleast_1d(figure.subplots(height, columns)).reshape(-1)
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, image, row in zip(grid, images, rows, strict=False):
+        axes.set_axis_on()
+        if split.gaze is None:
+            draw_face(axes, image, [], split.people[split.person[row]])
+            continue
+        pitch, yaw = np.rad2deg(split.gaze[row])
+        draw_face(axes, image, [(split.gaze[row], TRUE)], f"{split.people[split.person[row]]}\npitch {pitch:.0f}\u00b0 yaw {yaw:.0f}\u00b0")
+    figure.suptitle(title, fontsize=10)
+    save_figure(figure, path)
+
+
+def draw_predictions(split: GazeSplit, predictions: NDArray[np.float32], rows: Rows, path: Path) -> None:
+    """Three rows as in the paper's Fig. 6: true gaze, estimated gaze, both."""
+    assert split.gaze is not None, "needs labels"
+    images = split.images(rows)
+    figure = Figure((1.45 * len(rows), 5.0), layout="constrained")
+    grid = figure.subplots(3, len(rows), squeeze=False)
+    for column, row in enumerate(rows):
+        true, estimated = (split.gaze[row], TRUE), (predictions[row], ESTIMATED)
+        for line, arrows in enumerate(([true], [estimated], [true, estimated])):
+            draw_face(grid[line, column], images[column], arrows)
+    for line, label in enumerate(("true", "estimated", "both")):
+        grid[line, 0].set_ylabel(label, fontsize=9)
+    figure.suptitle("gaze of test faces: true in green, estimated in red", fontsize=10)
+    save_figure(figure, path)
+
+
+def draw_extremes(split: GazeSplit, predictions: NDArray[np.float32], errors: NDArray[np.float32], path: Path, each: int = 16) -> None:
+    """The ``each`` best and the ``each`` worst faces, with their errors in degrees."""
+    assert split.gaze is not None, "needs labels"
+    order = np.argsort(errors, kind="stable")
+    each = min(each, len(order) // 2)
+    chosen = [order[:each], order[::-1][:each]]
+    figure = Figure((12, 7.2), layout="constrained")
+    halves = figure.subfigures(2, 1)
+    for half, rows, name in zip(halves, chosen, ("best", "worst"), strict=True):
+        grid = half.subplots(2, -(-max(each, 2) // 2)).reshape(-1)
+        for axes, image, row in zip(grid, split.images(rows), rows, strict=False):
+            draw_face(axes, image, [(split.gaze[row], TRUE), (predictions[row], ESTIMATED)], f"{errors[row]:.1f}\u00b0")
+        half.suptitle(f"the {each} {name} of {len(order)} {split.name} faces: true in green, estimated in red", fontsize=10)
+    save_figure(figure, path)

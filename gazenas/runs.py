@@ -1,0 +1,146 @@
+"""The run folder: what every training verb leaves behind, each file whole at any moment."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from gazenas.architecture import Architecture, InputError, write_aside
+from gazenas.checkpoint import load_checkpoint, save_checkpoint
+from gazenas.data.split import GazeSplit
+from gazenas.models.network import Network
+
+# What may differ between a run and its resumption without changing what it computes.
+FREE_KEYS = frozenset({"out", "resume", "overwrite", "config", "dry_run", "workers", "threads"})
+
+
+class RunFolder:
+    """A folder that one verb fills: ``config.yaml``, ``arch.json``, ``weights.safetensors``, ``metrics.csv``,
+    ``summary.json``, ``plots/``, ``log.txt`` and ``checkpoint/``.
+
+    Use it in a ``with`` block, which keeps other processes out; the lock dies with the process.
+
+    Args:
+        path: created where absent.
+        resume: an existing run is gone on with.
+        overwrite: an existing run is removed first.
+
+    Raises:
+        InputError: where the folder holds something else, or a run and neither was asked for.
+    """
+
+    def __init__(self, path: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+        self.path = path
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--out: expected a folder, found a file: {path}")
+        found = [] if not path.exists() else sorted(entry.name for entry in path.iterdir())
+        is_run = "config.yaml" in found
+        if found and not is_run and found != ["log.txt"] and not resume:
+            raise InputError(f"--out: {path} is not empty and holds no run ({', '.join(found[:3])}...): choose another folder")
+        if is_run and not resume:
+            if not overwrite:
+                raise InputError(f"--out: {path} already holds a run: --resume goes on with it, --overwrite starts it again")
+            shutil.rmtree(path)
+        path.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> RunFolder:
+        self._lock = (self.path / "log.txt").open("a", encoding="utf-8")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise InputError(f"--out: another process is writing to {self.path}") from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._lock.close()
+
+    def log(self, text: str) -> None:
+        """Adds a line with the time to ``log.txt``."""
+        self._lock.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        self._lock.flush()
+
+    def settle_config(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Writes ``config.yaml``, or, resuming, checks that the run goes on as it began.
+
+        Returns:
+            The configuration to use: the recorded one where there is one.
+
+        Raises:
+            InputError: naming every value that differs from the recorded one and matters.
+        """
+        path = self.path / "config.yaml"
+        if not path.exists():
+            self._write("config.yaml", yaml.safe_dump(config, sort_keys=False))
+            return config
+        recorded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        changed = [
+            f"--{key.replace('_', '-')} was {recorded.get(key)!r}, is {value!r}"
+            for key, value in config.items()
+            if key not in FREE_KEYS and recorded.get(key) != value
+        ]
+        if changed:
+            raise InputError(f"--resume: {self.path} was begun otherwise: " + "; ".join(changed) + "; use another --out")
+        return recorded
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Keeps ``state`` as the newest checkpoint."""
+        save_checkpoint(self.path / "checkpoint", state)
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The newest readable checkpoint, or None; which one is logged."""
+        state, story = load_checkpoint(self.path / "checkpoint")
+        self.log(story)
+        return state
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Writes ``metrics.csv``, a row an epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self._write("metrics.csv", text.getvalue())
+
+    def write_network(self, arch: Architecture, network: Network) -> None:
+        """Writes ``arch.json`` and ``weights.safetensors``."""
+        arch.save(self.path / "arch.json")
+        with write_aside(self.path / "weights.safetensors") as aside:
+            save_file({key: value.contiguous().cpu() for key, value in network.state_dict().items()}, aside)
+
+    def write_summary(self, values: Mapping[str, Any]) -> None:
+        """Writes ``summary.json``."""
+        self._write("summary.json", json.dumps(values, indent=1, allow_nan=False) + "\n")
+
+    def write_predictions(self, split: GazeSplit, predictions: NDArray[np.float32]) -> Path:
+        """Writes ``predictions_SPLIT.csv``: file and row, person, pitch and yaw in radians, true ones where known."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        true = ["true_pitch", "true_yaw"] if split.gaze is not None else []
+        writer.writerow(["image", "person", "pitch", "yaw", *true])
+        for row, (pitch, yaw) in enumerate(predictions.tolist()):
+            known = [f"{value:.6f}" for value in split.gaze[row].tolist()] if split.gaze is not None else []
+            writer.writerow([split.images.name(row), split.people[split.person[row]], f"{pitch:.6f}", f"{yaw:.6f}", *known])
+        self._write(f"predictions_{split.name}.csv", text.getvalue())
+        return self.path / f"predictions_{split.name}.csv"
+
+    def plot_path(self, name: str) -> Path:
+        """``plots/NAME.png``; the folder is made."""
+        (self.path / "plots").mkdir(exist_ok=True)
+        return self.path / "plots" / f"{name}.png"
+
+    def _write(self, name: str, text: str) -> None:
+        with write_aside(self.path / name) as aside:
+            aside.write_text(text, encoding="utf-8")
