@@ -15,7 +15,6 @@ VERBS = {
     "evaluate": "measure angular errors on a split",
     "export": "write a verified ONNX file",
     "summary": "MACs, parameters, and what survived in each block",
-    "demo": "all of it on rendered faces, in minutes",
 }
 
 
@@ -47,7 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _refuse(f"{verb} needs {error.name}: pip install 'gazenas[all]'")
     except OSError as error:
-        return _refuse(f"{error.filename or 'writing'}: {error.strerror or error}; nothing that was there before is harmed")
+        return _refuse(
+            f"{error.filename or 'writing'}: {error.strerror or error}; nothing that was there before is harmed"
+        )
     except KeyboardInterrupt:
         _refuse("interrupted; what was saved is whole, and --resume goes on with it where the verb has that flag")
         return 130

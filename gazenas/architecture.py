@@ -98,7 +98,11 @@ class SearchSpace:
 
     def blocks(self) -> list[BlockSpec]:
         """All search blocks in the order in which the network runs them."""
-        return [block for number in range(len(self.stages)) for block in self.fusion_blocks(number) + self.parallel_blocks(number)]
+        return [
+            block
+            for number in range(len(self.stages))
+            for block in self.fusion_blocks(number) + self.parallel_blocks(number)
+        ]
 
     def fusion_blocks(self, stage: int) -> list[BlockSpec]:
         """Blocks of the fusion module of stage ``stage`` (from 0): neighbours joined, then the new lowest branch."""
@@ -158,7 +162,9 @@ class SearchSpace:
             InputError: naming every unknown, missing or wrong key at once.
         """
         if not isinstance(values, dict):
-            raise InputError(f"{where}: expected a mapping with the keys of a search space, found {type(values).__name__}")
+            raise InputError(
+                f"{where}: expected a mapping with the keys of a search space, found {type(values).__name__}"
+            )
         names = [f.name for f in fields(SearchSpace)]
         faults = [f"unknown key {key!r} (known: {', '.join(names)})" for key in values if key not in names]
         faults += [f"missing key {key!r}" for key in names if key not in values]
@@ -225,7 +231,9 @@ class Architecture:
             found = sorted(values) if isinstance(values, dict) else type(values).__name__
             raise InputError(f"{where}: expected the keys format, space and kept, found {found}")
         if values["format"] != FORMAT:
-            raise InputError(f"{where}: format: expected {FORMAT}, found {values['format']!r}; a newer gazenas may read it")
+            raise InputError(
+                f"{where}: format: expected {FORMAT}, found {values['format']!r}; a newer gazenas may read it"
+            )
         space = SearchSpace.from_dict(values["space"], f"{where}: space")
         return Architecture(space, _parse_kept(values["kept"], space, where))
 
@@ -280,15 +288,23 @@ def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
     stages = values["stages"]
     if faults.expect(isinstance(stages, list) and len(stages) > 0, "stages", "a list of stages", stages):
         for number, stage in enumerate(stages, 1):
-            good = isinstance(stage, dict) and set(stage) == {"channels", "blocks"} and all(_counts(v) for v in stage.values())
+            good = (
+                isinstance(stage, dict)
+                and set(stage) == {"channels", "blocks"}
+                and all(_counts(v) for v in stage.values())
+            )
             good = good and len(stage["channels"]) == len(stage["blocks"])
-            faults.expect(good, f"stages[{number}]", "channels and blocks, as many entries each as the stage has branches", stage)
+            faults.expect(
+                good, f"stages[{number}]", "channels and blocks, as many entries each as the stage has branches", stage
+            )
     faults.expect(_is_operators(values["fusion"]), "fusion", "operators with their settings", values["fusion"])
     parallel = values["parallel"]
     good = isinstance(parallel, list) and all(_is_operators(entry) for entry in parallel)
     faults.expect(good, "parallel", "a list with one entry of operators and settings a branch", parallel)
     head = values["head"]
-    faults.expect(isinstance(head, dict) and isinstance(head.get("kind"), str), "head", "a mapping with the key kind", head)
+    faults.expect(
+        isinstance(head, dict) and isinstance(head.get("kind"), str), "head", "a mapping with the key kind", head
+    )
     faults.stop()
     space = SearchSpace(
         name=values["name"],
@@ -313,8 +329,12 @@ def _check_space(space: SearchSpace, where: str) -> None:
     faults = _Faults(where)
     branches = [len(stage.channels) for stage in space.stages]
     steps = [after - before for before, after in zip([1, *branches], branches, strict=False)]
-    faults.expect(all(step in (0, 1) for step in steps), "stages", "1 branch first, then at most one more a stage", branches)
-    faults.expect(len(space.parallel) >= max(branches), "parallel", f"{max(branches)} entries, one a branch", len(space.parallel))
+    faults.expect(
+        all(step in (0, 1) for step in steps), "stages", "1 branch first, then at most one more a stage", branches
+    )
+    faults.expect(
+        len(space.parallel) >= max(branches), "parallel", f"{max(branches)} entries, one a branch", len(space.parallel)
+    )
     lowest = 4 << (max(branches) - 1)
     faults.expect(space.input_size % lowest == 0, "input_size", f"a multiple of {lowest}", space.input_size)
     faults.stop()
@@ -326,10 +346,14 @@ def _parse_kept(values: object, space: SearchSpace, where: str) -> Mapping[str, 
     if not isinstance(values, dict) or set(values) != set(expected):
         known = set(values) if isinstance(values, dict) else set()
         missing, extra = sorted(set(expected) - known), sorted(known - set(expected))
-        raise InputError(f"{where}: kept: expected the {len(expected)} blocks of its space, missing {missing[:3]}, unknown {extra[:3]}")
+        raise InputError(
+            f"{where}: kept: expected the {len(expected)} blocks of its space, missing {missing[:3]}, unknown {extra[:3]}"
+        )
     for name, operators in values.items():
         good = isinstance(operators, dict) and set(operators) == set(expected[name].operators)
-        good = good and all(isinstance(groups, dict) and all(_is_count(n, 0) for n in groups.values()) for groups in operators.values())
+        good = good and all(
+            isinstance(groups, dict) and all(_is_count(n, 0) for n in groups.values()) for groups in operators.values()
+        )
         faults.expect(good, name, f"counts for {sorted(expected[name].operators)}", operators)
     faults.stop()
     frozen: Mapping[str, Mapping[str, Mapping[str, int]]] = _frozen(values)

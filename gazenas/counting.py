@@ -58,31 +58,168 @@ HANDLES: dict[str, Handle] = {
 }
 
 ZEROS = frozenset(
-    """
-    _adaptive_avg_pool2d _fused_rms_norm _log_softmax _native_batch_norm_legit _native_batch_norm_legit_functional
-    _native_batch_norm_legit_no_training _reshape_alias _safe_softmax _softmax _to_copy _unsafe_index _unsafe_view abs
-    adaptive_avg_pool2d add add_ alias all amax any arange as_strided avg_pool2d bernoulli_ bitwise_not cat clamp clamp_min clone
-    constant_pad_nd copy_ cudnn_batch_norm detach div div_ dropout elu empty eq exp expand fill_ flip full full_like gather ge gelu
-    glu gt hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ index index_select leaky_relu leaky_relu_ lift_fresh
-    log logical_not lt max max_pool2d max_pool2d_with_indices mean mish mul mul_ native_batch_norm native_dropout
-    native_group_norm native_layer_norm ne neg ones ones_like permute pixel_shuffle pow prelu reciprocal relu relu_ relu6 repeat
-    roll rsqrt rsub scalar_tensor select select_backward sigmoid sigmoid_ silu silu_ slice softplus split split_with_sizes sqrt
-    squeeze stack std sub sub_ sum t tanh transpose unbind unfold unsqueeze upsample_bilinear2d upsample_nearest1d
-    upsample_nearest2d view where zero_ zeros zeros_like _upsample_bilinear2d_aa cumsum norm linalg_vector_norm max_pool2d_backward
-    empty_like new_empty new_full new_ones new_zeros alias_copy view_as_real mkldnn_max_pool2d channel_shuffle native_channel_shuffle narrow exp_ square minimum maximum tril triu is_same_size
-    """.split()
+    [
+        "_adaptive_avg_pool2d",
+        "_fused_rms_norm",
+        "_log_softmax",
+        "_native_batch_norm_legit",
+        "_native_batch_norm_legit_functional",
+        "_native_batch_norm_legit_no_training",
+        "_reshape_alias",
+        "_safe_softmax",
+        "_softmax",
+        "_to_copy",
+        "_unsafe_index",
+        "_unsafe_view",
+        "abs",
+        "adaptive_avg_pool2d",
+        "add",
+        "add_",
+        "alias",
+        "all",
+        "amax",
+        "any",
+        "arange",
+        "as_strided",
+        "avg_pool2d",
+        "bernoulli_",
+        "bitwise_not",
+        "cat",
+        "clamp",
+        "clamp_min",
+        "clone",
+        "constant_pad_nd",
+        "copy_",
+        "cudnn_batch_norm",
+        "detach",
+        "div",
+        "div_",
+        "dropout",
+        "elu",
+        "empty",
+        "eq",
+        "exp",
+        "expand",
+        "fill_",
+        "flip",
+        "full",
+        "full_like",
+        "gather",
+        "ge",
+        "gelu",
+        "glu",
+        "gt",
+        "hardsigmoid",
+        "hardsigmoid_",
+        "hardswish",
+        "hardswish_",
+        "hardtanh",
+        "hardtanh_",
+        "index",
+        "index_select",
+        "leaky_relu",
+        "leaky_relu_",
+        "lift_fresh",
+        "log",
+        "logical_not",
+        "lt",
+        "max",
+        "max_pool2d",
+        "max_pool2d_with_indices",
+        "mean",
+        "mish",
+        "mul",
+        "mul_",
+        "native_batch_norm",
+        "native_dropout",
+        "native_group_norm",
+        "native_layer_norm",
+        "ne",
+        "neg",
+        "ones",
+        "ones_like",
+        "permute",
+        "pixel_shuffle",
+        "pow",
+        "prelu",
+        "reciprocal",
+        "relu",
+        "relu_",
+        "relu6",
+        "repeat",
+        "roll",
+        "rsqrt",
+        "rsub",
+        "scalar_tensor",
+        "select",
+        "select_backward",
+        "sigmoid",
+        "sigmoid_",
+        "silu",
+        "silu_",
+        "slice",
+        "softplus",
+        "split",
+        "split_with_sizes",
+        "sqrt",
+        "squeeze",
+        "stack",
+        "std",
+        "sub",
+        "sub_",
+        "sum",
+        "t",
+        "tanh",
+        "transpose",
+        "unbind",
+        "unfold",
+        "unsqueeze",
+        "upsample_bilinear2d",
+        "upsample_nearest1d",
+        "upsample_nearest2d",
+        "view",
+        "where",
+        "zero_",
+        "zeros",
+        "zeros_like",
+        "_upsample_bilinear2d_aa",
+        "cumsum",
+        "norm",
+        "linalg_vector_norm",
+        "max_pool2d_backward",
+        "empty_like",
+        "new_empty",
+        "new_full",
+        "new_ones",
+        "new_zeros",
+        "alias_copy",
+        "view_as_real",
+        "mkldnn_max_pool2d",
+        "channel_shuffle",
+        "native_channel_shuffle",
+        "narrow",
+        "exp_",
+        "square",
+        "minimum",
+        "maximum",
+        "tril",
+        "triu",
+        "is_same_size",
+    ]
 )
 
 
-class MacCounter(TorchDispatchMode):
+class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts MACs of everything run inside it, by operation; ``unknown`` names operations in neither table."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.macs: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         if name in HANDLES:
@@ -119,7 +256,7 @@ def count_macs(model: nn.Module, input_size: int) -> int:
     if counter.unknown:
         names = ", ".join(sorted(counter.unknown))
         raise NotImplementedError(f"unknown operations: {names}; add each to HANDLES or ZEROS in {__name__}")
-    return counter.macs.total()
+    return sum(counter.macs.values())
 
 
 def count_params(model: nn.Module) -> int:

@@ -81,7 +81,9 @@ def predict(network: nn.Module, batches: Iterable[Batch]) -> NDArray[np.float32]
     return predictions
 
 
-def optimizer_groups(network: nn.Module, importances: list[nn.Parameter], weight_decay: float, importance_lr: float) -> list[dict[str, Any]]:
+def optimizer_groups(
+    network: nn.Module, importances: list[nn.Parameter], weight_decay: float, importance_lr: float
+) -> list[dict[str, Any]]:
     """Parameter groups: weights with decay, then importance factors with their own step size and none."""
     special = {id(alpha) for alpha in importances}
     groups: list[dict[str, Any]] = [

@@ -49,8 +49,16 @@ class FinetuneRecipe:
     def check(self) -> None:
         """Raises InputError where a value is out of range, all at once."""
         positive = ("epochs", "batch_size", "lr", "decay", "decay_every")
-        faults = [f"{name}: expected more than 0, found {getattr(self, name)}" for name in positive if not getattr(self, name) > 0]
-        faults += [f"{name}: expected at least 0, found {getattr(self, name)}" for name in ("weight_decay", "patience") if getattr(self, name) < 0]
+        faults = [
+            f"{name}: expected more than 0, found {getattr(self, name)}"
+            for name in positive
+            if not getattr(self, name) > 0
+        ]
+        faults += [
+            f"{name}: expected at least 0, found {getattr(self, name)}"
+            for name in ("weight_decay", "patience")
+            if getattr(self, name) < 0
+        ]
         if self.schedule not in SCHEDULES:
             faults.append(f"schedule: expected one of {', '.join(SCHEDULES)}, found {self.schedule!r}")
         if self.schedule == "steps" and not self.milestones:
@@ -123,7 +131,11 @@ class Finetuning:
 
         set_step_size()
         losses = train_epoch(
-            self.network, self.loader.epoch(self.epoch), self.optimizer, after_step=after_step, on_step=self.job.progress.step
+            self.network,
+            self.loader.epoch(self.epoch),
+            self.optimizer,
+            after_step=after_step,
+            on_step=self.job.progress.step,
         )
         trained = time.monotonic() - begun
         error = self.job.validate(self.average.module).mean  # type: ignore[arg-type]
@@ -139,7 +151,9 @@ class Finetuning:
                 "images_per_second": round(len(self.loader) * recipe.batch_size / trained, 1),
             }
         )
-        self.job.say(f"epoch {self.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad, validation error {error:.2f} degrees")
+        self.job.say(
+            f"epoch {self.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad, validation error {error:.2f} degrees"
+        )
         self.epoch += 1
 
     def best_epoch(self) -> int:

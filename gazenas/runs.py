@@ -49,10 +49,14 @@ class RunFolder:
         found = [] if not path.exists() else sorted(entry.name for entry in path.iterdir())
         is_run = "config.yaml" in found
         if found and not is_run and found != ["log.txt"] and not resume:
-            raise InputError(f"--out: {path} is not empty and holds no run ({', '.join(found[:3])}...): choose another folder")
+            raise InputError(
+                f"--out: {path} is not empty and holds no run ({', '.join(found[:3])}...): choose another folder"
+            )
         if is_run and not resume:
             if not overwrite:
-                raise InputError(f"--out: {path} already holds a run: --resume goes on with it, --overwrite starts it again")
+                raise InputError(
+                    f"--out: {path} already holds a run: --resume goes on with it, --overwrite starts it again"
+                )
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
 
@@ -65,7 +69,9 @@ class RunFolder:
             raise InputError(f"--out: another process is writing to {self.path}") from None
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._lock.close()
 
     def log(self, text: str) -> None:
@@ -93,7 +99,9 @@ class RunFolder:
             if key not in FREE_KEYS and recorded.get(key) != value
         ]
         if changed:
-            raise InputError(f"--resume: {self.path} was begun otherwise: " + "; ".join(changed) + "; use another --out")
+            raise InputError(
+                f"--resume: {self.path} was begun otherwise: " + "; ".join(changed) + "; use another --out"
+            )
         return recorded
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
@@ -132,7 +140,9 @@ class RunFolder:
         writer.writerow(["image", "person", "pitch", "yaw", *true])
         for row, (pitch, yaw) in enumerate(predictions.tolist()):
             known = [f"{value:.6f}" for value in split.gaze[row].tolist()] if split.gaze is not None else []
-            writer.writerow([split.images.name(row), split.people[split.person[row]], f"{pitch:.6f}", f"{yaw:.6f}", *known])
+            writer.writerow(
+                [split.images.name(row), split.people[split.person[row]], f"{pitch:.6f}", f"{yaw:.6f}", *known]
+            )
         self._write(f"predictions_{split.name}.csv", text.getvalue())
         return self.path / f"predictions_{split.name}.csv"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from rich.table import Table
 
 from gazenas.architecture import InputError
 
-console = Console(soft_wrap=True, highlight=False)
+# Tables keep their columns where the output is a file, for which rich would assume 80 characters.
+console = Console(soft_wrap=True, highlight=False, width=max(110, shutil.get_terminal_size((110, 24)).columns))
 
 
 def make_parser(verb: str, description: str) -> ArgumentParser:
@@ -31,12 +33,23 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
     parser.add_argument("--out", type=str, required=True, help="run folder to write")
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn")
-    parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one")
+    parser.add_argument(
+        "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one"
+    )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for one a usable core")
     parser.add_argument("--workers", type=int, default=0, help="processes that read images; 0 reads in this one")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out; from the beginning where nothing was saved yet")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out; from the beginning where nothing was saved yet",
+    )
     parser.add_argument("--overwrite", action="store_true", help="remove the run in --out and start again")
-    parser.add_argument("--dry_run", "--dry-run", action="store_true", help="print the resolved recipe, sizes, memory and hours; train nothing")
+    parser.add_argument(
+        "--dry_run",
+        "--dry-run",
+        action="store_true",
+        help="print the resolved recipe, sizes, memory and hours; train nothing",
+    )
 
 
 def add_recipe(parser: ArgumentParser, defaults: object, helps: Mapping[str, tuple[str, str]]) -> None:
@@ -60,7 +73,12 @@ def recipe_values(arguments: Namespace, helps: Mapping[str, tuple[str, str]]) ->
     return {field: tuple(value) if isinstance(value, list) else value for field, value in values.items()}
 
 
-def parse(parser: ArgumentParser, argv: list[str], recipes: Mapping[str, Mapping[str, Any]], helps: Mapping[str, tuple[str, str]]) -> Namespace:
+def parse(
+    parser: ArgumentParser,
+    argv: list[str],
+    recipes: Mapping[str, Mapping[str, Any]],
+    helps: Mapping[str, tuple[str, str]],
+) -> Namespace:
     """Parses ``argv``; ``--recipe NAME`` first replaces defaults, which other arguments override."""
     arguments = parser.parse_args(argv)
     named = recipes[arguments.recipe]
@@ -72,7 +90,11 @@ def parse(parser: ArgumentParser, argv: list[str], recipes: Mapping[str, Mapping
 
 def recorded_config(arguments: Namespace) -> dict[str, Any]:
     """The resolved arguments as plain values for ``config.yaml``."""
-    values: dict[str, Any] = {key: value for key, value in arguments.as_dict().items() if key not in ("config", "resume", "overwrite", "dry_run")}
+    values: dict[str, Any] = {
+        key: value
+        for key, value in arguments.as_dict().items()
+        if key not in ("config", "resume", "overwrite", "dry_run")
+    }
     values["threads"] = torch.get_num_threads()
     values["memory_format"] = "channels_last"
     values["torch"] = str(torch.__version__)
@@ -102,7 +124,13 @@ class RichProgress:
     """Progress bars of a training run on the terminal."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[values]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[values]}"),
+        )
         self._bar = Progress(*columns, console=console, transient=True, refresh_per_second=2)
         self._task = self._bar.add_task("", values="", visible=False)
 
@@ -119,7 +147,9 @@ class RichProgress:
 
     def step(self, values: Mapping[str, float]) -> None:
         """Moves the bar by a step and shows the losses."""
-        self._bar.update(self._task, advance=1, values="  ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        self._bar.update(
+            self._task, advance=1, values="  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        )
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
@@ -128,9 +158,9 @@ class RichProgress:
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Prints a table; numbers are right-aligned."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", show_header=any(columns))
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -56,8 +56,15 @@ def run(argv: list[str]) -> None:
     parser = make_parser("search", "Searches a gaze network: trains a supernet and shrinks it to a stated size.")
     add_training_arguments(parser)
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
-    parser.add_argument("--target_macs", "--target-macs", type=str, required=True, help="MACs to end with: 12000000, 12M, 1.2G or 40%")
-    parser.add_argument("--recipe", type=Literal["short", "paper"], default="short", help="defaults of what follows: for minutes on a CPU, or the paper's")
+    parser.add_argument(
+        "--target_macs", "--target-macs", type=str, required=True, help="MACs to end with: 12000000, 12M, 1.2G or 40%"
+    )
+    parser.add_argument(
+        "--recipe",
+        type=Literal["short", "paper"],
+        default="short",
+        help="defaults of what follows: for minutes on a CPU, or the paper's",
+    )
     add_recipe(parser, SearchRecipe(), HELPS)
     arguments = parse(parser, argv, RECIPES, HELPS)
     if arguments.cost not in COSTS:
@@ -69,7 +76,10 @@ def run(argv: list[str]) -> None:
     if arguments.dry_run:
         _dry_run(recipe, arguments, Job(folder, None, arguments.seed, device, arguments.workers, None), space)  # type: ignore[arg-type]
         return
-    with RunFolder(Path(arguments.out), resume=arguments.resume, overwrite=arguments.overwrite) as place, RichProgress() as progress:
+    with (
+        RunFolder(Path(arguments.out), resume=arguments.resume, overwrite=arguments.overwrite) as place,
+        RichProgress() as progress,
+    ):
         job = Job(folder, place, arguments.seed, device, arguments.workers, progress)
         search = Search(recipe, space, arguments.target_macs, job)
         config = place.settle_config(recorded_config(arguments))

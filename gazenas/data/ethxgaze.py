@@ -119,7 +119,9 @@ def _read_split(folder: Path, seed: int) -> tuple[dict[str, list[str]], list[str
         if len(set(names)) != len(names):
             raise InputError(f"{path}: {name}: lists {max(names, key=names.count)!r} more than once")
         if any(Path(entry).name != entry for entry in names):
-            raise InputError(f"{path}: {name}: expected bare file names, found {[e for e in names if Path(e).name != e][0]!r}")
+            raise InputError(
+                f"{path}: {name}: expected bare file names, found {next(e for e in names if Path(e).name != e)!r}"
+            )
         split[name] = list(names)
     if not split["train"]:
         raise InputError(f"{path}: train: expected at least one file, found none")
@@ -127,11 +129,15 @@ def _read_split(folder: Path, seed: int) -> tuple[dict[str, list[str]], list[str
         people = sorted(split["train"])
         count = max(1, round(VALIDATION_SHARE * len(people)))
         if len(people) < 2:
-            raise InputError(f"{path}: no val list, and train has {len(people)} person: expected at least 2 to draw one from")
+            raise InputError(
+                f"{path}: no val list, and train has {len(people)} person: expected at least 2 to draw one from"
+            )
         drawn = np.random.default_rng(seed).choice(len(people), count, replace=False)
         split["val"] = [people[index] for index in sorted(drawn)]
         split["train"] = [name for name in split["train"] if name not in split["val"]]
-        notes.append(f"no val list in {SPLIT_FILE}: drew {count} of {len(people)} people by seed {seed}: {', '.join(split['val'])}")
+        notes.append(
+            f"no val list in {SPLIT_FILE}: drew {count} of {len(people)} people by seed {seed}: {', '.join(split['val'])}"
+        )
     prove_disjoint({name: [Path(entry).stem for entry in names] for name, names in split.items()}, str(path))
     if not split["test"]:
         notes.append("no test list: nothing will be tested")
@@ -150,7 +156,9 @@ def prove_disjoint(people: dict[str, list[str]], where: str) -> None:
         for second in names[index + 1 :]:
             both = sorted(set(people[first]) & set(people[second]))
             if both:
-                raise InputError(f"{where}: person {both[0]!r} is in both {first} and {second} ({len(both)} such); splits must be by person")
+                raise InputError(
+                    f"{where}: person {both[0]!r} is in both {first} and {second} ({len(both)} such); splits must be by person"
+                )
 
 
 @contextmanager
@@ -161,7 +169,9 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             yield file
     except OSError as error:
-        raise InputError(f"{path}: expected a readable HDF5 file: {error}; is it truncated? Copy or make it anew") from error
+        raise InputError(
+            f"{path}: expected a readable HDF5 file: {error}; is it truncated? Copy or make it anew"
+        ) from error
 
 
 def _read_labels(path: Path, *, needs_gaze: bool) -> dict[str, Any]:
@@ -170,14 +180,16 @@ def _read_labels(path: Path, *, needs_gaze: bool) -> dict[str, Any]:
         if "face_patch" not in file:
             raise InputError(f"{path}: lacks the key face_patch (has: {', '.join(file) or 'none'})")
         patches = file["face_patch"]
-        shape = getattr(patches, "shape", ())
+        shape: tuple[int, ...] = getattr(patches, "shape", ())
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or shape[0] < 1:
             raise InputError(f"{path}: face_patch: expected shape (N, S, S, 3) with N > 0, found {shape}")
         if patches.dtype != np.uint8:
             raise InputError(f"{path}: face_patch: expected uint8, found {patches.dtype}")
         if needs_gaze and "face_gaze" not in file:
             raise InputError(f"{path}: lacks the key face_gaze, which training needs (has: {', '.join(file)})")
-        labels = {key: _read_angles(file, key, shape[0], path) for key in ("face_gaze", "face_head_pose") if key in file}
+        labels = {
+            key: _read_angles(file, key, shape[0], path) for key in ("face_gaze", "face_head_pose") if key in file
+        }
         return {"size": shape[1], "count": shape[0]} | labels
 
 
@@ -189,11 +201,15 @@ def _read_angles(file: h5py.File, key: str, count: int, path: Path) -> NDArray[n
     angles: NDArray[np.float32] = stored[()].astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(angles).all(1))
     if wrong.size:
-        raise InputError(f"{path}: {key}: {wrong.size} rows are not finite, the first is row {wrong[0]}: {angles[wrong[0]].tolist()}")
+        raise InputError(
+            f"{path}: {key}: {wrong.size} rows are not finite, the first is row {wrong[0]}: {angles[wrong[0]].tolist()}"
+        )
     beyond = np.flatnonzero((np.abs(angles) > np.pi + 1e-4).any(1))
     if beyond.size:
         values = angles[beyond[0]].tolist()
-        raise InputError(f"{path}: {key}: expected radians within +-pi, found {values} in row {beyond[0]}; are these degrees?")
+        raise InputError(
+            f"{path}: {key}: expected radians within +-pi, found {values} in row {beyond[0]}; are these degrees?"
+        )
     return angles
 
 

@@ -70,8 +70,12 @@ class Loader:
         order = np.arange(len(self.split))
         if self.train:
             order = torch.randperm(len(order), generator=generator).numpy()
-        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)][: len(self)]
-        reader = DataLoader(_Rows(self.split, batches), batch_size=None, num_workers=self.workers, pin_memory=self.device != "cpu")
+        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)][
+            : len(self)
+        ]
+        reader = DataLoader(
+            _Rows(self.split, batches), batch_size=None, num_workers=self.workers, pin_memory=self.device != "cpu"
+        )
         for pixels, gaze, rows in reader:
             images, gaze = normalise(pixels.to(self.device)), gaze.to(self.device)
             if self.train:

@@ -43,7 +43,9 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
         path = folder / f"{name_or_path}.yaml"
     if not path.is_file():
         known = sorted(entry.stem for entry in folder.glob("*.yaml"))
-        raise InputError(f"unknown search space {str(name_or_path)!r}: expected a YAML file or one of {', '.join(known)}")
+        raise InputError(
+            f"unknown search space {str(name_or_path)!r}: expected a YAML file or one of {', '.join(known)}"
+        )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -60,7 +62,9 @@ def check_space(space: SearchSpace, where: str) -> None:
         InputError: naming all faults at once.
     """
     faults = []
-    places = [("fusion", space.fusion)] + [(f"parallel[{number}]", entry) for number, entry in enumerate(space.parallel, 1)]
+    places = [("fusion", space.fusion)] + [
+        (f"parallel[{number}]", entry) for number, entry in enumerate(space.parallel, 1)
+    ]
     for place, operators in places:
         for name, settings in operators.items():
             if name not in OPS:
@@ -117,7 +121,9 @@ def build_supernet(space: SearchSpace | str | Path, *, input_size: int | None = 
 def full_architecture(space: SearchSpace) -> Architecture:
     """Everything that a space offers."""
     kept = {
-        spec.name: {name: OPS[name].full_widths(spec.in_channels, **settings) for name, settings in spec.operators.items()}
+        spec.name: {
+            name: OPS[name].full_widths(spec.in_channels, **settings) for name, settings in spec.operators.items()
+        }
         for spec in space.blocks()
     }
     return Architecture(space, kept)
@@ -158,7 +164,9 @@ def _find_architecture(name_or_path: str | Path) -> Architecture:
         path = _subnet_folder() / f"{name_or_path}.json"
         if not path.is_file():
             known = ", ".join(list_subnets()) or "none yet"
-            raise InputError(f"unknown subnet {str(name_or_path)!r}: expected an arch.json, a run folder, or a shipped name ({known})")
+            raise InputError(
+                f"unknown subnet {str(name_or_path)!r}: expected an arch.json, a run folder, or a shipped name ({known})"
+            )
     return Architecture.load(path)
 
 
@@ -186,7 +194,9 @@ def load_model(path: str | Path, *, user: str | Path | None = None) -> Network:
         statistics = _read_tensors(Path(user))
         unknown = sorted(set(statistics) - set(network.state_dict()))
         if unknown:
-            raise InputError(f"{user}: holds {unknown[0]!r}, which the network lacks; was it made for another architecture?")
+            raise InputError(
+                f"{user}: holds {unknown[0]!r}, which the network lacks; was it made for another architecture?"
+            )
         _load_state(network, network.state_dict() | statistics, Path(user))
     return network.eval()
 
@@ -204,9 +214,10 @@ def _read_tensors(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such weights file")
     try:
-        return load_file(path)
+        tensors: dict[str, Any] = load_file(path)
     except Exception as error:  # safetensors raises a type of its own, which it does not export stably
         raise InputError(f"{path}: expected safetensors: {error}") from error
+    return tensors
 
 
 def _load_state(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
@@ -214,7 +225,9 @@ def _load_state(network: nn.Module, tensors: dict[str, Any], path: Path) -> None
     missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
     other = [key for key in expected if key in tensors and expected[key].shape != tensors[key].shape]
     if missing or extra or other:
-        shapes = [f"{key}: expected {tuple(expected[key].shape)}, found {tuple(tensors[key].shape)}" for key in other[:2]]
+        shapes = [
+            f"{key}: expected {tuple(expected[key].shape)}, found {tuple(tensors[key].shape)}" for key in other[:2]
+        ]
         raise InputError(
             f"{path}: does not fit the architecture: missing {missing[:2]} ({len(missing)}), unknown {extra[:2]} ({len(extra)}), "
             f"other shapes {shapes} ({len(other)})"
@@ -256,7 +269,9 @@ def build_network(arch: Architecture, *, importance: bool) -> Network:
             joins[-1][int(source[4:]) - 1] = block
         pending = make(space.parallel_blocks(number))
         branches = [[pending.pop(0) for _ in range(count)] for count in stage.blocks]
-        stages.append(Stage(fusion=FusionModule(joins=joins, opening=opening), parallel=ParallelModule(branches=branches)))
+        stages.append(
+            Stage(fusion=FusionModule(joins=joins, opening=opening), parallel=ParallelModule(branches=branches))
+        )
     return Network(space=space, stem=_build_stem(space.stem), stages=stages, head=_build_head(space), blocks=blocks)
 
 
@@ -292,11 +307,12 @@ def _build_block(spec: BlockSpec, kept: BlockWidths, squeeze: int, importance: b
                 **settings,
             )
         else:
-            absent[name] = {group: 0 for group in full}
+            absent[name] = dict.fromkeys(full, 0)
     residual: nn.Module = nn.Identity()
     if spec.stride != 1 or spec.in_channels != spec.out_channels:
         residual = nn.Sequential(
-            nn.Conv2d(spec.in_channels, spec.out_channels, 1, spec.stride, bias=False), nn.BatchNorm2d(spec.out_channels)
+            nn.Conv2d(spec.in_channels, spec.out_channels, 1, spec.stride, bias=False),
+            nn.BatchNorm2d(spec.out_channels),
         )
     lively = any(count for groups in kept.values() for count in groups.values())
     excite = SqueezeExcite(channels=spec.in_channels, reduction=squeeze) if squeeze and lively else None

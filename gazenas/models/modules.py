@@ -36,7 +36,9 @@ class FusionModule(nn.Module):
 
     def __init__(self, *, joins: Sequence[Mapping[int, nn.Module]], opening: nn.Module | None) -> None:
         super().__init__()
-        self.joins = nn.ModuleList(nn.ModuleDict({str(source): block for source, block in join.items()}) for join in joins)
+        self.joins = nn.ModuleList(
+            nn.ModuleDict({str(source): block for source, block in join.items()}) for join in joins
+        )
         self.opening = opening
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
@@ -44,7 +46,7 @@ class FusionModule(nn.Module):
         fused = []
         for to, join in enumerate(self.joins):
             total: Tensor | None = None
-            for source, block in join.items():  # type: ignore[operator, union-attr]
+            for source, block in join.items():  # type: ignore[operator]
                 sent = block(maps[int(source)])
                 if int(source) > to:
                     sent = F.interpolate(sent, scale_factor=2, mode="nearest")

@@ -22,7 +22,13 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, *, space: SearchSpace, stem: nn.Module, stages: Sequence[nn.Module], head: nn.Module, blocks: Mapping[str, SearchBlock]
+        self,
+        *,
+        space: SearchSpace,
+        stem: nn.Module,
+        stages: Sequence[nn.Module],
+        head: nn.Module,
+        blocks: Mapping[str, SearchBlock],
     ) -> None:
         super().__init__()
         self.space = space
@@ -71,7 +77,10 @@ class Network(nn.Module):
     def importances(self) -> list[nn.Parameter]:
         """All importance factors, one vector a unit group; none in a subnet."""
         return [
-            units.alpha for block in self.blocks().values() for operator in block.operators().values() for units in operator.units()
+            units.alpha
+            for block in self.blocks().values()
+            for operator in block.operators().values()
+            for units in operator.units()
         ]
 
     def architecture(self) -> Architecture:

@@ -27,7 +27,15 @@ class MixConv(nn.Module):
     """
 
     def __init__(
-        self, *, in_channels: int, out_channels: int, stride: int, widths: Widths, importance: bool, kernels: Any = (), expansion: Any = 0
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        widths: Widths,
+        importance: bool,
+        kernels: Any = (),
+        expansion: Any = 0,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
@@ -35,7 +43,9 @@ class MixConv(nn.Module):
         total = sum(widths.values())
         present = {kernel: count for kernel, count in widths.items() if count}
         self.norm = nn.BatchNorm2d(out_channels)
-        self.alphas = nn.ParameterDict({k: nn.Parameter(torch.ones(n)) for k, n in present.items()} if importance else {})
+        self.alphas = nn.ParameterDict(
+            {k: nn.Parameter(torch.ones(n)) for k, n in present.items()} if importance else {}
+        )
         self.depthwise = nn.ModuleDict(
             {k: nn.Conv2d(n, n, int(k), stride, int(k) // 2, groups=n, bias=False) for k, n in present.items()}
         )
@@ -57,7 +67,11 @@ class MixConv(nn.Module):
         Raises:
             InputError: where a setting is out of range.
         """
-        if not isinstance(kernels, tuple | list) or not kernels or any(not isinstance(k, int) or k < 1 or k % 2 == 0 for k in kernels):
+        if (
+            not isinstance(kernels, tuple | list)
+            or not kernels
+            or any(not isinstance(k, int) or k < 1 or k % 2 == 0 for k in kernels)
+        ):
             raise InputError(f"mixconv: kernels: expected a list of odd sizes, found {kernels!r}")
         if len(set(kernels)) != len(kernels):
             raise InputError(f"mixconv: kernels: expected each size once, found {list(kernels)}")
@@ -74,7 +88,7 @@ class MixConv(nn.Module):
             (convolution,) = self.depthwise.values()
             hidden = convolution(hidden)
         else:
-            parts = hidden.split([conv.in_channels for conv in self.depthwise.values()], 1)  # type: ignore[misc]
+            parts = torch.split(hidden, [count for count in self.widths().values() if count], 1)
             hidden = torch.cat([conv(part) for conv, part in zip(self.depthwise.values(), parts, strict=True)], 1)
         hidden = F.relu(self.depthwise_norm(hidden))
         weight = self.project.weight
@@ -88,12 +102,14 @@ class MixConv(nn.Module):
 
     def widths(self) -> dict[str, int]:
         """Channels by kernel size as they stand."""
-        return {k: self.depthwise[k].weight.shape[0] if k in self.depthwise else 0 for k in self.kernels}  # type: ignore[misc]
+        present = {kernel: convolution.out_channels for kernel, convolution in self.depthwise.items()}
+        return {kernel: int(present.get(kernel, 0)) for kernel in self.kernels}  # type: ignore[arg-type]
 
     def units(self) -> list[Units]:
         """One group a kernel size that is left."""
         groups, start = [], 0
-        for kernel, alpha in self.alphas.items():
+        for kernel in self.depthwise if len(self.alphas) else ():
+            alpha = self.alphas[kernel]
             slices = (
                 TensorSlice(self.alphas, kernel, 0),
                 TensorSlice(self.expand, "weight", 0, start),
@@ -110,7 +126,7 @@ class MixConv(nn.Module):
         """Drops kernels without channels, and everything but the closing BatchNorm with the last of them."""
         for kernel in list(self.depthwise):
             convolution = self.depthwise[kernel]
-            count = convolution.weight.shape[0]  # type: ignore[index, union-attr]
+            count = convolution.weight.shape[0]  # type: ignore[index]
             if not count:
                 del self.depthwise[kernel], self.alphas[kernel]
                 continue

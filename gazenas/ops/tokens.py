@@ -22,7 +22,9 @@ class TransformerLayer(nn.Module):
 
     def __init__(self, *, width: int) -> None:
         super().__init__()
-        self.query, self.key, self.value, self.out, self.lift, self.lower = (nn.Linear(width, width, bias=False) for _ in range(6))
+        self.query, self.key, self.value, self.out, self.lift, self.lower = (
+            nn.Linear(width, width, bias=False) for _ in range(6)
+        )
         self.attention_norm = nn.LayerNorm(width, bias=False)
         self.norm = nn.LayerNorm(width, bias=False)
 
@@ -53,7 +55,15 @@ class TokenTransformer(nn.Module):
     coordinates: Tensor
 
     def __init__(
-        self, *, in_channels: int, out_channels: int, stride: int, widths: Widths, importance: bool, grid: int, count: Any = 0
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        widths: Widths,
+        importance: bool,
+        grid: int,
+        count: Any = 0,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.stride, self.grid = in_channels, out_channels, stride, grid

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrow
+from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
 from gazenas.data.split import GazeSplit
@@ -20,14 +20,21 @@ Rows = NDArray[np.int64]
 
 
 def draw_face(axes: Any, image: NDArray[np.uint8], arrows: Sequence[tuple[Any, str]], title: str = "") -> None:
-    """One face and, from its middle, arrows along the image-plane part of ``(pitch, yaw)`` directions."""
+    """One face and, from its middle, at most two arrows along the image-plane part of ``(pitch, yaw)``, the first the wider."""
     size = image.shape[0]
     axes.imshow(image, interpolation="nearest" if size < 100 else "antialiased")
-    for gaze, colour in arrows:
-        x, y, _ = angles_to_vectors(np.asarray(gaze, np.float64)) * 0.42 * size
-        axes.add_patch(
-            FancyArrow(size / 2, size / 2, x, y, width=0.025 * size, head_width=0.09 * size, length_includes_head=True, color=colour, ec="black", lw=0.5)
+    for width, (gaze, colour) in zip((2.6, 1.3), arrows, strict=False):
+        x, y, _ = angles_to_vectors(np.asarray(gaze, np.float64)) * 0.45 * size
+        arrow = FancyArrowPatch(
+            (size / 2, size / 2),
+            (size / 2 + x, size / 2 + y),
+            arrowstyle="-|>",
+            mutation_scale=6 * width,
+            shrinkA=0,
+            shrinkB=0,
         )
+        arrow.set(color=colour, linewidth=width)
+        axes.add_patch(arrow)
     axes.set(xlim=(0, size - 1), ylim=(size - 1, 0), xticks=[], yticks=[])
     axes.set_title(title, fontsize=7, pad=2)
 
@@ -47,7 +54,12 @@ def draw_contact_sheet(split: GazeSplit, rows: Rows, path: Path, title: str) -> 
             draw_face(axes, image, [], split.people[split.person[row]])
             continue
         pitch, yaw = np.rad2deg(split.gaze[row])
-        draw_face(axes, image, [(split.gaze[row], TRUE)], f"{split.people[split.person[row]]}\npitch {pitch:.0f}\u00b0 yaw {yaw:.0f}\u00b0")
+        draw_face(
+            axes,
+            image,
+            [(split.gaze[row], TRUE)],
+            f"{split.people[split.person[row]]}\npitch {pitch:.0f}\u00b0 yaw {yaw:.0f}\u00b0",
+        )
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
 
@@ -68,17 +80,21 @@ def draw_predictions(split: GazeSplit, predictions: NDArray[np.float32], rows: R
     save_figure(figure, path)
 
 
-def draw_extremes(split: GazeSplit, predictions: NDArray[np.float32], errors: NDArray[np.float32], path: Path, each: int = 16) -> None:
+def draw_extremes(
+    split: GazeSplit, predictions: NDArray[np.float32], errors: NDArray[np.float32], path: Path, each: int = 16
+) -> None:
     """The ``each`` best and the ``each`` worst faces, with their errors in degrees."""
     assert split.gaze is not None, "needs labels"
     order = np.argsort(errors, kind="stable")
     each = min(each, len(order) // 2)
     chosen = [order[:each], order[::-1][:each]]
     figure = Figure((12, 7.2), layout="constrained")
-    halves = figure.subfigures(2, 1)
+    halves: Any = figure.subfigures(2, 1)
     for half, rows, name in zip(halves, chosen, ("best", "worst"), strict=True):
-        grid = half.subplots(2, -(-max(each, 2) // 2)).reshape(-1)
+        grid: Any = half.subplots(2, -(-max(each, 2) // 2)).reshape(-1)
         for axes, image, row in zip(grid, split.images(rows), rows, strict=False):
             draw_face(axes, image, [(split.gaze[row], TRUE), (predictions[row], ESTIMATED)], f"{errors[row]:.1f}\u00b0")
-        half.suptitle(f"the {each} {name} of {len(order)} {split.name} faces: true in green, estimated in red", fontsize=10)
+        half.suptitle(
+            f"the {each} {name} of {len(order)} {split.name} faces: true in green, estimated in red", fontsize=10
+        )
     save_figure(figure, path)

@@ -47,9 +47,16 @@ def draw_error_by_angle(gaze: NDArray[np.float32], errors: NDArray[np.float32], 
         centres = np.array([10 * number + 5 for number in present])
         means = np.array([errors[bins == number].mean() for number in present])
         spread = np.array([errors[bins == number].std() for number in present])
-        axes.fill_between(centres, np.maximum(means - spread, 0), means + spread, color="#2b6cb0", alpha=0.2, label="one deviation")
+        axes.fill_between(
+            centres, np.maximum(means - spread, 0), means + spread, color="#2b6cb0", alpha=0.2, label="one deviation"
+        )
         axes.plot(centres, means, "o-", color="#2b6cb0", label="mean")
-        axes.set(xlabel=f"true {name} (degrees)", ylabel="angular error (degrees)", title=f"error against {name}", ylim=(0, None))
+        axes.set(
+            xlabel=f"true {name} (degrees)",
+            ylabel="angular error (degrees)",
+            title=f"error against {name}",
+            ylim=(0, None),
+        )
         counts = axes.twinx()
         counts.bar(centres, [(bins == number).sum() for number in present], width=8, color="#718096", alpha=0.25)
         counts.set_ylabel("images in the bin")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+
 from gazenas.architecture import Architecture, InputError, SearchSpace
 from gazenas.averaging import WeightAverage
 from gazenas.counting import count_macs
@@ -15,7 +16,7 @@ from gazenas.engine import optimizer_groups, predict, train_epoch
 from gazenas.gaze import angular_error
 from gazenas.models.builders import build_network, build_supernet
 from gazenas.models.network import Network
-from gazenas.search.control import Losers, Schedule, check_target, cheapest_cut, macs_left, parse_target, plan_schedule
+from gazenas.search.control import Losers, Schedule, cheapest_cut, check_target, macs_left, parse_target, plan_schedule
 from gazenas.search.freeze import freeze
 from gazenas.search.penalty import Penalty
 from gazenas.search.recalibrate import recalibrate
@@ -62,9 +63,17 @@ class SearchRecipe:
     def check(self) -> None:
         """Raises InputError where a number is out of range, all at once."""
         positive = ("epochs", "batch_size", "lr", "decay", "decay_every", "shrink_every", "recalibration")
-        faults = [f"{name}: expected more than 0, found {getattr(self, name)}" for name in positive if not getattr(self, name) > 0]
+        faults = [
+            f"{name}: expected more than 0, found {getattr(self, name)}"
+            for name in positive
+            if not getattr(self, name) > 0
+        ]
         least = ("weight_decay", "penalty_weight", "penalty_warm_up", "threshold")
-        faults += [f"{name}: expected at least 0, found {getattr(self, name)}" for name in least if not getattr(self, name) >= 0]
+        faults += [
+            f"{name}: expected at least 0, found {getattr(self, name)}"
+            for name in least
+            if not getattr(self, name) >= 0
+        ]
         if not 0 <= self.average < 1:
             faults.append(f"average: expected at least 0 and less than 1, found {self.average}")
         if faults:
@@ -139,7 +148,11 @@ class Search:
             on_step=lambda values: self.job.progress.step(values | {"MMACs": macs / 1e6}),
         )
         trained = time.monotonic() - begun
-        removed = self._shrink() if self.schedule.remaining(self.epoch) is not None else {"fell": 0, "pressed": 0, "cut": 0, "moved_deg": 0.0}
+        removed = (
+            self._shrink()
+            if self.schedule.remaining(self.epoch) is not None
+            else {"fell": 0, "pressed": 0, "cut": 0, "moved_deg": 0.0}
+        )
         error = self.job.validate(self.average.module).mean  # type: ignore[arg-type]
         self.rows.append(
             {
@@ -189,7 +202,9 @@ class Search:
         """
         arch = Architecture.from_dict(state["arch"], "checkpoint")
         if arch.space != self.space:
-            raise InputError(f"--resume: the checkpoint is of another search space ({arch.space.name!r}, edited since?)")
+            raise InputError(
+                f"--resume: the checkpoint is of another search space ({arch.space.name!r}, edited since?)"
+            )
         self._place(build_network(arch, importance=True))
         self.network.load_state_dict(state["network"])
         self.average = WeightAverage(self.network, limit=self.recipe.average)
@@ -254,7 +269,10 @@ class Search:
             counts["cut"] += int((gone & ~under).sum())
         before = self._sample()
         report: ShrinkReport = remove(
-            self.network, {name: mask.to(self.job.device) for name, mask in keep.items()}, optimizer=self.optimizer, average=self.average
+            self.network,
+            {name: mask.to(self.job.device) for name, mask in keep.items()},
+            optimizer=self.optimizer,
+            average=self.average,
         )
         moved = float(angular_error(self._sample(), before).mean())
         self.losers = None

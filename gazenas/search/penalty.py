@@ -22,7 +22,7 @@ class Penalty:
         full = full_unit_costs(as_network(supernet), cost)
         mean = sum(count * each for count, each in full) / sum(count for count, _ in full)
         groups = unit_groups(supernet)
-        self.alphas = [group.alpha for group in groups]
+        self.alphas: list[Tensor] = [group.alpha for group in groups]
         costs = [group.cost(cost).to(group.alpha) / mean for group in groups]
         self.costs = torch.cat(costs) if costs else None
 

@@ -66,7 +66,9 @@ def shrink(
     return remove(supernet, keep, optimizer=optimizer, average=average)
 
 
-def remove(supernet: nn.Module, keep: Keep, *, optimizer: torch.optim.Optimizer | None = None, average: Any = None) -> ShrinkReport:
+def remove(
+    supernet: nn.Module, keep: Keep, *, optimizer: torch.optim.Optimizer | None = None, average: Any = None
+) -> ShrinkReport:
     """As :func:`shrink`, with the units that stay given by group."""
     network = as_network(supernet)
     removed = {name: int((~mask).sum()) for name, mask in keep.items() if not bool(mask.all())}
@@ -74,7 +76,9 @@ def remove(supernet: nn.Module, keep: Keep, *, optimizer: torch.optim.Optimizer 
         return ShrinkReport()
     twin = None if average is None else as_network(average)
     if twin is not None and twin.architecture() != network.architecture():
-        raise ValueError("average: expected the structure of the supernet, found another; shrink both together from the start")
+        raise ValueError(
+            "average: expected the structure of the supernet, found another; shrink both together from the start"
+        )
     before = _searchable(network)
     _apply(network, keep, optimizer)
     if twin is not None and twin is not network:
@@ -137,16 +141,19 @@ def _plan(groups: list[UnitGroup], keep: Keep) -> list[tuple[nn.Module, str, Cut
             key = (id(piece.module), piece.name)
             owners[key] = piece.module
             size = _tensor(piece.module, piece.name).shape[piece.dim]
-            whole = masks.setdefault(key, {}).setdefault(piece.dim, torch.ones(size, dtype=torch.bool, device=mask.device))
+            whole = masks.setdefault(key, {}).setdefault(
+                piece.dim, torch.ones(size, dtype=torch.bool, device=mask.device)
+            )
             whole[piece.start : piece.start + len(group)] = mask
     return [
-        (owners[key], key[1], {dim: mask.nonzero().flatten() for dim, mask in dims.items()}) for key, dims in masks.items()
+        (owners[key], key[1], {dim: mask.nonzero().flatten() for dim, mask in dims.items()})
+        for key, dims in masks.items()
     ]
 
 
 def _tensor(module: nn.Module, name: str) -> Tensor:
-    tensor = module._parameters.get(name)
-    tensor = module._buffers.get(name) if tensor is None else tensor
+    parameter = module._parameters.get(name)
+    tensor = module._buffers.get(name) if parameter is None else parameter
     assert tensor is not None, f"{type(module).__name__} has no tensor {name}"
     return tensor
 
@@ -157,7 +164,9 @@ def _select(tensor: Tensor, cuts: Cuts) -> Tensor:
     return tensor
 
 
-def _cut_states(plans: list[tuple[nn.Module, str, Cuts]], optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
+def _cut_states(
+    plans: list[tuple[nn.Module, str, Cuts]], optimizer: torch.optim.Optimizer
+) -> dict[int, dict[str, Any]]:
     """The optimizer's state of every cut parameter, cut the same way, by the parameter's identity."""
     if isinstance(optimizer, torch.optim.LBFGS):
         raise ValueError("optimizer: LBFGS keeps one flat history of all parameters, which cannot be cut; use another")
@@ -166,7 +175,9 @@ def _cut_states(plans: list[tuple[nn.Module, str, Cuts]], optimizer: torch.optim
         old = _tensor(module, name)
         if isinstance(old, nn.Parameter) and old in optimizer.state:
             state = optimizer.state[old]
-            states[id(old)] = {key: _cut_state(value, old, cuts, f"{type(optimizer).__name__}'s {key}") for key, value in state.items()}
+            states[id(old)] = {
+                key: _cut_state(value, old, cuts, f"{type(optimizer).__name__}'s {key}") for key, value in state.items()
+            }
     return states
 
 
@@ -175,7 +186,9 @@ def _cut_state(value: Any, old: Tensor, cuts: Cuts, what: str) -> Any:
     if not isinstance(value, Tensor) or value.dim() == 0:
         return value
     if value.dim() != old.dim():
-        raise ValueError(f"optimizer: {what}: expected the {old.dim()} dimensions of its parameter, found shape {tuple(value.shape)}")
+        raise ValueError(
+            f"optimizer: {what}: expected the {old.dim()} dimensions of its parameter, found shape {tuple(value.shape)}"
+        )
     follows: Cuts = {}
     for dim, indices in cuts.items():
         if value.shape[dim] == old.shape[dim]:

@@ -57,7 +57,9 @@ def unit_groups(supernet: nn.Module) -> list[UnitGroup]:
         for key, operator in block.operators().items():
             for units in operator.units():
                 label = f"{name}.{key}.{units.group}"
-                groups.append(UnitGroup(label, units.kind, units.alpha, units.slices, block, key, units.group, (side, side)))
+                groups.append(
+                    UnitGroup(label, units.kind, units.alpha, units.slices, block, key, units.group, (side, side))
+                )
     return groups
 
 
@@ -65,7 +67,9 @@ def as_network(module: object) -> Network:
     """The gazenas network that ``module`` is or wraps (an average, DistributedDataParallel)."""
     inner = getattr(module, "module", module)
     if not isinstance(inner, Network):
-        raise TypeError(f"expected a network of gazenas, or a wrapper with one as its module, found {type(module).__name__}")
+        raise TypeError(
+            f"expected a network of gazenas, or a wrapper with one as its module, found {type(module).__name__}"
+        )
     return inner
 
 
@@ -74,7 +78,11 @@ def full_unit_costs(network: Network, metric: str) -> list[tuple[int, int]]:
     costs = []
     for spec in network.space.blocks():
         block, side = network.blocks()[spec.name], network.input_size // spec.reduction
-        widths = {name: OPS[name].full_widths(spec.in_channels, **settings) for name, settings in spec.operators.items()}
+        widths = {
+            name: OPS[name].full_widths(spec.in_channels, **settings) for name, settings in spec.operators.items()
+        }
         for operator, groups in widths.items():
-            costs += [(count, COSTS[metric](block, operator, group, widths, side, side)) for group, count in groups.items()]
+            costs += [
+                (count, COSTS[metric](block, operator, group, widths, side, side)) for group, count in groups.items()
+            ]
     return costs

@@ -38,7 +38,7 @@ def lid_edges(person: Person, heights: tuple[float, float], across: Floats) -> t
     return upper, lower
 
 
-def _sphere_entry(origin: Floats, rays: Floats, radius: float) -> tuple[Floats, Floats]:
+def _sphere_entry(origin: Floats, rays: Floats, radius: float) -> tuple[Floats, NDArray[np.bool_]]:
     """First depth at which rays from ``origin`` meet a sphere about zero, and whether they do."""
     a, b = dot(rays, rays), dot(rays, origin)
     inside = b * b - a * np.float32(origin @ origin - radius**2)
@@ -47,7 +47,13 @@ def _sphere_entry(origin: Floats, rays: Floats, radius: float) -> tuple[Floats, 
 
 
 def eye_colours(
-    head: Head, lit: Lit, rays: Floats, colour: Floats, ident: NDArray[np.int8], depth: Floats, idents: tuple[int, int, int]
+    head: Head,
+    lit: Lit,
+    rays: Floats,
+    colour: Floats,
+    ident: NDArray[np.int8],
+    depth: Floats,
+    idents: tuple[int, int, int],
 ) -> None:
     """Draws both eyes into ``colour``, ``ident`` and ``depth`` where they are nearer than what is there.
 
@@ -143,7 +149,9 @@ def _eyeball(
     pupil = np.clip((relative - person.pupil_ratio * lit.scene.pupil) * 12, 0, 1)
     rim = 1 - 0.65 * np.clip((relative - 0.78) / 0.2, 0, 1)
     paint = np.array(person.iris, np.float32) * (0.55 + 0.35 * relative)[:, None]
-    disc = lit.shade((paint * (pupil * rim)[:, None] + np.float32(0.012)).astype(np.float32), np.broadcast_to(axis, normal.shape))
+    disc = lit.shade(
+        (paint * (pupil * rim)[:, None] + np.float32(0.012)).astype(np.float32), np.broadcast_to(axis, normal.shape)
+    )
     colour = np.where(is_iris[:, None], disc, colour)
     glint = _glint(person, lit, axis, origin, rays)
     colour += glint[:, None] * lit.scene.light_colour.astype(np.float32)

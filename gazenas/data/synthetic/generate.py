@@ -33,7 +33,9 @@ def split_people(subjects: int) -> dict[str, list[str]]:
         InputError: with fewer than three people.
     """
     if subjects < 3:
-        raise InputError(f"--subjects: expected at least 3 (train, val and test need one person each), found {subjects}")
+        raise InputError(
+            f"--subjects: expected at least 3 (train, val and test need one person each), found {subjects}"
+        )
     names = [f"subject{number:04d}.h5" for number in range(subjects)]
     held_out, tested = max(1, subjects // 10), max(1, subjects // 5)
     kept = subjects - held_out - tested
@@ -66,7 +68,9 @@ def generate(
         InputError: where a number is out of range.
     """
     if per_subject < 1 or size < 16 or seed < 0:
-        raise InputError(f"expected --per-subject >= 1, --size >= 16 and --seed >= 0, found {per_subject}, {size}, {seed}")
+        raise InputError(
+            f"expected --per-subject >= 1, --size >= 16 and --seed >= 0, found {per_subject}, {size}, {seed}"
+        )
     split = split_people(subjects)
     tasks = []
     for part, names in split.items():

@@ -267,12 +267,19 @@ def _albedo(person: Person, aside: Floats, x: Floats, y: Floats, front: Floats, 
     colour *= 1 + 0.05 * _noise(rng, size, 12)[..., None] + 0.025 * _noise(rng, size, 1.2)[..., None]
     flush = 0.10 * _bump(aside, y, 36, 18, 13, 10) + 0.10 * _bump(aside, y, 0, nose_y - 6, 9, 7)
     colour *= 1 - flush[..., None] * np.array([0.0, 1.0, 0.9], np.float32)
-    shade = 0.34 * _bump(aside, y, eye_x - 9, EYE_HEIGHT - 4, 9, 6) + 0.18 * _bump(aside, y, eye_x, EYE_HEIGHT + 11, 12, 4)
+    shade = 0.34 * _bump(aside, y, eye_x - 9, EYE_HEIGHT - 4, 9, 6) + 0.18 * _bump(
+        aside, y, eye_x, EYE_HEIGHT + 11, 12, 4
+    )
     shade = shade + 0.55 * _bump(aside, y, 5, nose_y + 2.5, 4.5, 1.8) + 0.2 * _bump(aside, y, 0, mouth_y + 13, 14, 3)
     shade = shade + 0.45 * _step(y, mouth_y + 34, mouth_y + 52)
     colour *= 1 - (shade * front)[..., None]
     lip_edge = 23 * (1 - 0.02 * np.abs(y - mouth_y))
-    lips = _step(lip_edge - aside, 0, 6) * np.exp(-(((y - mouth_y - 0.5) / (7.5 - 0.16 * aside)) ** 4)) * front * (aside < 26)
+    lips = (
+        _step(lip_edge - aside, 0, 6)
+        * np.exp(-(((y - mouth_y - 0.5) / (7.5 - 0.16 * aside)) ** 4))
+        * front
+        * (aside < 26)
+    )
     red = skin * np.array([0.86, 0.52, 0.52], np.float32)
     colour += (lips * (0.35 + 0.65 * person.lips))[..., None] * (red - colour)
     slit = 0.75 * np.exp(-(((y - mouth_y) / 1.1) ** 2)) * _step(24 - aside, 0, 4) * front
@@ -283,7 +290,9 @@ def _albedo(person: Person, aside: Floats, x: Floats, y: Floats, front: Floats, 
     hair_colour = np.array(person.hair, np.float32)
     colour += (np.clip(brow, 0, 1) * person.brow_darkness)[..., None] * (0.8 * hair_colour - colour)
     stubble = person.beard * np.maximum(_step(y - 0.25 * (62 - aside), 12, 30), _bump(aside, y, 0, mouth_y - 12, 20, 5))
-    colour += (stubble * front * (1 - lips) * (1 - 0.3 * np.abs(_noise(rng, size, 1.0))))[..., None] * (hair_colour - colour)
+    colour += (stubble * front * (1 - lips) * (1 - 0.3 * np.abs(_noise(rng, size, 1.0))))[..., None] * (
+        hair_colour - colour
+    )
     strands = hair_colour * (1 + 0.35 * ndimage.gaussian_filter1d(_noise(rng, size, 0.8), 5, axis=0)[..., None])
     colour += hair[..., None] * (strands - colour)
     clipped: Floats = np.clip(colour, 0.01, 1.0)

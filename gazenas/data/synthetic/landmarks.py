@@ -16,13 +16,15 @@ def landmarks(head: Head, scene: Scene, size: int) -> Floats:
     nose_y = EYE_HEIGHT + person.nose_length
     mouth_y = nose_y + 24
     angle = np.linspace(-np.pi / 2, np.pi / 2, 17)
-    jaw = np.stack([0.82 * head.axes[0] * np.sin(angle), EYE_HEIGHT + (mouth_y + 46 - EYE_HEIGHT) * np.cos(angle) ** 0.8], -1)
+    jaw = np.stack(
+        [0.82 * head.axes[0] * np.sin(angle), EYE_HEIGHT + (mouth_y + 46 - EYE_HEIGHT) * np.cos(angle) ** 0.8], -1
+    )
     arch = np.linspace(14, 47, 5)
     brow_y = EYE_HEIGHT - person.brow_height - 2.5 * np.cos((arch - person.eye_spacing / 2) / 9)
     brows = np.concatenate([np.stack([-arch[::-1], brow_y[::-1]], -1), np.stack([arch, brow_y], -1)])
     bridge = np.stack([np.zeros(4), np.linspace(EYE_HEIGHT + 2, nose_y - 4, 4)], -1)
     reach = float(nose_base(person)[0][1])
-    nostrils = np.stack([np.linspace(-reach, reach, 5), np.full(5, nose_y) + [0, 1.5, 2.5, 1.5, 0]], -1)
+    nostrils = np.stack([np.linspace(-reach, reach, 5), nose_y + np.array([0, 1.5, 2.5, 1.5, 0])], -1)
     turn = np.linspace(np.pi, -np.pi, 13)[:-1]
     outer = np.stack([23 * np.cos(turn), mouth_y - 7 * np.sin(turn)], -1)
     turn = np.linspace(np.pi, -np.pi, 9)[:-1]

@@ -57,7 +57,9 @@ def render(head: Head, scene: Scene, size: int) -> NDArray[np.uint8]:
     if sigma > 0.1:
         image = ndimage.gaussian_filter(image, (sigma, sigma, 0), mode="nearest")
     noise = np.random.default_rng(scene.noise_seed).standard_normal(image.shape, dtype=np.float32)
-    values = 255 * np.clip(image * np.float32(scene.exposure), 0, 1) ** np.float32(1 / 2.2) + np.float32(scene.noise) * noise
+    values = (
+        255 * np.clip(image * np.float32(scene.exposure), 0, 1) ** np.float32(1 / 2.2) + np.float32(scene.noise) * noise
+    )
     pixels: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return pixels
 
@@ -225,7 +227,9 @@ def _draw_neck(lit: Lit, rays: Floats, colour: Floats, ident: NDArray[np.int8], 
     ident[where], depth[where] = NECK, t
 
 
-def _draw_spectacles(lit: Lit, rays: Floats, colour: Floats, ident: NDArray[np.int8], depth: Floats, head: Head) -> None:
+def _draw_spectacles(
+    lit: Lit, rays: Floats, colour: Floats, ident: NDArray[np.int8], depth: Floats, head: Head
+) -> None:
     """Two rounded rims, a bridge and side pieces, flat in a plane before the eyes and in planes at the temples."""
     person = head.person
     thickness = 1.5

@@ -117,7 +117,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     tint = np.array([1 + warmth, 1.0, 1 - warmth])
     strength = rng.uniform(0.35, 1.0)
     grey = rng.uniform(0.02, 0.7) + rng.normal(0, 0.15, (int(rng.integers(2, 9)),) * 2 + (1,))
-    coarse = grey + rng.normal(0, 0.07, 3) + rng.normal(0, 0.04, grey.shape[:2] + (3,))
+    coarse = grey + rng.normal(0, 0.07, 3) + rng.normal(0, 0.04, (*grey.shape[:2], 3))
     return Scene(
         head_pose=(float(pitch), float(yaw)),
         target=rng.uniform(400, 1500) * angles_to_vectors(in_head),

@@ -33,7 +33,9 @@ class BranchEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, others: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """``tokens``, ``key``, ``value`` ``(N, n, d)`` and the concatenated queries ``others`` ``(N, n, d')``: ``(N, n, d)``."""
-        query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=self.heads) for x in (self.fuse(others), key, value))
+        query, key, value = (
+            rearrange(x, "b n (h d) -> b h n d", h=self.heads) for x in (self.fuse(others), key, value)
+        )
         scores = torch.matmul(query, key.transpose(-2, -1)) * query.shape[-1] ** -0.5
         seen = rearrange(torch.matmul(scores.softmax(-1), value), "b h n d -> b n (h d)")
         hidden = self.attention_norm(tokens + self.out(seen))
@@ -77,9 +79,12 @@ class MRFTHead(nn.Module):
         self.patches = patches
         tokens = (sizes[0] // patches[0]) ** 2
         self.reduce = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, r, 1, bias=False), nn.BatchNorm2d(r)) for c, r in zip(in_channels, channels, strict=True)
+            nn.Sequential(nn.Conv2d(c, r, 1, bias=False), nn.BatchNorm2d(r))
+            for c, r in zip(in_channels, channels, strict=True)
         )
-        learned = [nn.Parameter(0.02 * torch.randn(tokens, width)) for width in widths] if positions == "learned" else []
+        learned = (
+            [nn.Parameter(0.02 * torch.randn(tokens, width)) for width in widths] if positions == "learned" else []
+        )
         self.positions = nn.ParameterList(learned)
         self.queries, self.keys, self.values = (nn.ModuleList(nn.Linear(w, w) for w in widths) for _ in range(3))
         total = sum(widths)
@@ -121,5 +126,7 @@ def fitted_patches(sizes: Sequence[int], patches: Sequence[int]) -> list[int]:
         fitted = [patch // 2 for patch in fitted]
     grids = {size / patch for size, patch in zip(sizes, fitted, strict=True)}
     if len(grids) != 1 or not grids.pop().is_integer():
-        raise InputError(f"head: patches: maps of {list(sizes)} pixels do not give the same whole number of patches of {fitted}")
+        raise InputError(
+            f"head: patches: maps of {list(sizes)} pixels do not give the same whole number of patches of {fitted}"
+        )
     return fitted

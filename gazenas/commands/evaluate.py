@@ -1,0 +1,139 @@
+"""``gazenas evaluate``: angular errors of a model on a split."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gazenas.commands.common import console, degrees, make_parser, print_table, use_device
+from gazenas.counting import count_macs, count_params
+from gazenas.data import DATASETS
+from gazenas.data.loader import Loader
+from gazenas.data.split import GazeFolder, GazeSplit
+from gazenas.engine import predict
+from gazenas.evaluation import evaluate_predictions, head_pose_error, mean_predictor_error
+from gazenas.models.builders import load_model
+from gazenas.report.predictions import draw_prediction_plots
+from gazenas.runs import RunFolder
+from gazenas.training import EVALUATION_BATCH
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    parser = make_parser("evaluate", "Measures angular errors of a model on a split of a data folder.")
+    parser.add_argument(
+        "--model",
+        type=str,
+        required=True,
+        help="run folder, arch.json with weights beside it, shipped name, or ONNX file",
+    )
+    parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
+    parser.add_argument("--split", type=str, default="test", help="train, val or test")
+    parser.add_argument("--out", type=str, required=True, help="folder to write")
+    parser.add_argument("--seed", type=int, default=0, help="of the validation draw, where the data has no val list")
+    parser.add_argument(
+        "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for one a usable core")
+    parser.add_argument("--overwrite", action="store_true", help="replace an evaluation in --out")
+    arguments = parser.parse_args(argv)
+    begun = time.monotonic()
+    device = use_device(arguments.device, arguments.threads)
+    folder = DATASETS["ethxgaze"](Path(arguments.data), seed=arguments.seed)
+    split = folder.split(arguments.split)
+    with RunFolder(Path(arguments.out), overwrite=arguments.overwrite) as place:
+        predictions, size = _predict(arguments.model, folder, split, device)
+        for note in folder.notes:
+            console.print(note)
+        place.settle_config(
+            {key: value for key, value in arguments.as_dict().items() if key not in ("config", "overwrite")}
+        )
+        path = place.write_predictions(split, predictions)
+        evaluation = None if split.gaze is None else evaluate_predictions(predictions, split)
+        train = folder.split("train")
+        error = None if evaluation is None else evaluation.mean
+        summary = {
+            "verb": "evaluate",
+            **size,
+            "split": split.name,
+            "test_error_deg": error if split.name == "test" else None,
+            "val_error_deg": error if split.name == "val" else None,
+            "mean_predictor_error_deg": mean_predictor_error(train, split),
+            "head_pose_error_deg": head_pose_error(train, split),
+            "seconds": round(time.monotonic() - begun, 1),
+            "seed": arguments.seed,
+            "errors": None if evaluation is None else evaluation.to_dict(),
+        }
+        place.write_summary(summary)
+        draw_prediction_plots(split, predictions, place.path / "plots")
+    if evaluation is None:
+        console.print(f"the {split.name} files carry no labels: no error; {len(split):,} predictions are in {path}")
+        return
+    print_table(
+        "per person",
+        ["person", "images", "mean"],
+        [[name, str(count), degrees(mean)] for name, (mean, count) in evaluation.people.items()],
+    )
+    low, high = evaluation.interval
+    print_table(
+        f"evaluate: {arguments.model} on {split.name}, {len(split):,} images of {len(split.people)} people",
+        ["angular error", ""],
+        [
+            ["mean", degrees(evaluation.mean)],
+            ["95% interval over people (bootstrap)", f"{degrees(low)} to {degrees(high)}"],
+            ["median", degrees(evaluation.median)],
+            ["95th percentile", degrees(evaluation.p95)],
+            ["mean absolute pitch", degrees(evaluation.mae_pitch)],
+            ["mean absolute yaw", degrees(evaluation.mae_yaw)],
+            ["mean predictor", degrees(summary["mean_predictor_error_deg"])],
+            ["best linear from head pose", degrees(summary["head_pose_error_deg"])],
+        ],
+    )
+    console.print(f"predictions, summary and plots are in {place.path}")
+
+
+def _predict(
+    model: str, folder: GazeFolder, split: GazeSplit, device: str
+) -> tuple[NDArray[np.float32], dict[str, object]]:
+    """Predictions for a split in order, and what is known of the model's size."""
+    if model.endswith(".onnx"):
+        return _predict_onnx(model, folder, split)
+    network = load_model(model).to(device)
+    folder.expect_size(network.input_size, f"{model}")
+    batches = Loader(split, EVALUATION_BATCH, 0, train=False, device=device).epoch(0)
+    size = {
+        "macs": count_macs(network, network.input_size),
+        "params": count_params(network),
+        "input_size": network.input_size,
+        "fingerprint": network.architecture().fingerprint(),
+    }
+    return predict(network, batches), size
+
+
+def _predict_onnx(model: str, folder: GazeFolder, split: GazeSplit) -> tuple[NDArray[np.float32], dict[str, object]]:
+    from gazenas.architecture import InputError
+    from gazenas.export.runtime import GazeEstimator
+
+    if not Path(model).is_file():
+        raise InputError(f"--model: no such file: {model}")
+    try:
+        estimator = GazeEstimator(model)
+    except Exception as error:  # onnxruntime's own exception types are not importable stably
+        raise InputError(f"{model}: expected an ONNX file written by 'gazenas export': {error}") from error
+    folder.expect_size(estimator.input_size, model)
+    rows = np.arange(len(split))
+    parts = [
+        estimator(split.images(rows[start : start + EVALUATION_BATCH]))
+        for start in range(0, len(rows), EVALUATION_BATCH)
+    ]
+    metadata = estimator.metadata
+    size = {
+        "macs": int(metadata["macs"]),
+        "params": int(metadata["params"]),
+        "input_size": estimator.input_size,
+        "fingerprint": metadata["fingerprint"],
+    }
+    return np.concatenate(parts), size

@@ -1,0 +1,81 @@
+"""``gazenas export``: one verified ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gazenas.architecture import InputError
+from gazenas.commands.common import make_parser, print_table, use_device
+from gazenas.counting import count_params
+from gazenas.data import DATASETS
+from gazenas.data.synthetic.head import build_head
+from gazenas.data.synthetic.person import sample_person
+from gazenas.data.synthetic.render import render
+from gazenas.data.synthetic.scene import sample_scene
+from gazenas.export.onnx import BATCHES, LIMITS, export_onnx
+from gazenas.models.builders import load_model
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    parser = make_parser(
+        "export",
+        "Writes a model as one ONNX file, verified against PyTorch in degrees; a file that fails is not left behind.",
+    )
+    parser.add_argument(
+        "--model", type=str, required=True, help="run folder, arch.json with weights beside it, or shipped name"
+    )
+    parser.add_argument(
+        "--out",
+        type=str,
+        required=True,
+        help="ONNX file to write; one that exists is replaced once the new one is verified",
+    )
+    parser.add_argument("--precision", type=Literal["fp32", "fp16"], default="fp32", help="of weights and arithmetic")
+    parser.add_argument(
+        "--data", type=str, default="", help="data folder whose test faces are compared on; rendered faces without it"
+    )
+    parser.add_argument("--images", type=int, default=256, help="how many faces are compared")
+    parser.add_argument("--seed", type=int, default=0, help="of the faces drawn or rendered")
+    arguments = parser.parse_args(argv)
+    use_device("cpu", 0)
+    network = load_model(arguments.model)
+    out = Path(arguments.out)
+    if out.suffix != ".onnx" or not out.parent.is_dir():
+        raise InputError(f"--out: expected FILE.onnx in an existing folder, found {arguments.out}")
+    if arguments.images < 1:
+        raise InputError(f"--images: expected at least 1, found {arguments.images}")
+    faces = _faces(arguments.data, arguments.images, arguments.seed, network.input_size)
+    report = export_onnx(network, out, faces, precision=arguments.precision)
+    params = count_params(network)
+    print_table(
+        f"export: {out}",
+        ["", ""],
+        [
+            ["size", f"{report.size:,} bytes, {report.size / params:.2f} a parameter"],
+            ["parameters", f"{params:,}"],
+            ["precision", arguments.precision],
+            ["mean difference from PyTorch", f"{report.mean:.6f}\u00b0"],
+            ["largest difference", f"{report.worst:.6f}\u00b0 (at most {LIMITS[arguments.precision]}\u00b0 allowed)"],
+            [
+                "compared on",
+                f"{report.images} {'test' if arguments.data else 'rendered'} faces at batch {', '.join(map(str, BATCHES))}",
+            ],
+        ],
+    )
+
+
+def _faces(data: str, count: int, seed: int, size: int) -> NDArray[np.uint8]:
+    """``(N, S, S, 3)`` RGB faces to compare on."""
+    rng = np.random.default_rng(seed)
+    if data:
+        folder = DATASETS["ethxgaze"](Path(data), seed=seed)
+        folder.expect_size(size, "the model")
+        split = folder.split("test")
+        return split.images(np.sort(rng.choice(len(split), min(count, len(split)), replace=False)))
+    heads = [build_head(sample_person(rng)) for _ in range(4)]
+    return np.stack([render(heads[index % len(heads)], sample_scene(rng), size) for index in range(count)])

@@ -1,0 +1,69 @@
+"""``gazenas synth``: rendered faces with known gaze, in ETH-XGaze's layout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from rich.progress import Progress
+
+from gazenas.architecture import InputError
+from gazenas.commands.common import console, make_parser
+from gazenas.data.synthetic import generate
+from gazenas.data.synthetic.generate import SPLIT_FILE, split_people, usable_cores
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    parser = make_parser("synth", "Renders people whose gaze is known exactly, as ETH-XGaze's preprocessed HDF5 files.")
+    parser.add_argument("out", type=str, help="data folder to write")
+    parser.add_argument(
+        "--subjects", type=int, default=60, help="people; a tenth validate, a fifth are tested on, at least one each"
+    )
+    parser.add_argument("--per_subject", "--per-subject", type=int, default=200, help="images of each person")
+    parser.add_argument("--size", type=int, default=64, help="side of the images in pixels; 224 is ETH-XGaze's")
+    parser.add_argument("--seed", type=int, default=0, help="of the people and of every image")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes, 0 for one a usable core; the files do not depend on it"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the data in OUT")
+    arguments = parser.parse_args(argv)
+    out = Path(arguments.out)
+    split_people(arguments.subjects)
+    _clear(out, overwrite=arguments.overwrite)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("rendering people", total=arguments.subjects)
+        split = generate(
+            out,
+            subjects=arguments.subjects,
+            per_subject=arguments.per_subject,
+            size=arguments.size,
+            seed=arguments.seed,
+            workers=arguments.workers or usable_cores(),
+            on_file=lambda name: progress.advance(task),
+        )
+    counts = ", ".join(f"{len(names)} {name}" for name, names in split.items())
+    console.print(
+        f"{out}: {arguments.subjects} people ({counts}), {arguments.subjects * arguments.per_subject:,} images of {arguments.size} pixels"
+    )
+
+
+def _clear(out: Path, *, overwrite: bool) -> None:
+    """Makes room; removes nothing but data of this layout, and that only when asked to."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: expected a folder, found a file")
+    found = sorted(entry.name for entry in out.iterdir()) if out.exists() else []
+    others = [name for name in found if name not in ("train", "test", SPLIT_FILE)]
+    if others:
+        raise InputError(
+            f"{out}: holds other things than rendered data ({', '.join(others[:3])}): choose another folder"
+        )
+    if found and not overwrite:
+        raise InputError(f"{out}: already holds data: choose another folder, or --overwrite to replace it")
+    if SPLIT_FILE in found:
+        (out / SPLIT_FILE).unlink()
+    for name in ("train", "test"):
+        if name in found:
+            shutil.rmtree(out / name)

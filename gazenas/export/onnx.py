@@ -1,0 +1,177 @@
+"""Writes a network as one ONNX file that says what it expects, and proves that it computes the same."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gazenas.architecture import InputError, write_aside
+from gazenas.counting import count_macs, count_params
+from gazenas.export.runtime import GazeEstimator
+from gazenas.gaze import angular_error
+from gazenas.models.network import Network
+
+OPSET = 18
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CONVENTION = "v = (-cos(pitch) sin(yaw), -sin(pitch), -cos(pitch) cos(yaw)); x right, y down, z away from the camera"
+LIMITS = {"fp32": 0.01, "fp16": 0.25}  # degrees that the file may differ from PyTorch
+BATCHES = (1, 7, 64)
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written and how far it is from PyTorch, in degrees over ``images`` images at every batch size.
+
+    Attributes:
+        size: bytes of the file.
+        mean, worst: angular differences.
+        images: how many were compared.
+    """
+
+    size: int
+    mean: float
+    worst: float
+    images: int
+
+
+def export_onnx(network: Network, path: Path, images: NDArray[np.uint8], *, precision: str = "fp32") -> ExportReport:
+    """Writes ``path`` once the file has been verified; where it fails, nothing is left and nothing is replaced.
+
+    Args:
+        network: in any mode; left as it was.
+        path: of the ONNX file.
+        images: ``(N, S, S, 3)`` uint8 RGB to compare PyTorch and onnxruntime on, at batch sizes 1, 7 and 64.
+        precision: ``fp32`` or ``fp16`` (weights and arithmetic; input and output stay float32).
+
+    Raises:
+        InputError: for an unknown precision, or where the file differs from PyTorch by more than ``LIMITS`` allows.
+    """
+    if precision not in LIMITS:
+        raise InputError(f"--precision: expected one of {', '.join(LIMITS)}, found {precision!r}")
+    model = _stripped(_exported(network))
+    if precision == "fp16":
+        model = _halved(model)
+    metadata = {
+        "producer": "gazenas",
+        "input_size": str(network.input_size),
+        "mean": json.dumps(MEAN),
+        "std": json.dumps(STD),
+        "color_order": "RGB",
+        "input": "float32 (N, 3, S, S): pixels / 255, minus mean, over std",
+        "output": "float32 (N, 2): pitch, yaw in radians",
+        "convention": CONVENTION,
+        "precision": precision,
+        "fingerprint": network.architecture().fingerprint(),
+        "macs": str(count_macs(network, network.input_size)),
+        "params": str(count_params(network)),
+    }
+    onnx.helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    with write_aside(path) as aside:
+        aside.write_bytes(model.SerializeToString())
+        differences = compare(network, aside, images)
+        if not differences.max() <= LIMITS[precision]:
+            raise InputError(
+                f"the exported file differs from PyTorch by up to {differences.max():.4f} degrees over {len(images)} images, "
+                f"at most {LIMITS[precision]} is allowed for {precision}: {path} was not written"
+            )
+    return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images))
+
+
+def compare(network: nn.Module, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Angular differences in degrees between PyTorch and the file, ``(N * batch sizes,)``."""
+    estimator = GazeEstimator(path)
+    normalised = estimator.normalise(images)
+    clean = deepcopy(network).cpu().float().eval()
+    with torch.inference_mode():
+        expected = np.concatenate(
+            [clean(torch.from_numpy(part)).numpy() for part in np.array_split(normalised, -(-len(images) // 64))]
+        )
+    found = [
+        np.concatenate([estimator.run(normalised[start : start + size]) for start in range(0, len(images), size)])
+        for size in BATCHES
+    ]
+    differences: NDArray[np.float64] = np.concatenate(
+        [angular_error(angles.astype(np.float64), expected.astype(np.float64)) for angles in found]
+    )
+    return differences
+
+
+def _exported(network: Network) -> Any:
+    """The exporter's model proto, weights inside, with a dynamic batch."""
+    clean = deepcopy(network).cpu().float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    example: Tensor = torch.zeros(2, 3, network.input_size, network.input_size)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter's own dependencies; the result is verified
+        program = torch.onnx.export(
+            clean,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=["gaze"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
+            verbose=False,
+        )
+    assert program is not None, "the dynamo exporter returns a program"
+    return program.model_proto
+
+
+def _stripped(model: Any) -> Any:
+    """Without the exporter's metadata, documentation and value infos: a third of a small network's file."""
+    del model.graph.value_info[:]
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    model.doc_string = model.graph.doc_string = ""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = node.name = ""
+    for value in [*model.graph.initializer, *model.graph.input, *model.graph.output]:
+        del value.metadata_props[:]
+        value.doc_string = ""
+    _shorten_names(model.graph)
+    return model
+
+
+def _shorten_names(graph: Any) -> None:
+    """Gives every inner value a short name; inputs and outputs keep theirs."""
+    kept = {value.name for value in [*graph.input, *graph.output]} | {""}
+    names: dict[str, str] = {}
+
+    def short(name: str) -> str:
+        return name if name in kept else names.setdefault(name, f"v{len(names)}")
+
+    for initializer in graph.initializer:
+        initializer.name = short(initializer.name)
+    for node in graph.node:
+        node.input[:] = [short(name) for name in node.input]
+        node.output[:] = [short(name) for name in node.output]
+
+
+def _halved(model: Any) -> Any:
+    """Weights and arithmetic in float16, input and output in float32."""
+    import onnx_ir
+    from onnx_ir.passes.common import TopologicalSortPass
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about values that float16 rounds; the result is verified
+        halved = convert_float_to_float16(model, keep_io_types=True)
+    # The converter appends its casts at the end, where the checker does not accept them.
+    halved = onnx_ir.to_proto(TopologicalSortPass()(onnx_ir.from_proto(halved)).model)
+    del halved.graph.value_info[:]
+    for node in halved.graph.node:
+        node.name = ""
+    return halved

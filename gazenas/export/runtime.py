@@ -1,0 +1,88 @@
+"""Gaze from a face image with numpy and onnxruntime alone.
+
+Everything that the network expects (size, mean, deviation, colour order) and the meaning of its output are read
+from the ONNX file's metadata. This file imports nothing else of gazenas and may be copied beside a model:
+
+    python runtime.py model.onnx face.npy
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+REQUIRED = ("input_size", "mean", "std", "color_order", "output", "convention")
+
+
+class GazeEstimator:
+    """A gaze network in an ONNX file.
+
+    Args:
+        path: written by ``gazenas export``.
+        threads: CPU threads; 0 leaves the number to onnxruntime.
+
+    Raises:
+        ValueError: where the file's metadata lacks what ``gazenas export`` writes.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
+        missing = [key for key in REQUIRED if key not in self.metadata]
+        if missing:
+            raise ValueError(f"{path}: metadata lacks {', '.join(missing)}; was the file written by 'gazenas export'?")
+        self.input_size = int(self.metadata["input_size"])
+        self.color_order = self.metadata["color_order"]
+        self.mean = np.array(json.loads(self.metadata["mean"]), np.float32)
+        self.std = np.array(json.loads(self.metadata["std"]), np.float32)
+        self.input_name: str = self.session.get_inputs()[0].name
+
+    def __call__(self, faces: NDArray[np.uint8], *, color_order: str = "RGB") -> NDArray[np.float32]:
+        """Estimates gaze.
+
+        Args:
+            faces: ``(S, S, 3)`` or ``(N, S, S, 3)`` uint8, S the network's input size.
+            color_order: of ``faces``, ``RGB`` or ``BGR``.
+
+        Returns:
+            ``(2,)`` or ``(N, 2)`` pitch and yaw in radians; up is positive pitch, the image's left positive yaw.
+
+        Raises:
+            ValueError: where shape, type or order is another.
+        """
+        batch = faces if faces.ndim == 4 else faces[None]
+        size = self.input_size
+        if batch.ndim != 4 or batch.shape[1:] != (size, size, 3) or batch.dtype != np.uint8:
+            raise ValueError(
+                f"expected uint8 faces of shape ({size}, {size}, 3) or (N, {size}, {size}, 3), found {faces.dtype} {faces.shape}"
+            )
+        if color_order not in ("RGB", "BGR"):
+            raise ValueError(f"color_order: expected RGB or BGR, found {color_order!r}")
+        angles = self.run(self.normalise(batch if color_order == self.color_order else batch[..., ::-1]))
+        return angles if faces.ndim == 4 else angles[0]
+
+    def normalise(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 ``(N, S, S, 3)`` in the network's colour order to its float input ``(N, 3, S, S)``."""
+        values = (faces.astype(np.float32) / np.float32(255) - self.mean) / self.std
+        return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+
+    def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(N, 2)`` angles for images that are already normalised ``(N, 3, S, S)``."""
+        angles: NDArray[np.float32] = self.session.run(None, {self.input_name: images})[0]
+        return angles
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(f"usage: {sys.argv[0]} MODEL.onnx FACE.npy (uint8 RGB, as numpy.save writes it)")
+    sys.stdout.write(
+        f"{np.rad2deg(GazeEstimator(sys.argv[1])(np.load(sys.argv[2], allow_pickle=False))).tolist()} degrees of pitch and yaw\n"
+    )

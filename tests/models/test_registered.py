@@ -1,0 +1,123 @@
+"""One test over everything registered: spaces as supernets and subnets, and every head."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gazenas.architecture import Architecture, InputError, SearchSpace
+from gazenas.counting import count_macs
+from gazenas.models.builders import build_subnet, build_supernet, full_architecture, load_model, load_space, space_folder
+from gazenas.models.heads import HEADS
+from gazenas.models.heads.mrft import fitted_patches
+from gazenas.models.network import Network
+
+SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
+HEAD_SETTINGS = {"linear": {}, "mrft": {"channels": [1, 2, 4], "patches": [4, 2, 1], "heads": 2, "feedforward": 1, "hidden": 8, "positions": "none"}}
+
+
+def thin(space: SearchSpace, share: float) -> Architecture:
+    full = full_architecture(space)
+    kept = {b: {o: {g: int(n * share) for g, n in gs.items()} for o, gs in os.items()} for b, os in full.kept.items()}
+    return Architecture(space, kept)
+
+
+def check(network: Network) -> None:
+    """Shape, finite values, and a gradient for every parameter."""
+    size = network.input_size
+    out = network.train()(torch.randn(4, 3, size, size))
+    assert out.shape == (4, 2)
+    assert out.isfinite().all()
+    (out * torch.tensor([1.0, -2.0])).square().sum().backward()
+    missing = [key for key, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.abs().sum() > 0]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_supernet(name: str) -> None:
+    network = build_supernet(name, input_size=64)
+    check(network)
+    assert network.architecture() == full_architecture(network.space)
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_subnet_with_strict_weights(name: str, share: float, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = build_subnet(thin(load_space(name).resized(64), share))
+    check(network)
+    network.architecture().save(tmp_path / "arch.json")
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    images = torch.randn(2, 3, 64, 64)
+    loaded = load_model(tmp_path)
+    assert torch.equal(loaded(images), network.eval()(images))
+    assert not loaded.training
+    assert count_macs(loaded, 64) == count_macs(network, 64)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_every_head(kind: str, micro_space: SearchSpace) -> None:
+    check(build_supernet(replace(micro_space, head={"kind": kind, **HEAD_SETTINGS[kind]})))
+
+
+def test_copies(micro_net: Network) -> None:
+    images = torch.randn(2, 3, 32, 32)
+    expected = micro_net.eval()(images)
+    assert torch.equal(copy.deepcopy(micro_net)(images), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(micro_net))(images), expected)
+
+
+def test_wrong_image_size_is_named(micro_net: Network) -> None:
+    with pytest.raises(ValueError, match=r"expected images of shape \(N, 3, 32, 32\), found \(1, 3, 64, 64\)"):
+        micro_net(torch.zeros(1, 3, 64, 64))
+
+
+def test_weights_that_do_not_fit(micro_net: Network, micro_space: SearchSpace, tmp_path: Path) -> None:
+    save_file({"stem.0.weight": torch.zeros(1)}, tmp_path / "weights.safetensors")
+    full_architecture(micro_space).save(tmp_path / "arch.json")
+    with pytest.raises(InputError, match="does not fit the architecture: missing"):
+        load_model(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(InputError, match="expected safetensors"):
+        load_model(tmp_path)
+    with pytest.raises(InputError, match="no such run folder"):
+        load_model(tmp_path / "absent")
+
+
+def test_stated_structure_of_the_papers_space() -> None:
+    space = load_space("gazenas")
+    specs = space.blocks()
+    assert sum(".parallel." in spec.name for spec in specs) == 1 + 4 + 7 + 7
+    assert sum(".fusion." in spec.name for spec in specs) == 1 + 2 + 5 + 7
+    third = [spec.name.split(".", 1)[1] for spec in space.fusion_blocks(2)]
+    assert third == ["fusion.branch1.from1", "fusion.branch1.from2", "fusion.branch2.from1", "fusion.branch2.from2", "fusion.branch3.new"]
+    fourth = {spec.name.split(".", 2)[2]: spec.stride for spec in space.fusion_blocks(3)}
+    assert fourth == {"branch1.from1": 1, "branch1.from2": 1, "branch2.from1": 2, "branch2.from2": 1, "branch2.from3": 1, "branch3.from2": 2, "branch3.from3": 1}
+
+
+def test_patches_follow_the_input() -> None:
+    assert fitted_patches([56, 28, 14], [8, 4, 2]) == [8, 4, 2]
+    assert fitted_patches([16, 8, 4], [8, 4, 2]) == [4, 2, 1]
+    with pytest.raises(InputError, match="same whole number of patches"):
+        fitted_patches([16, 8, 4], [3, 2, 1])
+
+
+def test_tiny_space_keeps_its_promises() -> None:
+    """Tokens 15 to 40% of the MACs, at least 4 x 4 tokens into the head, at most 8% left with every unit gone."""
+    network = build_supernet("gazenas_tiny")
+    total = count_macs(network, network.input_size)
+    specs = {spec.name: spec for spec in network.space.blocks()}
+    tokens = searchable = 0
+    for name, block in network.blocks().items():
+        side = network.input_size // specs[name].reduction
+        searchable += block.macs(block.widths(), side, side)
+        tokens += block.operators()["tokens"].macs(block.widths()["tokens"], side, side)
+    assert 0.15 <= tokens / total <= 0.40
+    assert (total - searchable) / total <= 0.08
+    assert all(position.shape[0] >= 16 for position in network.head.positions)  # type: ignore[union-attr]

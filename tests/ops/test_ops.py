@@ -1,0 +1,84 @@
+"""Every operator in OPS: zero units contribute nothing, in value and in gradient; attention against its formula."""
+
+import itertools
+
+import pytest
+import torch
+
+from gazenas.ops import OPS
+from gazenas.ops.attention import gated_attention
+from gazenas.ops.units import normalised_zero
+
+SETTINGS = {"mixconv": {"kernels": [3, 5], "expansion": 2}, "tokens": {"count": 5, "grid": 3}}
+
+
+def build(name: str, *, stride: int = 1, importance: bool = True) -> torch.nn.Module:
+    torch.manual_seed(0)
+    settings = SETTINGS[name]
+    widths = OPS[name].full_widths(4, **settings)
+    return OPS[name](in_channels=4, out_channels=6, stride=stride, widths=widths, importance=importance, **settings)  # type: ignore[call-arg, return-value]
+
+
+def test_every_operator_is_tested() -> None:
+    assert set(SETTINGS) == set(OPS)
+
+
+@pytest.mark.parametrize(("name", "stride"), list(itertools.product(SETTINGS, (1, 2))))
+def test_shape_finite_gradients(name: str, stride: int) -> None:
+    operator = build(name, stride=stride)
+    out = operator(torch.randn(3, 4, 8, 8))
+    assert out.shape == (3, 6, 8 // stride, 8 // stride)
+    (out * torch.randn(out.shape)).sum().backward()
+    for key, parameter in operator.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+        assert parameter.grad.abs().sum() > 0, key
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_units_give_the_constant_and_finite_gradients(name: str) -> None:
+    operator = build(name).train()
+    with torch.no_grad():
+        for parameter in [units.alpha for units in operator.units()]:  # type: ignore[operator]
+            parameter.zero_()
+    out = operator(torch.randn(3, 4, 8, 8))
+    assert torch.allclose(out, normalised_zero(operator.norm).expand_as(out), atol=1e-6)  # type: ignore[arg-type]
+    out.sum().backward()
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in operator.parameters())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_params_by_formula(name: str) -> None:
+    operator = build(name, importance=False)
+    assert operator.params(operator.widths()) == sum(p.numel() for p in operator.parameters())  # type: ignore[operator]
+
+
+def test_gated_attention_against_softmax_with_log_gate() -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(5, 7, dtype=torch.float64), *torch.randn(2, 3, 4, 7, dtype=torch.float64)
+    gate = torch.rand(4, dtype=torch.float64) + 0.1
+    expected = (query @ key.transpose(1, 2) / 7**0.5 + gate.log()).softmax(-1) @ value
+    torch.testing.assert_close(gated_attention(query, key, value, gate), expected)
+
+
+def test_a_dead_key_is_as_good_as_absent_even_with_a_huge_score() -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 3, 4, 7)
+    key[:, 2] *= 1e4
+    gate = torch.tensor([0.5, 1.0, 0.0, 2.0], requires_grad=True)
+    alive = [0, 1, 3]
+    found = gated_attention(query, key, value, gate)
+    torch.testing.assert_close(found, gated_attention(query, key[:, alive], value[:, alive], gate[alive]))
+    found.sum().backward()
+    assert gate.grad is not None
+    assert gate.grad.isfinite().all()
+    assert gate.grad[2] == 0
+
+
+def test_normalised_zero_in_training_equals_a_whole_zero_map() -> None:
+    torch.manual_seed(0)
+    norms = [torch.nn.BatchNorm2d(5), torch.nn.BatchNorm2d(5)]
+    norms[1].load_state_dict(norms[0].state_dict())
+    small, whole = normalised_zero(norms[0]), norms[1](torch.zeros(2, 5, 4, 4))
+    assert torch.equal(small.expand_as(whole), whole)
+    assert torch.equal(norms[0].running_var, norms[1].running_var)

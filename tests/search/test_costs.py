@@ -1,0 +1,76 @@
+"""Costs are true: what a unit is said to cost is what its removal saves."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from gazenas.counting import count_macs, count_params
+from gazenas.models.builders import build_supernet
+from gazenas.models.network import Network
+from gazenas.search import freeze, penalty, shrink, unit_groups
+from gazenas.search.costs import COSTS
+from gazenas.search.units import full_unit_costs
+
+
+def leave(network: Network, counts: tuple[int, ...]) -> None:
+    """Shrinks the groups to the given counts, in turn."""
+    with torch.no_grad():
+        for index, group in enumerate(unit_groups(network)):
+            group.alpha[counts[index % len(counts)] :] = 0
+    shrink(network, 0.0)
+
+
+@pytest.mark.parametrize("counts", [(99,), (1,), (0, 1, 2, 3), (0, 0, 1, 0, 0), (1, 0, 0)])
+def test_cost_is_what_removing_one_unit_saves(micro_net: Network, counts: tuple[int, ...]) -> None:
+    leave(micro_net, counts)
+    macs, params = count_macs(micro_net, 32), count_params(freeze(micro_net))
+    for index, group in enumerate(unit_groups(micro_net)):
+        smaller = copy.deepcopy(micro_net)
+        with torch.no_grad():
+            unit_groups(smaller)[index].alpha[0] = 0
+        shrink(smaller, 0.0)
+        assert group.cost("macs").tolist() == [macs - count_macs(smaller, 32)] * len(group), group.name
+        assert group.cost("params").tolist() == [params - count_params(freeze(smaller))] * len(group), group.name
+
+
+def test_the_papers_delta(micro_net: Network) -> None:
+    specs = {spec.name: spec for spec in micro_net.space.blocks()}
+    for group in unit_groups(micro_net):
+        spec = specs[group.name.rsplit(".", 2)[0]]
+        if group.kind != "token":
+            kernel, side = int(group.kind[-1]), 32 // spec.reduction // spec.stride
+            assert group.cost("paper").tolist() == [kernel**2 * side**2] * len(group)
+
+
+def test_penalty_is_the_stated_sum(micro_net: Network) -> None:
+    full = full_unit_costs(micro_net, "macs")
+    mean = sum(count * cost for count, cost in full) / sum(count for count, _ in full)
+    with torch.no_grad():
+        for group in unit_groups(micro_net):
+            group.alpha.uniform_(-1, 1)
+    expected = sum(float((group.alpha.abs() * group.cost()).sum()) for group in unit_groups(micro_net)) / mean
+    found = penalty(micro_net)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    found.backward()
+    for group in unit_groups(micro_net):
+        torch.testing.assert_close(group.alpha.grad, group.alpha.detach().sign() * group.cost() / mean)
+
+
+def test_lambda_means_the_same_in_every_space() -> None:
+    for name in ("gazenas", "gazenas_tiny"):
+        network = build_supernet(name)
+        assert float(penalty(network).detach()) == pytest.approx(sum(len(group) for group in unit_groups(network)), rel=1e-4)
+
+
+def test_mean_unit_cost_does_not_change_by_shrinking(micro_net: Network) -> None:
+    before = full_unit_costs(micro_net, "macs")
+    leave(micro_net, (1, 2))
+    assert full_unit_costs(micro_net, "macs") == before
+
+
+@pytest.mark.parametrize("metric", COSTS)
+def test_every_metric_is_positive(micro_net: Network, metric: str) -> None:
+    assert all(bool((group.cost(metric) > 0).all()) for group in unit_groups(micro_net))
