@@ -328,10 +328,9 @@ def _check_space(space: SearchSpace, where: str) -> None:
     """What must hold between the fields of a space."""
     faults = _Faults(where)
     branches = [len(stage.channels) for stage in space.stages]
-    steps = [after - before for before, after in zip([1, *branches], branches, strict=False)]
-    faults.expect(
-        all(step in (0, 1) for step in steps), "stages", "1 branch first, then at most one more a stage", branches
-    )
+    steps = [after - before for before, after in zip(branches, branches[1:], strict=False)]
+    good = branches[0] == 1 and all(step in (0, 1) for step in steps)
+    faults.expect(good, "stages", "1 branch first, then at most one more a stage", branches)
     faults.expect(
         len(space.parallel) >= max(branches), "parallel", f"{max(branches)} entries, one a branch", len(space.parallel)
     )

@@ -110,7 +110,9 @@ class Finetuning:
         best.load_state_dict(self.best)
         for parameter in best.parameters():
             parameter.requires_grad_(True)
-            parameter.data = parameter.data.contiguous()
+            parameter.data = torch.empty_like(parameter.data, memory_format=torch.contiguous_format).copy_(
+                parameter.data
+            )
         best.eval()
         self.job.run.write_network(best.architecture(), best)
         return best

@@ -32,5 +32,6 @@ def freeze(supernet: nn.Module) -> Network:
     for parameter in subnet.parameters():
         parameter.grad = None
         parameter.requires_grad_(True)
-        parameter.data = parameter.data.contiguous()
+        # A copy, since contiguous() keeps the strides of a channels-last 1x1 kernel, and strides choose the arithmetic.
+        parameter.data = torch.empty_like(parameter.data, memory_format=torch.contiguous_format).copy_(parameter.data)
     return subnet.train(network.training)

@@ -276,6 +276,9 @@ class Search:
         )
         moved = float(angular_error(self._sample(), before).mean())
         self.losers = None
+        # What was cut has lost its layout; a resumed run, placed anew, would compute with other strides.
+        self._place(self.network)
+        self.average.module.to(memory_format=torch.channels_last)
         for network in (self.network, self.average.module):
             batches = self.loader.epoch(self.recipe.epochs + self.epoch)
             recalibrate(network, itertools.islice(batches, self.recipe.recalibration))

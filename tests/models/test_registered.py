@@ -13,13 +13,30 @@ from safetensors.torch import save_file
 
 from gazenas.architecture import Architecture, InputError, SearchSpace
 from gazenas.counting import count_macs
-from gazenas.models.builders import build_subnet, build_supernet, full_architecture, load_model, load_space, space_folder
+from gazenas.models.builders import (
+    build_subnet,
+    build_supernet,
+    full_architecture,
+    load_model,
+    load_space,
+    space_folder,
+)
 from gazenas.models.heads import HEADS
 from gazenas.models.heads.mrft import fitted_patches
 from gazenas.models.network import Network
 
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
-HEAD_SETTINGS = {"linear": {}, "mrft": {"channels": [1, 2, 4], "patches": [4, 2, 1], "heads": 2, "feedforward": 1, "hidden": 8, "positions": "none"}}
+HEAD_SETTINGS = {
+    "linear": {},
+    "mrft": {
+        "channels": [1, 2, 4],
+        "patches": [4, 2, 1],
+        "heads": 2,
+        "feedforward": 1,
+        "hidden": 8,
+        "positions": "none",
+    },
+}
 
 
 def thin(space: SearchSpace, share: float) -> Architecture:
@@ -35,7 +52,11 @@ def check(network: Network) -> None:
     assert out.shape == (4, 2)
     assert out.isfinite().all()
     (out * torch.tensor([1.0, -2.0])).square().sum().backward()
-    missing = [key for key, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.abs().sum() > 0]
+    missing = [
+        key
+        for key, parameter in network.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
     assert not missing
 
 
@@ -96,9 +117,23 @@ def test_stated_structure_of_the_papers_space() -> None:
     assert sum(".parallel." in spec.name for spec in specs) == 1 + 4 + 7 + 7
     assert sum(".fusion." in spec.name for spec in specs) == 1 + 2 + 5 + 7
     third = [spec.name.split(".", 1)[1] for spec in space.fusion_blocks(2)]
-    assert third == ["fusion.branch1.from1", "fusion.branch1.from2", "fusion.branch2.from1", "fusion.branch2.from2", "fusion.branch3.new"]
+    assert third == [
+        "fusion.branch1.from1",
+        "fusion.branch1.from2",
+        "fusion.branch2.from1",
+        "fusion.branch2.from2",
+        "fusion.branch3.new",
+    ]
     fourth = {spec.name.split(".", 2)[2]: spec.stride for spec in space.fusion_blocks(3)}
-    assert fourth == {"branch1.from1": 1, "branch1.from2": 1, "branch2.from1": 2, "branch2.from2": 1, "branch2.from3": 1, "branch3.from2": 2, "branch3.from3": 1}
+    assert fourth == {
+        "branch1.from1": 1,
+        "branch1.from2": 1,
+        "branch2.from1": 2,
+        "branch2.from2": 1,
+        "branch2.from3": 1,
+        "branch3.from2": 2,
+        "branch3.from3": 1,
+    }
 
 
 def test_patches_follow_the_input() -> None:

@@ -9,12 +9,23 @@ from gazenas.architecture import InputError
 from gazenas.counting import count_macs
 from gazenas.models.network import Network
 from gazenas.search import shrink, unit_groups
-from gazenas.search.control import Losers, check_target, cheapest_cut, fixed_macs, macs_left, parse_target, plan_schedule
+from gazenas.search.control import (
+    Losers,
+    check_target,
+    cheapest_cut,
+    fixed_macs,
+    macs_left,
+    parse_target,
+    plan_schedule,
+)
 from gazenas.search.recalibrate import recalibrate
 from gazenas.search.shrink import remove
 
 
-@pytest.mark.parametrize(("text", "macs"), [("12000000", 12_000_000), ("12M", 12_000_000), ("1.2G", 1_200_000_000), ("40%", 400), ("500k", 500_000)])
+@pytest.mark.parametrize(
+    ("text", "macs"),
+    [("12000000", 12_000_000), ("12M", 12_000_000), ("1.2G", 1_200_000_000), ("40%", 400), ("500k", 500_000)],
+)
 def test_target_spellings(text: str, macs: int) -> None:
     assert parse_target(text, 1000) == macs
 
@@ -61,8 +72,8 @@ def test_cheapest_cut_is_a_prefix_of_the_ranking_and_ends_just_below(micro_net: 
     target = round(floor + share * (full - floor))
     groups = unit_groups(micro_net)
     keep = cheapest_cut(micro_net, groups, target)
-    lost = [float(value) for group in groups for value in group.alpha[~keep[group.name]]]
-    stays = [float(value) for group in groups for value in group.alpha[keep[group.name]]]
+    lost = [value for group in groups for value in group.alpha[~keep[group.name]].tolist()]
+    stays = [value for group in groups for value in group.alpha[keep[group.name]].tolist()]
     assert max(lost) <= min(stays)
     left = macs_left(micro_net, groups, keep)
     for group in groups:  # with the last loser kept, it would be too much
@@ -78,7 +89,10 @@ def test_pressed_losers_are_zero_before_they_go_and_removing_them_moves_nothing(
     target = (floor + full) // 2
     losers = Losers(micro_net, target)
     losers.press(0.4)
-    assert all(bool((group.alpha[~keep].abs() > 0).all()) for group, keep in zip(losers.groups, losers.keep.values(), strict=True))
+    assert all(
+        bool((group.alpha[~keep].abs() > 0).all())
+        for group, keep in zip(losers.groups, losers.keep.values(), strict=True)
+    )
     losers.press(0.8)
     images = torch.randn(2, 3, 32, 32)
     before = micro_net.eval()(images)
@@ -93,7 +107,9 @@ def test_recalibrate_gives_the_statistics_of_the_images() -> None:
     recalibrate(network, batches)
     maps = [network[0](batch) for batch in batches]
     torch.testing.assert_close(network[1].running_mean, torch.stack([m.mean((0, 2, 3)) for m in maps]).mean(0))
-    torch.testing.assert_close(network[1].running_var, torch.stack([m.transpose(0, 1).flatten(1).var(1) for m in maps]).mean(0))
+    torch.testing.assert_close(
+        network[1].running_var, torch.stack([m.transpose(0, 1).flatten(1).var(1) for m in maps]).mean(0)
+    )
     assert network.training
     assert network[1].momentum == 0.1
     with pytest.raises(ValueError, match="at least one"):

@@ -51,9 +51,12 @@ def scatter_alphas(network: Network) -> None:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_output_is_unchanged(micro_net: Network, pattern: str, dtype: torch.dtype, tolerance: float) -> None:
-    network = micro_net.to(dtype).eval()
+def test_output_is_unchanged(
+    micro_net: Network, pattern: str, layout: torch.memory_format, dtype: torch.dtype, tolerance: float
+) -> None:
+    network = micro_net.to(dtype).to(memory_format=layout).eval()
     scatter_alphas(network)
     images = torch.randn(3, 3, 32, 32, dtype=dtype)
     with torch.no_grad():
@@ -67,13 +70,13 @@ def test_output_is_unchanged(micro_net: Network, pattern: str, dtype: torch.dtyp
         frozen = subnet(images)
         rebuilt = build_subnet(network.architecture()).to(dtype).eval()
         rebuilt.load_state_dict(subnet.state_dict())
+        assert torch.equal(rebuilt(images), frozen)
     assert before.isfinite().all()
     assert (pattern == "nothing") == bool(torch.equal(full, before))
     assert report.units == removed
     assert report.macs_saved == macs - count_macs(network, 32)
     assert (before - after).abs().max() < tolerance
     assert (after - frozen).abs().max() < tolerance
-    assert torch.equal(rebuilt(images), frozen)
     assert subnet.architecture() == network.architecture()
     assert count_macs(subnet, 32) == count_macs(network, 32)
     assert all(parameter.is_contiguous() for parameter in subnet.parameters())
@@ -146,8 +149,16 @@ def test_training_goes_on(micro_net: Network, name: str) -> None:
         for piece in group.slices:
             tensor = getattr(piece.module, piece.name) if piece.name in piece.module._parameters else None
             if tensor is not None and piece.dim == 0 and piece.start == 0 and tensor.shape[0] == len(group):
-                state = {k: v[kept[group.name]] for k, v in optimizer.state[tensor].items() if torch.is_tensor(v) and v.shape == tensor.shape}
-                states[group.name, id(piece.module), piece.name] = (piece.module, tensor[kept[group.name]].clone(), state)
+                state = {
+                    k: v[kept[group.name]]
+                    for k, v in optimizer.state[tensor].items()
+                    if torch.is_tensor(v) and v.shape == tensor.shape
+                }
+                states[group.name, id(piece.module), piece.name] = (
+                    piece.module,
+                    tensor[kept[group.name]].clone(),
+                    state,
+                )
     shrink(network, 0.0, optimizer=optimizer, average=average)
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     assert {id(p) for p in held} == {id(p) for p in network.parameters()}
@@ -193,7 +204,10 @@ def test_a_shrink_that_removes_nothing_changes_nothing(micro_net: Network) -> No
     tensors = {key: (id(value), value.clone()) for key, value in micro_net.named_parameters()}
     report = shrink(micro_net, 0.0, optimizer=optimizer)
     assert report.units == report.macs_saved == report.params_saved == 0
-    assert all(id(value) == tensors[key][0] and torch.equal(value, tensors[key][1]) for key, value in micro_net.named_parameters())
+    assert all(
+        id(value) == tensors[key][0] and torch.equal(value, tensors[key][1])
+        for key, value in micro_net.named_parameters()
+    )
 
 
 def test_an_average_of_another_structure_is_refused_before_anything_changes(micro_net: Network) -> None:
