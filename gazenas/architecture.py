@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -328,7 +329,7 @@ def _check_space(space: SearchSpace, where: str) -> None:
     """What must hold between the fields of a space."""
     faults = _Faults(where)
     branches = [len(stage.channels) for stage in space.stages]
-    steps = [after - before for before, after in zip(branches, branches[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(branches)]
     good = branches[0] == 1 and all(step in (0, 1) for step in steps)
     faults.expect(good, "stages", "1 branch first, then at most one more a stage", branches)
     faults.expect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / LAST
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
     with write_aside(folder / f"new-{LAST}") as aside:
-        torch.save(state, aside)
+        aside.write_bytes(buffer.getbuffer())
     if last.exists():
         os.replace(last, folder / PREVIOUS)
     os.replace(folder / f"new-{LAST}", last)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gazenas.architecture import InputError
 from gazenas.averaging import WeightAverage
-from gazenas.engine import optimizer_groups, train_epoch
+from gazenas.engine import Losses, optimizer_groups, train_epoch
 from gazenas.models.network import Network
 from gazenas.training import Job
 
@@ -92,7 +92,7 @@ class Finetuning:
         self.loader = job.loader("train", recipe.batch_size, train=True)
         self.network = network.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         groups = optimizer_groups(self.network, [], recipe.weight_decay, 0.0)
-        self.optimizer = torch.optim.RMSprop(groups, lr=recipe.lr)
+        self.optimizer: torch.optim.Optimizer = torch.optim.RMSprop(groups, lr=recipe.lr)
         self.average = WeightAverage(self.network, limit=recipe.average)
         self.epoch = self.steps = 0
         self.rows: list[dict[str, Any]] = []
@@ -157,6 +157,10 @@ class Finetuning:
             f"epoch {self.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad, validation error {error:.2f} degrees"
         )
         self.epoch += 1
+
+    def extra_losses(self) -> Losses:
+        """None besides the gaze."""
+        return {}
 
     def best_epoch(self) -> int:
         """The epoch (from 0) with the lowest validation error, the first of equals."""

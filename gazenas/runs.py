@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from gazenas.architecture import Architecture, InputError, write_aside
 from gazenas.checkpoint import load_checkpoint, save_checkpoint
@@ -35,29 +35,30 @@ class RunFolder:
 
     Args:
         path: created where absent.
+        verb: whose run it is.
         resume: an existing run is gone on with.
-        overwrite: an existing run is removed first.
+        overwrite: an existing run of the same verb is removed, once :meth:`settle_config` says that all is well.
 
     Raises:
         InputError: where the folder holds something else, or a run and neither was asked for.
     """
 
-    def __init__(self, path: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path, verb: str, *, resume: bool = False, overwrite: bool = False) -> None:
+        self.path, self.verb, self.overwrite = path, verb, overwrite and not resume
         if path.exists() and not path.is_dir():
             raise InputError(f"--out: expected a folder, found a file: {path}")
         found = [] if not path.exists() else sorted(entry.name for entry in path.iterdir())
-        is_run = "config.yaml" in found
-        if found and not is_run and found != ["log.txt"] and not resume:
+        others = [name for name in found if name != "log.txt" and not name.endswith(".part")]
+        if others and "config.yaml" not in others:
             raise InputError(
-                f"--out: {path} is not empty and holds no run ({', '.join(found[:3])}...): choose another folder"
+                f"--out: {path} is not empty and holds no run (but {', '.join(others[:3])}): choose another folder"
             )
-        if is_run and not resume:
-            if not overwrite:
-                raise InputError(
-                    f"--out: {path} already holds a run: --resume goes on with it, --overwrite starts it again"
-                )
-            shutil.rmtree(path)
+        if others:
+            held = self._recorded().get("recorded", {}).get("verb")
+            if held != verb:
+                raise InputError(f"--out: {path} holds a run of {held!r}, not of {verb!r}: choose another folder")
+            if not resume and not overwrite:
+                raise InputError(f"--out: {path} already holds a run: {_ways(verb)}")
         path.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> RunFolder:
@@ -67,6 +68,8 @@ class RunFolder:
         except OSError:
             self._lock.close()
             raise InputError(f"--out: another process is writing to {self.path}") from None
+        for half in self.path.rglob(".*.part"):  # of a process that was killed while it wrote
+            half.unlink()
         return self
 
     def __exit__(
@@ -88,11 +91,13 @@ class RunFolder:
         Raises:
             InputError: naming every value that differs from the recorded one and matters.
         """
-        path = self.path / "config.yaml"
-        if not path.exists():
+        config = config | {"recorded": {"verb": self.verb, **config.get("recorded", {})}}
+        if self.overwrite:
+            self._clear()
+        if not (self.path / "config.yaml").exists():
             self._write("config.yaml", yaml.safe_dump(config, sort_keys=False))
             return config
-        recorded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        recorded = self._recorded()
         changed = [
             f"--{key.replace('_', '-')} was {recorded.get(key)!r}, is {value!r}"
             for key, value in config.items()
@@ -126,7 +131,7 @@ class RunFolder:
         """Writes ``arch.json`` and ``weights.safetensors``."""
         arch.save(self.path / "arch.json")
         with write_aside(self.path / "weights.safetensors") as aside:
-            save_file({key: value.contiguous().cpu() for key, value in network.state_dict().items()}, aside)
+            aside.write_bytes(save({key: value.contiguous().cpu() for key, value in network.state_dict().items()}))
 
     def write_summary(self, values: Mapping[str, Any]) -> None:
         """Writes ``summary.json``."""
@@ -151,6 +156,31 @@ class RunFolder:
         (self.path / "plots").mkdir(exist_ok=True)
         return self.path / "plots" / f"{name}.png"
 
+    def _recorded(self) -> dict[str, Any]:
+        path = self.path / "config.yaml"
+        try:
+            recorded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: expected YAML: {error}; choose another --out") from error
+        if not isinstance(recorded, dict):
+            raise InputError(f"{path}: expected the configuration of a run; choose another --out")
+        return recorded
+
+    def _clear(self) -> None:
+        """Removes what the run left, but for the log, which holds the lock."""
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != "log.txt":
+                entry.unlink()
+        self._lock.truncate(0)
+
     def _write(self, name: str, text: str) -> None:
         with write_aside(self.path / name) as aside:
             aside.write_text(text, encoding="utf-8")
+
+
+def _ways(verb: str) -> str:
+    """What can be done about a folder that holds a run."""
+    again = "--overwrite starts it again"
+    return again if verb == "evaluate" else f"--resume goes on with it, {again}"

@@ -100,18 +100,30 @@ def test_run_folder_refuses_what_it_would_harm(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="holds no run"):
-        RunFolder(tmp_path / "notes", overwrite=True)
+        RunFolder(tmp_path / "notes", "search", overwrite=True)
     assert (tmp_path / "notes" / "thesis.txt").read_text() == "mine"
-    with RunFolder(tmp_path / "run") as run:
+    with RunFolder(tmp_path / "run", "search") as run:
         run.settle_config({"epochs": 3, "out": "a"})
-        with pytest.raises(InputError, match="another process"), RunFolder(tmp_path / "run", resume=True):
+        with pytest.raises(InputError, match="another process"), RunFolder(tmp_path / "run", "search", resume=True):
             pass
     with pytest.raises(InputError, match="--resume goes on with it, --overwrite"):
-        RunFolder(tmp_path / "run")
-    with RunFolder(tmp_path / "run", resume=True) as run:
+        RunFolder(tmp_path / "run", "search")
+    with RunFolder(tmp_path / "run", "search", resume=True) as run:
         with pytest.raises(InputError, match="--epochs was 3, is 4"):
             run.settle_config({"epochs": 4, "out": "b"})
         assert run.settle_config({"epochs": 3, "out": "b"})["out"] == "a"
+    with pytest.raises(InputError, match="holds a run of 'search', not of 'finetune'"):
+        RunFolder(tmp_path / "run", "finetune", overwrite=True)
+
+
+def test_overwriting_waits_until_all_is_well(tmp_path: Path) -> None:
+    with RunFolder(tmp_path, "search") as run:
+        run.settle_config({"epochs": 3})
+        run.write_summary({"old": True})
+    with RunFolder(tmp_path, "search", overwrite=True) as run:
+        assert (tmp_path / "summary.json").exists()
+        run.settle_config({"epochs": 4})
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["config.yaml", "log.txt"]
 
 
 def test_errors_and_references(data_folder: Path) -> None:

@@ -30,7 +30,7 @@ def main() -> int:
     data, found, tuned = out / "data", out / "search", out / "finetune"
     begun = time.monotonic()
     if not (data / "train_test_split.json").exists():
-        gazenas("synth", data, "--subjects", 60, "--per-subject", 200, "--size", 64, "--seed", 0, "--overwrite")
+        gazenas("synth", data, "--subjects", 60, "--per-subject", 150, "--size", 64, "--seed", 0, "--overwrite")
     gazenas("data", "show", data, "--split", "test", "--out", out / "faces.png")
     recipe = ("--epochs", 5, "--lr", 3e-3)
     gazenas(
@@ -50,7 +50,7 @@ def main() -> int:
     )
     weights = ("--arch", found / "arch.json", "--weights", found / "weights.safetensors")
     gazenas(
-        "finetune", *weights, "--data", data, "--epochs", 8, "--lr", 1e-3, "--decay", 0.6, "--out", tuned, "--overwrite"
+        "finetune", *weights, "--data", data, "--epochs", 7, "--lr", 1e-3, "--decay", 0.6, "--out", tuned, "--overwrite"
     )
     gazenas("evaluate", "--model", tuned, "--data", data, "--split", "test", "--out", out / "evaluate", "--overwrite")
     gazenas("export", "--model", tuned, "--data", data, "--out", out / "gaze.onnx")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -24,7 +22,10 @@ console = Console(soft_wrap=True, highlight=False, width=max(110, shutil.get_ter
 def make_parser(verb: str, description: str) -> ArgumentParser:
     """A parser that shows defaults and takes the same values from a YAML file."""
     parser = ArgumentParser(prog=f"gazenas {verb}", description=description)
-    parser.add_argument("--config", action="config", help="YAML file with any of these values")
+    parser.add_argument(
+        "--config", action="config", help="YAML file with any of these values, such as a run's config.yaml"
+    )
+    parser.add_argument("--recorded", type=dict[str, str], default={}, help=SUPPRESS)  # what config.yaml adds
     return parser
 
 
@@ -96,8 +97,7 @@ def recorded_config(arguments: Namespace) -> dict[str, Any]:
         if key not in ("config", "resume", "overwrite", "dry_run")
     }
     values["threads"] = torch.get_num_threads()
-    values["memory_format"] = "channels_last"
-    values["torch"] = str(torch.__version__)
+    values["recorded"] = {"memory_format": "channels_last", "torch": str(torch.__version__)}
     return values
 
 
@@ -169,28 +169,3 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 def degrees(value: float | None) -> str:
     """An angle for a table."""
     return "not measured" if value is None else f"{value:.2f}\u00b0"
-
-
-def print_dry_run(config: Mapping[str, Any], sizes: Mapping[str, str], seconds: float, memory: int, steps: int) -> None:
-    """What a run would do and cost."""
-    console.print(yaml.safe_dump(dict(config), sort_keys=False).rstrip())
-    rows = [[name, value] for name, value in sizes.items()]
-    rows += [
-        ["steps", f"{steps:,}"],
-        ["seconds a step (mean of 20)", f"{seconds:.3f}"],
-        ["hours of training, extrapolated", f"{seconds * steps / 3600:.2f}"],
-        ["peak memory so far", f"{memory / 2**20:,.0f} MiB"],
-    ]
-    print_table("dry run", ["", ""], rows)
-
-
-def existing_folder(path: str, flag: str) -> Path:
-    """``path`` as a folder that is there.
-
-    Raises:
-        InputError: where it is not.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise InputError(f"{flag}: no such folder: {path}")
-    return folder

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gazenas.architecture import InputError
 from gazenas.commands.common import console, degrees, make_parser, print_table, use_device
 from gazenas.counting import count_macs, count_params
 from gazenas.data import DATASETS
 from gazenas.data.loader import Loader
 from gazenas.data.split import GazeFolder, GazeSplit
 from gazenas.engine import predict
-from gazenas.evaluation import evaluate_predictions, head_pose_error, mean_predictor_error
+from gazenas.evaluation import Evaluation, evaluate_predictions, head_pose_error, mean_predictor_error
 from gazenas.models.builders import load_model
 from gazenas.report.predictions import draw_prediction_plots
 from gazenas.runs import RunFolder
@@ -44,7 +47,7 @@ def run(argv: list[str]) -> None:
     device = use_device(arguments.device, arguments.threads)
     folder = DATASETS["ethxgaze"](Path(arguments.data), seed=arguments.seed)
     split = folder.split(arguments.split)
-    with RunFolder(Path(arguments.out), overwrite=arguments.overwrite) as place:
+    with RunFolder(Path(arguments.out), "evaluate", overwrite=arguments.overwrite) as place:
         predictions, size = _predict(arguments.model, folder, split, device)
         for note in folder.notes:
             console.print(note)
@@ -71,28 +74,27 @@ def run(argv: list[str]) -> None:
         draw_prediction_plots(split, predictions, place.path / "plots")
     if evaluation is None:
         console.print(f"the {split.name} files carry no labels: no error; {len(split):,} predictions are in {path}")
-        return
-    print_table(
-        "per person",
-        ["person", "images", "mean"],
-        [[name, str(count), degrees(mean)] for name, (mean, count) in evaluation.people.items()],
-    )
-    low, high = evaluation.interval
-    print_table(
-        f"evaluate: {arguments.model} on {split.name}, {len(split):,} images of {len(split.people)} people",
-        ["angular error", ""],
-        [
-            ["mean", degrees(evaluation.mean)],
-            ["95% interval over people (bootstrap)", f"{degrees(low)} to {degrees(high)}"],
-            ["median", degrees(evaluation.median)],
-            ["95th percentile", degrees(evaluation.p95)],
-            ["mean absolute pitch", degrees(evaluation.mae_pitch)],
-            ["mean absolute yaw", degrees(evaluation.mae_yaw)],
-            ["mean predictor", degrees(summary["mean_predictor_error_deg"])],
-            ["best linear from head pose", degrees(summary["head_pose_error_deg"])],
-        ],
-    )
+    else:
+        title = f"evaluate: {arguments.model} on {split.name}, {len(split):,} images of {len(split.people)} people"
+        _print_evaluation(title, evaluation, summary)
     console.print(f"predictions, summary and plots are in {place.path}")
+
+
+def _print_evaluation(title: str, evaluation: Evaluation, summary: Mapping[str, Any]) -> None:
+    people = [[name, str(count), degrees(mean)] for name, (mean, count) in evaluation.people.items()]
+    print_table("per person", ["person", "images", "mean"], people)
+    low, high = evaluation.interval
+    rows = {
+        "mean": degrees(evaluation.mean),
+        "95% interval over people (bootstrap)": f"{degrees(low)} to {degrees(high)}",
+        "median": degrees(evaluation.median),
+        "95th percentile": degrees(evaluation.p95),
+        "mean absolute pitch": degrees(evaluation.mae_pitch),
+        "mean absolute yaw": degrees(evaluation.mae_yaw),
+        "mean predictor": degrees(summary["mean_predictor_error_deg"]),
+        "best linear from head pose": degrees(summary["head_pose_error_deg"]),
+    }
+    print_table(title, ["angular error", ""], [list(row) for row in rows.items()])
 
 
 def _predict(
@@ -114,8 +116,7 @@ def _predict(
 
 
 def _predict_onnx(model: str, folder: GazeFolder, split: GazeSplit) -> tuple[NDArray[np.float32], dict[str, object]]:
-    from gazenas.architecture import InputError
-    from gazenas.export.runtime import GazeEstimator
+    from gazenas.export.runtime import GazeEstimator  # needs an extra that other models do not
 
     if not Path(model).is_file():
         raise InputError(f"--model: no such file: {model}")

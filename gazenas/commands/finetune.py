@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import torch
 
-from gazenas.commands.common import (
-    RichProgress,
-    add_recipe,
-    add_training_arguments,
-    console,
-    degrees,
-    make_parser,
-    parse,
-    print_dry_run,
-    print_table,
-    recipe_values,
-    recorded_config,
-    use_device,
-)
+from gazenas.commands.common import add_recipe, add_training_arguments, make_parser, parse, recipe_values
+from gazenas.commands.training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
-from gazenas.data import DATASETS
-from gazenas.engine import gaze_loss
 from gazenas.finetuning import PAPER_RECIPE, SCHEDULES, FinetuneRecipe, Finetuning
 from gazenas.models.builders import build_subnet
-from gazenas.report.architecture import draw_architecture
 from gazenas.report.curves import draw_finetuning
-from gazenas.report.predictions import draw_prediction_plots
-from gazenas.runs import RunFolder
-from gazenas.training import Job, step_time
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = {
@@ -56,77 +37,28 @@ def run(argv: list[str]) -> None:
     parser.add_argument(
         "--arch", type=str, required=True, help="arch.json, a run folder, or the name of a shipped subnet"
     )
-    parser.add_argument(
-        "--weights",
-        type=str,
-        default="",
-        help="safetensors to begin with, such as a search's; fresh weights without it",
-    )
+    parser.add_argument("--weights", type=str, default="", help="safetensors to begin with; fresh weights without it")
     add_training_arguments(parser)
     parser.add_argument(
-        "--recipe",
-        type=Literal["short", "paper"],
-        default="short",
-        help="defaults of what follows: for minutes on a CPU, or the paper's",
+        "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
     )
     add_recipe(parser, FinetuneRecipe(), HELPS)
     arguments = parse(parser, argv, RECIPES, HELPS)
     recipe = FinetuneRecipe(**recipe_values(arguments, HELPS))
-    device = use_device(arguments.device, arguments.threads)
     torch.manual_seed(arguments.seed)
     network = build_subnet(arguments.arch, weights=arguments.weights or None)
-    folder = DATASETS["ethxgaze"](Path(arguments.data), seed=arguments.seed)
-    if arguments.dry_run:
-        tuning = Finetuning(recipe, network, Job(folder, None, arguments.seed, device, arguments.workers, None))  # type: ignore[arg-type]
-        _dry_run(tuning, arguments)
-        return
-    with (
-        RunFolder(Path(arguments.out), resume=arguments.resume, overwrite=arguments.overwrite) as place,
-        RichProgress() as progress,
-    ):
-        job = Job(folder, place, arguments.seed, device, arguments.workers, progress)
-        tuning = Finetuning(recipe, network, job)
-        config = place.settle_config(recorded_config(arguments))
-        use_device(arguments.device, config["threads"])
-        for note in folder.notes:
-            job.say(note)
-        state = place.load_checkpoint() if arguments.resume else None
-        if state is not None:
-            tuning.load_state(state)
-            job.say(f"resumed after epoch {tuning.epoch}")
-        best = tuning.run()
-        summary = job.conclude("finetune", best, {"best_epoch": tuning.best_epoch() + 1, "epochs": tuning.epoch})
-        draw_finetuning(tuning.rows, tuning.best_epoch(), place.plot_path("finetune"))
-        draw_architecture(best.architecture(), place.plot_path("architecture"))
-        shown = job.reference_split()
-        draw_prediction_plots(job.split(shown), job.predictions[shown], place.path / "plots")
-    print_table(
-        f"finetune: {place.path}",
-        ["", ""],
-        [
-            ["size", f"{summary['macs'] / 1e6:.2f} M MACs, {summary['params']:,} parameters"],
-            ["best epoch", f"{summary['best_epoch']} of {summary['epochs']}"],
-            ["validation error", degrees(summary["val_error_deg"])],
-            ["test error", degrees(summary["test_error_deg"])],
-            ["mean predictor", degrees(summary["mean_predictor_error_deg"])],
-            ["best linear from head pose", degrees(summary["head_pose_error_deg"])],
-        ],
+    verb = TrainingVerb(
+        "finetune",
+        begin=lambda job: Finetuning(recipe, network, job),
+        sizes=_sizes,
+        extra=lambda tuning: {"best_epoch": tuning.best_epoch() + 1, "epochs": tuning.epoch},
+        draw=lambda tuning, place: draw_finetuning(tuning.rows, tuning.best_epoch(), place.plot_path("finetune")),
     )
-    console.print(f"architecture, weights, metrics and plots are in {place.path}")
+    run_training(verb, arguments, recipe.epochs)
 
 
-def _dry_run(tuning: Finetuning, arguments: object) -> None:
-    batch = next(tuning.loader.epoch(0))
-
-    def step() -> None:
-        tuning.optimizer.zero_grad()
-        gaze_loss(tuning.network(batch.images), batch.gaze).backward()  # type: ignore[no-untyped-call]
-        tuning.optimizer.step()
-
-    seconds, memory = step_time(step)
-    macs = count_macs(tuning.network, tuning.network.input_size)
-    sizes = {
-        "network": f"{macs / 1e6:.2f} M MACs, {count_params(tuning.network):,} parameters",
-        "training images": f"{len(tuning.loader.split):,}",
-    }
-    print_dry_run(recorded_config(arguments), sizes, seconds, memory, tuning.recipe.epochs * len(tuning.loader))  # type: ignore[arg-type]
+def _sizes(tuning: Finetuning) -> dict[str, str]:
+    network = tuning.network
+    macs = count_macs(network, network.input_size)
+    sizes = {"network": f"{macs / 1e6:.2f} M MACs, {count_params(network):,} parameters"}
+    return sizes | ({"best epoch": f"{tuning.best_epoch() + 1} of {tuning.epoch}"} if tuning.rows else {})

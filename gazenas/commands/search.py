@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from gazenas.architecture import InputError
-from gazenas.commands.common import (
-    RichProgress,
-    add_recipe,
-    add_training_arguments,
-    console,
-    degrees,
-    make_parser,
-    parse,
-    print_dry_run,
-    print_table,
-    recipe_values,
-    recorded_config,
-    use_device,
-)
-from gazenas.counting import count_macs, count_params
-from gazenas.data import DATASETS
-from gazenas.engine import gaze_loss
-from gazenas.models.builders import load_space
-from gazenas.report.architecture import draw_architecture
+from gazenas.commands.common import add_recipe, add_training_arguments, make_parser, parse, recipe_values
+from gazenas.commands.training import TrainingVerb, run_training
+from gazenas.counting import count_params
+from gazenas.models.builders import build_supernet, load_space
 from gazenas.report.curves import draw_search
-from gazenas.report.predictions import draw_prediction_plots
-from gazenas.runs import RunFolder
 from gazenas.search.costs import COSTS
 from gazenas.search.job import PAPER_RECIPE, Search, SearchRecipe
-from gazenas.search.penalty import Penalty
-from gazenas.training import Job, step_time
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = {
@@ -56,14 +36,9 @@ def run(argv: list[str]) -> None:
     parser = make_parser("search", "Searches a gaze network: trains a supernet and shrinks it to a stated size.")
     add_training_arguments(parser)
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
+    parser.add_argument("--target_macs", "--target-macs", type=str, required=True, help="12000000, 12M, 1.2G or 40%")
     parser.add_argument(
-        "--target_macs", "--target-macs", type=str, required=True, help="MACs to end with: 12000000, 12M, 1.2G or 40%"
-    )
-    parser.add_argument(
-        "--recipe",
-        type=Literal["short", "paper"],
-        default="short",
-        help="defaults of what follows: for minutes on a CPU, or the paper's",
+        "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
     )
     add_recipe(parser, SearchRecipe(), HELPS)
     arguments = parse(parser, argv, RECIPES, HELPS)
@@ -71,64 +46,23 @@ def run(argv: list[str]) -> None:
         raise InputError(f"--cost: expected one of {', '.join(COSTS)}, found {arguments.cost!r}")
     recipe = SearchRecipe(**recipe_values(arguments, HELPS))
     space = load_space(arguments.space)
-    device = use_device(arguments.device, arguments.threads)
-    folder = DATASETS["ethxgaze"](Path(arguments.data), seed=arguments.seed)
-    if arguments.dry_run:
-        _dry_run(recipe, arguments, Job(folder, None, arguments.seed, device, arguments.workers, None), space)  # type: ignore[arg-type]
-        return
-    with (
-        RunFolder(Path(arguments.out), resume=arguments.resume, overwrite=arguments.overwrite) as place,
-        RichProgress() as progress,
-    ):
-        job = Job(folder, place, arguments.seed, device, arguments.workers, progress)
-        search = Search(recipe, space, arguments.target_macs, job)
-        config = place.settle_config(recorded_config(arguments))
-        use_device(arguments.device, config["threads"])
-        for note in folder.notes:
-            job.say(note)
-        state = place.load_checkpoint() if arguments.resume else None
-        if state is not None:
-            search.load_state(state)
-            job.say(f"resumed after epoch {search.epoch}")
-        full, target = search.schedule.full, search.schedule.target
-        subnet = search.run()
-        extra = {"supernet_macs": full, "target_macs": target, "lambda": search.penalty_weight()}
-        summary = job.conclude("search", subnet, extra)
-        draw_search(search.rows, target, place.plot_path("search"))
-        draw_architecture(subnet.architecture(), place.plot_path("architecture"))
-        shown = job.reference_split()
-        draw_prediction_plots(job.split(shown), job.predictions[shown], place.path / "plots")
-    print_table(
-        f"search: {place.path}",
-        ["", ""],
-        [
-            ["supernet", f"{full / 1e6:.2f} M MACs"],
-            ["target", f"{target / 1e6:.2f} M MACs"],
-            ["found", f"{summary['macs'] / 1e6:.2f} M MACs, {summary['params']:,} parameters"],
-            ["validation error", degrees(summary["val_error_deg"])],
-            ["test error", degrees(summary["test_error_deg"])],
-            ["mean predictor", degrees(summary["mean_predictor_error_deg"])],
-            ["best linear from head pose", degrees(summary["head_pose_error_deg"])],
-        ],
+    verb = TrainingVerb(
+        "search",
+        begin=lambda job: Search(recipe, space, arguments.target_macs, job),
+        sizes=_sizes,
+        extra=lambda search: {
+            "supernet_macs": search.schedule.full,
+            "target_macs": search.schedule.target,
+            "lambda": search.penalty_weight(),
+        },
+        draw=lambda search, place: draw_search(search.rows, search.schedule.target, place.plot_path("search")),
     )
-    console.print(f"architecture, weights, metrics and plots are in {place.path}")
+    run_training(verb, arguments, recipe.epochs)
 
 
-def _dry_run(recipe: SearchRecipe, arguments: object, job: Job, space: object) -> None:
-    search = Search(recipe, space, arguments.target_macs, job)  # type: ignore[attr-defined, arg-type]
-    batch = next(search.loader.epoch(0))
-    weighted = Penalty(search.network, recipe.cost)
-
-    def step() -> None:
-        search.optimizer.zero_grad()
-        (gaze_loss(search.network(batch.images), batch.gaze) + recipe.penalty_weight * weighted()).backward()  # type: ignore[no-untyped-call]
-        search.optimizer.step()
-
-    seconds, memory = step_time(step)
-    macs = count_macs(search.network, search.space.input_size)
-    sizes = {
-        "supernet": f"{macs / 1e6:.2f} M MACs, {count_params(search.network):,} parameters",
+def _sizes(search: Search) -> dict[str, str]:
+    params = count_params(build_supernet(search.space))
+    return {
+        "supernet": f"{search.schedule.full / 1e6:.2f} M MACs, {params:,} parameters",
         "target": f"{search.schedule.target / 1e6:.2f} M MACs",
-        "training images": f"{len(search.loader.split):,}",
     }
-    print_dry_run(recorded_config(arguments), sizes, seconds, memory, recipe.epochs * len(search.loader))  # type: ignore[arg-type]

@@ -58,6 +58,19 @@ def draw_architecture(arch: Architecture, path: Path) -> None:
         axes.text((begin + x) / 2, 0.5, f"stage {number + 1}", ha="center", fontsize=11, weight="bold")
         axes.axvline(x + GAP / 2 - 0.07, color="#cbd5e0", lw=1)
         x += GAP
+    _label(axes, arch, list(used))
+    axes.set(xlim=(-1.2, x), ylim=(space.branches + 1, 0.3))
+    axes.set_axis_off()
+    axes.set_title(
+        f"{space.name} at {space.input_size} pixels, architecture {arch.fingerprint()}: surviving units of each kernel and tokens, over those offered",
+        fontsize=10,
+    )
+    save_figure(figure, path)
+
+
+def _label(axes: Any, arch: Architecture, used: list[str]) -> None:
+    """Branches on the left, the colours of the groups below."""
+    space = arch.space
     for row in range(space.branches):
         channels = space.stages[-1].channels[row]
         axes.text(
@@ -68,7 +81,7 @@ def draw_architecture(arch: Architecture, path: Path) -> None:
             va="center",
             fontsize=9,
         )
-    used = {group: None for group in COLOURS if group in used} | used
+    used = sorted(used, key=[*COLOURS, *used].index)
     handles = [Rectangle((0, 0), 1, 1, color=_colour(group)) for group in used]
     axes.legend(
         handles,
@@ -78,13 +91,6 @@ def draw_architecture(arch: Architecture, path: Path) -> None:
         ncols=len(used),
         frameon=False,
     )
-    axes.set(xlim=(-1.2, x), ylim=(space.branches + 1, 0.3))
-    axes.set_axis_off()
-    axes.set_title(
-        f"{space.name} at {space.input_size} pixels, architecture {arch.fingerprint()}: surviving units of each kernel and tokens, over those offered",
-        fontsize=10,
-    )
-    save_figure(figure, path)
 
 
 def _columns(arch: Architecture) -> int:

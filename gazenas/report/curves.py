@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gazenas.report.figure import save_figure
 
@@ -34,6 +35,7 @@ def draw_search(rows: Rows, target: int, path: Path) -> None:
     macs.axhline(target / 1e6, color=GREY, linestyle="--", label=f"target {target / 1e6:.2f} M")
     macs.set(ylabel="million MACs", xlabel="epoch", title="size after each epoch", ylim=(0, None))
     macs.legend()
+    macs.xaxis.set_major_locator(MaxNLocator(integer=True))
     save_figure(figure, path)
 
 
@@ -50,4 +52,6 @@ def draw_finetuning(rows: Rows, best_epoch: int, path: Path) -> None:
     error.plot(best_epoch + 1, rows[best_epoch]["val_error_deg"], "*", color=GREEN, markersize=16, label="kept")
     error.set(ylabel="mean angular error (degrees)", xlabel="epoch", title="validation error of the weight average")
     error.legend()
+    for axes in (loss, rate, error):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     save_figure(figure, path)

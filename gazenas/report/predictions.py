@@ -39,7 +39,7 @@ def draw_prediction_plots(split: GazeSplit, predictions: NDArray[np.float32], fo
 
 def draw_error_by_angle(gaze: NDArray[np.float32], errors: NDArray[np.float32], path: Path) -> None:
     """Mean error against true yaw and pitch in bins of ten degrees, with a band of one deviation and bin counts."""
-    figure = Figure((11, 4), layout="constrained")
+    figure = Figure((11, 4.4), layout="constrained")
     for axes, column, name in zip(figure.subplots(1, 2, sharey=True), (1, 0), ("yaw", "pitch"), strict=True):
         angle = np.rad2deg(gaze[:, column])
         bins = np.floor(angle / 10).astype(int)
@@ -60,5 +60,5 @@ def draw_error_by_angle(gaze: NDArray[np.float32], errors: NDArray[np.float32], 
         counts = axes.twinx()
         counts.bar(centres, [(bins == number).sum() for number in present], width=8, color="#718096", alpha=0.25)
         counts.set_ylabel("images in the bin")
-        axes.legend(loc="upper center")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     save_figure(figure, path)

@@ -12,7 +12,7 @@ import torch
 from gazenas.architecture import Architecture, InputError, SearchSpace
 from gazenas.averaging import WeightAverage
 from gazenas.counting import count_macs
-from gazenas.engine import optimizer_groups, predict, train_epoch
+from gazenas.engine import Losses, optimizer_groups, predict, train_epoch
 from gazenas.gaze import angular_error
 from gazenas.models.builders import build_network, build_supernet
 from gazenas.models.network import Network
@@ -107,8 +107,9 @@ class Search:
         self.schedule: Schedule = plan_schedule(full, parse_target(target, full), recipe.epochs, recipe.shrink_every)
         check_target(self.network, self.schedule.target)
         self.average = WeightAverage(self.network, limit=recipe.average)
-        self.optimizer = self._optimizer()
+        self.optimizer: torch.optim.Optimizer = self._optimizer()
         self.losers: Losers | None = None
+        self.penalty = Penalty(self.network, recipe.cost)
         self.epoch = self.steps = 0
         self.rows: list[dict[str, Any]] = []
 
@@ -126,7 +127,7 @@ class Search:
         """One epoch, the shrink at its end where one is planned, and validation of the average."""
         recipe, begun = self.recipe, time.monotonic()
         self._choose_losers()
-        weighted = Penalty(self.network, recipe.cost)
+        self.penalty = Penalty(self.network, recipe.cost)
         interval = self._interval()
         self.job.progress.epoch(self.epoch, recipe.epochs, len(self.loader))
         macs = count_macs(self.network, self.space.input_size)
@@ -143,7 +144,7 @@ class Search:
             self.network,
             self.loader.epoch(self.epoch),
             self.optimizer,
-            extra_losses=lambda: {"penalty": self.penalty_weight() * weighted()},
+            extra_losses=self.extra_losses,
             after_step=after_step,
             on_step=lambda values: self.job.progress.step(values | {"MMACs": macs / 1e6}),
         )
@@ -173,6 +174,10 @@ class Search:
             f"{self.rows[-1]['macs'] / 1e6:.2f} M MACs, validation error {error:.2f} degrees"
         )
         self.epoch += 1
+
+    def extra_losses(self) -> Losses:
+        """Lambda times the penalty at the present step."""
+        return {"penalty": self.penalty_weight() * self.penalty()}
 
     def penalty_weight(self) -> float:
         """Lambda at the present step."""
@@ -278,7 +283,7 @@ class Search:
         self.losers = None
         # What was cut has lost its layout; a resumed run, placed anew, would compute with other strides.
         self._place(self.network)
-        self.average.module.to(memory_format=torch.channels_last)
+        self.average.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for network in (self.network, self.average.module):
             batches = self.loader.epoch(self.recipe.epochs + self.epoch)
             recalibrate(network, itertools.islice(batches, self.recipe.recalibration))

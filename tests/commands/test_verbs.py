@@ -245,6 +245,11 @@ def test_published_folder_runs_through_every_verb(
         assert len((runs / name / "predictions_test.csv").read_text().splitlines()) == 17
 
 
+def test_config_is_taken_back(found: Path, tmp_path: Path) -> None:
+    assert main(["search", "--config", str(found / "config.yaml"), "--out", str(tmp_path / "again")]) == 0
+    assert_same_run(found, tmp_path / "again")
+
+
 def test_looking(data_folder: Path, found: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "show", str(data_folder), "--count", "10", "--out", str(tmp_path / "f.png")]) == 0
     assert main(["summary", str(found), "--verify", "--out", str(tmp_path / "a.png")]) == 0

@@ -11,8 +11,8 @@ from gazenas.models.network import Network
 from gazenas.search import shrink, unit_groups
 from gazenas.search.control import (
     Losers,
-    check_target,
     cheapest_cut,
+    check_target,
     fixed_macs,
     macs_left,
     parse_target,

@@ -51,7 +51,7 @@ def test_penalty_is_the_stated_sum(micro_net: Network) -> None:
     with torch.no_grad():
         for group in unit_groups(micro_net):
             group.alpha.uniform_(-1, 1)
-    expected = sum(float((group.alpha.abs() * group.cost()).sum()) for group in unit_groups(micro_net)) / mean
+    expected = sum(float((group.alpha.detach().abs() * group.cost()).sum()) for group in unit_groups(micro_net)) / mean
     found = penalty(micro_net)
     assert float(found) == pytest.approx(expected, rel=1e-5)
     found.backward()
