@@ -30,7 +30,7 @@ def main() -> int:
     data, found, tuned = out / "data", out / "search", out / "finetune"
     begun = time.monotonic()
     if not (data / "train_test_split.json").exists():
-        gazenas("synth", data, "--subjects", 60, "--per-subject", 150, "--size", 64, "--seed", 0, "--overwrite")
+        gazenas("synth", data, "--subjects", 60, "--per-subject", 180, "--size", 64, "--seed", 0, "--overwrite")
     gazenas("data", "show", data, "--split", "test", "--out", out / "faces.png")
     recipe = ("--epochs", 5, "--lr", 3e-3)
     gazenas(
