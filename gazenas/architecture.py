@@ -35,8 +35,10 @@ def write_aside(path: Path) -> Iterator[Path]:
     try:
         yield aside
         os.replace(aside, path)
-    except BaseException:
+    except BaseException as error:
         aside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say which file
         raise
 
 

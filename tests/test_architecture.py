@@ -1,5 +1,6 @@
 """Search spaces and architectures as files."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -79,6 +80,6 @@ def test_write_aside_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
     path.write_text("old")
     with pytest.raises(OSError, match="full"), write_aside(path) as aside:
         aside.write_text("half")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "No space left on device: full")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
     assert path.read_text() == "old"

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -33,12 +34,14 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     """What every training verb takes besides its recipe."""
     parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
     parser.add_argument("--out", type=str, required=True, help="run folder to write")
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn")
     parser.add_argument(
         "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one"
     )
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for one a usable core")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read images; 0 reads in this one")
+    parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
+    parser.add_argument(
+        "--workers", type=NonNegativeInt, default=0, help="processes that read images; 0 reads in this one"
+    )
     parser.add_argument(
         "--resume",
         action="store_true",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from jsonargparse.typing import NonNegativeInt
 
 from gazenas.architecture import InputError
 from gazenas.commands.common import console, make_parser
@@ -31,7 +32,7 @@ def _show(argv: list[str]) -> None:
     parser.add_argument("--out", type=str, default="faces.png", help="PNG file to write")
     parser.add_argument("--split", type=str, default="train", help="train, val or test")
     parser.add_argument("--count", type=int, default=40, help="how many faces")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the draw")
     arguments = parser.parse_args(argv)
     folder = DATASETS["ethxgaze"](Path(arguments.folder), seed=arguments.seed)
     for note in folder.notes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jsonargparse.typing import NonNegativeInt
 from numpy.typing import NDArray
 
 from gazenas.architecture import InputError
@@ -36,11 +37,13 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
     parser.add_argument("--split", type=str, default="test", help="train, val or test")
     parser.add_argument("--out", type=str, required=True, help="folder to write")
-    parser.add_argument("--seed", type=int, default=0, help="of the validation draw, where the data has no val list")
+    parser.add_argument(
+        "--seed", type=NonNegativeInt, default=0, help="of the validation draw, where the data has no val list"
+    )
     parser.add_argument(
         "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one"
     )
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for one a usable core")
+    parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
     parser.add_argument("--overwrite", action="store_true", help="replace an evaluation in --out")
     arguments = parser.parse_args(argv)
     begun = time.monotonic()

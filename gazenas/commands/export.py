@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jsonargparse.typing import NonNegativeInt
 from numpy.typing import NDArray
 
 from gazenas.architecture import InputError
@@ -40,7 +41,7 @@ def run(argv: list[str]) -> None:
         "--data", type=str, default="", help="data folder whose test faces are compared on; rendered faces without it"
     )
     parser.add_argument("--images", type=int, default=256, help="how many faces are compared")
-    parser.add_argument("--seed", type=int, default=0, help="of the faces drawn or rendered")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the faces drawn or rendered")
     arguments = parser.parse_args(argv)
     use_device("cpu", 0)
     network = load_model(arguments.model)

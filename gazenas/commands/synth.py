@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from jsonargparse.typing import NonNegativeInt
 from rich.progress import Progress
 
 from gazenas.architecture import InputError
@@ -23,9 +24,12 @@ def run(argv: list[str]) -> None:
     )
     parser.add_argument("--per_subject", "--per-subject", type=int, default=200, help="images of each person")
     parser.add_argument("--size", type=int, default=64, help="side of the images in pixels; 224 is ETH-XGaze's")
-    parser.add_argument("--seed", type=int, default=0, help="of the people and of every image")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the people and of every image")
     parser.add_argument(
-        "--workers", type=int, default=0, help="processes, 0 for one a usable core; the files do not depend on it"
+        "--workers",
+        type=NonNegativeInt,
+        default=0,
+        help="processes, 0 for one a usable core; the files do not depend on it",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the data in OUT")
     arguments = parser.parse_args(argv)

@@ -45,7 +45,7 @@ class Loader:
     """Draws batches of a split.
 
     Attributes:
-        split: where from.
+        split: where from; a damaged image found while reading raises InputError.
         batch_size: rows a batch; in training a smaller last batch is left out.
         seed: of shuffling and augmentation.
         train: shuffled and augmented, or in order and as they are.
@@ -70,9 +70,8 @@ class Loader:
         order = np.arange(len(self.split))
         if self.train:
             order = torch.randperm(len(order), generator=generator).numpy()
-        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)][
-            : len(self)
-        ]
+        starts = range(0, len(self) * self.batch_size, self.batch_size)
+        batches = [order[start : start + self.batch_size] for start in starts]
         reader = DataLoader(
             _Rows(self.split, batches), batch_size=None, num_workers=self.workers, pin_memory=self.device != "cpu"
         )

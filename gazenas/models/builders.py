@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -35,7 +36,7 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
     Raises:
         InputError: where there is no such space, or its file has unknown, missing or wrong keys.
     """
-    import yaml
+    import yaml  # people write YAML, but a subnet is JSON and needs none
 
     folder = space_folder()
     path = Path(name_or_path)
@@ -215,7 +216,7 @@ def _read_tensors(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such weights file")
     try:
         tensors: dict[str, Any] = load_file(path)
-    except Exception as error:  # safetensors raises a type of its own, which it does not export stably
+    except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: expected safetensors: {error}") from error
     return tensors
 

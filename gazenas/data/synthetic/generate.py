@@ -6,6 +6,7 @@ same whatever the number of processes.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -98,7 +99,9 @@ def _write_person(task: tuple[Path, int, int, int, int]) -> str:
         images[index] = render(head, scene, size)[..., ::-1]
         gaze[index], pose[index] = scene.gaze, scene.head_pose
         points[index] = landmarks(head, scene, size)
-    with write_aside(path) as aside, h5py.File(aside, "w") as file:
+    # In memory first: HDF5 itself aborts the process where a disk fills up while it writes.
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
         file.create_dataset("face_patch", data=images, chunks=(1, size, size, 3), compression="lzf", track_times=False)
         columns = {
             "face_gaze": gaze,
@@ -110,6 +113,8 @@ def _write_person(task: tuple[Path, int, int, int, int]) -> str:
         }
         for key, values in columns.items():
             file.create_dataset(key, data=values, track_times=False)
+    with write_aside(path) as aside:
+        aside.write_bytes(buffer.getbuffer())
     return path.name
 
 
