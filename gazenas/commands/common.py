@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -101,7 +102,8 @@ def recorded_config(arguments: Namespace) -> dict[str, Any]:
     }
     values["threads"] = torch.get_num_threads()
     values["recorded"] = {"memory_format": "channels_last", "torch": str(torch.__version__)}
-    return values
+    plain: dict[str, Any] = json.loads(json.dumps(values))  # checked numbers are types of their own, which YAML lacks
+    return plain
 
 
 def use_device(name: str, threads: int) -> str:

@@ -12,7 +12,7 @@ from jsonargparse.typing import NonNegativeInt
 from numpy.typing import NDArray
 
 from gazenas.architecture import InputError
-from gazenas.commands.common import console, degrees, make_parser, print_table, use_device
+from gazenas.commands.common import console, degrees, make_parser, print_table, recorded_config, use_device
 from gazenas.counting import count_macs, count_params
 from gazenas.data import DATASETS
 from gazenas.data.loader import Loader
@@ -54,9 +54,7 @@ def run(argv: list[str]) -> None:
         predictions, size = _predict(arguments.model, folder, split, device)
         for note in folder.notes:
             console.print(note)
-        place.settle_config(
-            {key: value for key, value in arguments.as_dict().items() if key not in ("config", "overwrite")}
-        )
+        place.settle_config(recorded_config(arguments))
         path = place.write_predictions(split, predictions)
         evaluation = None if split.gaze is None else evaluate_predictions(predictions, split)
         train = folder.split("train")

@@ -53,7 +53,7 @@ def test_penalty_is_the_stated_sum(micro_net: Network) -> None:
             group.alpha.uniform_(-1, 1)
     expected = sum(float((group.alpha.detach().abs() * group.cost()).sum()) for group in unit_groups(micro_net)) / mean
     found = penalty(micro_net)
-    assert float(found) == pytest.approx(expected, rel=1e-5)
+    assert float(found.detach()) == pytest.approx(expected, rel=1e-5)
     found.backward()
     for group in unit_groups(micro_net):
         torch.testing.assert_close(group.alpha.grad, group.alpha.detach().sign() * group.cost() / mean)
