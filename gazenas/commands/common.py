@@ -106,13 +106,18 @@ def recorded_config(arguments: Namespace) -> dict[str, Any]:
     return plain
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def use_device(name: str, threads: int) -> str:
     """Resolves ``auto``, limits threads to the usable cores, and makes a GPU deterministic.
 
     Raises:
         InputError: where the device is not there.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     torch.set_num_threads(min(threads, cores) if threads > 0 else cores)
     resolved = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     try:

@@ -10,9 +10,9 @@ from jsonargparse.typing import NonNegativeInt
 from rich.progress import Progress
 
 from gazenas.architecture import InputError
-from gazenas.commands.common import console, make_parser
+from gazenas.commands.common import console, make_parser, usable_cores
 from gazenas.data.synthetic import generate
-from gazenas.data.synthetic.generate import SPLIT_FILE, split_people, usable_cores
+from gazenas.data.synthetic.generate import SPLIT_FILE, split_people
 
 
 def run(argv: list[str]) -> None:

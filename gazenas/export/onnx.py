@@ -20,10 +20,9 @@ from gazenas.architecture import InputError, write_aside
 from gazenas.counting import count_macs, count_params
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
-from gazenas.models.network import Network
+from gazenas.models.network import MEAN, STD, Network
 
 OPSET = 18
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CONVENTION = "v = (-cos(pitch) sin(yaw), -sin(pitch), -cos(pitch) cos(yaw)); x right, y down, z away from the camera"
 LIMITS = {"fp32": 0.01, "fp16": 0.25}  # degrees that the file may differ from PyTorch
 BATCHES = (1, 7, 64)

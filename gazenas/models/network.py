@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from gazenas.architecture import Architecture, SearchSpace
 from gazenas.models.search_block import SearchBlock
 
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB: how images enter every network
+
 
 class Network(nn.Module):
     """Stem, stages of fusion and parallel modules, and a gaze head.

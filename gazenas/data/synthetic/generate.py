@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -116,8 +115,3 @@ def _write_person(task: tuple[Path, int, int, int, int]) -> str:
     with write_aside(path) as aside:
         aside.write_bytes(buffer.getbuffer())
     return path.name
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
