@@ -6,6 +6,7 @@ import importlib
 import sys
 
 from gazenas.architecture import InputError
+from gazenas.interruption import StoppedError
 
 VERBS = {
     "synth": "render faces with known gaze, in ETH-XGaze's layout",
@@ -22,7 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one verb.
 
     Returns:
-        0, 2 where something given was wrong, or 130 after an interruption; faults of the program itself leave a traceback and status 1.
+        0, 2 where something given was wrong, 128 and the signal's number after an interruption; faults of the program
+        itself leave a traceback and status 1.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
@@ -43,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
         command.run(argv[1:])
     except InputError as error:
         return _refuse(str(error))
+    except StoppedError as stopped:
+        _refuse(str(stopped))
+        return 128 + stopped.signal
     except ModuleNotFoundError as error:
         return _refuse(f"{verb} needs {error.name}: pip install 'gazenas[all]'")
     except OSError as error:

@@ -30,6 +30,11 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     os.replace(folder / f"new-{LAST}", last)
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint of ``folder``, or None."""
+    return next((folder / name for name in (f"new-{LAST}", LAST, PREVIOUS) if (folder / name).is_file()), None)
+
+
 def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, str]:
     """The newest readable checkpoint, and a sentence about which it is.
 

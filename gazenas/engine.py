@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,40 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gazenas.data.loader import Batch
+from gazenas.distributed import ALONE, World
 
 Losses = dict[str, Tensor]
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss or a gradient is not finite; the message holds the loss's parts and the batch's rows."""
+    """The loss or a gradient is not finite.
+
+    Attributes:
+        parts: of the loss, by name.
+        rows: of the split, that made up this process's share of the batch.
+    """
+
+    def __init__(self, what: str, parts: dict[str, float], rows: NDArray[np.int64]) -> None:
+        super().__init__(f"{what} is not finite: {parts}; rows of the batch: {rows.tolist()}")
+        self.what, self.parts, self.rows = what, parts, rows
+
+
+@dataclass
+class Tally:
+    """Steps done in an epoch and the sums of their losses by part."""
+
+    steps: int = 0
+    sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, values: dict[str, float]) -> None:
+        """Counts one step."""
+        self.steps += 1
+        for name, value in values.items():
+            self.sums[name] += value
+
+    def means(self) -> dict[str, float]:
+        """The mean of each part."""
+        return {name: value / max(self.steps, 1) for name, value in self.sums.items()}
 
 
 def gaze_loss(prediction: Tensor, gaze: Tensor) -> Tensor:
@@ -33,41 +62,51 @@ def train_epoch(
     extra_losses: Callable[[], Losses] = dict,
     after_step: Callable[[], None] = lambda: None,
     on_step: Callable[[dict[str, float]], None] = lambda values: None,
+    tally: Tally | None = None,
+    world: World = ALONE,
 ) -> dict[str, float]:
-    """One pass over ``batches``.
+    """One pass over ``batches``, in bfloat16 autocast on a GPU and in float32 on a CPU.
 
     Args:
-        network: in any mode; left in training mode.
-        batches: images and gaze on the network's device.
+        network: in any mode; left in training mode. With several processes, what ``world.wrap`` gave.
+        batches: images and gaze on the network's device, this process's share of each.
         optimizer: over the network's parameters.
         extra_losses: further parts of the loss, by name, added to ``gaze``.
-        after_step: called after each step of the optimizer.
-        on_step: called with each batch's losses.
+        after_step: called after each step of the optimizer, with gradients still there.
+        on_step: called with each batch's losses once they are in the tally.
+        tally: of an epoch that is gone on with.
+        world: the processes that train together.
 
     Returns:
-        The mean of each part of the loss.
+        The mean of each part of the loss over the whole epoch.
 
     Raises:
-        NonFiniteLossError: before anything is changed by such a step.
+        NonFiniteLossError: before the optimizer's step.
     """
     network.train()
-    sums: dict[str, float] = defaultdict(float)
-    steps = 0
+    tally = Tally() if tally is None else tally
+    device = next(network.parameters()).device.type
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for batch in batches:
-        losses = {"gaze": gaze_loss(network(batch.images), batch.gaze)} | extra_losses()
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            prediction = network(batch.images)
+        # Every image counts alike although shares may differ by one: gradients are averaged over processes.
+        losses = {"gaze": gaze_loss(prediction.float(), batch.gaze) * batch.weight} | extra_losses()
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        means = world.sum(torch.stack([loss.detach() for loss in losses.values()])) / world.size
+        values = dict(zip(losses, means.tolist(), strict=True))
         if not np.isfinite(sum(values.values())):
-            raise NonFiniteLossError(f"the loss is not finite: {values}; rows of the batch: {batch.rows.tolist()}")
+            raise NonFiniteLossError("the loss", values, batch.rows)
+        norms = torch._foreach_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        if not bool(torch.stack(norms).sum().isfinite()):
+            raise NonFiniteLossError("a gradient", values, batch.rows)
         optimizer.step()
         after_step()
+        tally.add(values)
         on_step(values)
-        steps += 1
-        for name, value in values.items():
-            sums[name] += value
-    return {name: value / max(steps, 1) for name, value in sums.items()}
+    return tally.means()
 
 
 @torch.inference_mode()
@@ -77,7 +116,7 @@ def predict(network: nn.Module, batches: Iterable[Batch]) -> NDArray[np.float32]
     network.eval()
     parts = [network(batch.images).float().cpu().numpy() for batch in batches]
     network.train(training)
-    predictions: NDArray[np.float32] = np.concatenate(parts)
+    predictions: NDArray[np.float32] = np.concatenate(parts) if parts else np.zeros((0, 2), np.float32)
     return predictions
 
 

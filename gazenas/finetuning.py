@@ -11,9 +11,9 @@ from torch import Tensor
 
 from gazenas.architecture import InputError
 from gazenas.averaging import WeightAverage
-from gazenas.engine import Losses, optimizer_groups, train_epoch
+from gazenas.engine import Losses, optimizer_groups
 from gazenas.models.network import Network
-from gazenas.training import Job
+from gazenas.training import Clock, Job
 
 SCHEDULES = ("exp", "plateau", "steps")
 WARM_UP_STEPS = 50
@@ -94,18 +94,19 @@ class Finetuning:
         groups = optimizer_groups(self.network, [], recipe.weight_decay, 0.0)
         self.optimizer: torch.optim.Optimizer = torch.optim.RMSprop(groups, lr=recipe.lr)
         self.average = WeightAverage(self.network, limit=recipe.average)
-        self.epoch = self.steps = 0
-        self.rows: list[dict[str, Any]] = []
+        self.model = job.world.wrap(self.network)
+        self.clock = Clock()
         self.best: dict[str, Tensor] = {}
 
     def run(self) -> Network:
         """Trains until the last epoch or until patience ends; gives the best average, in eval mode."""
-        while self.epoch < self.recipe.epochs and not self.out_of_patience():
+        while self.clock.epoch < self.recipe.epochs and not self.out_of_patience():
             self.train_epoch()
-            self.job.run.save_checkpoint(self.state())
-            self.job.run.write_metrics(self.rows)
-        if self.epoch < self.recipe.epochs:
-            self.job.say(f"no better validation error for {self.recipe.patience} epochs: stopped after {self.epoch}")
+            self.job.end_epoch(self)
+        if self.clock.epoch < self.recipe.epochs:
+            self.job.say(
+                f"no better validation error for {self.recipe.patience} epochs: stopped after {self.clock.epoch}"
+            )
         best: Network = self.average.module  # type: ignore[assignment]
         best.load_state_dict(self.best)
         for parameter in best.parameters():
@@ -114,49 +115,40 @@ class Finetuning:
                 parameter.data
             )
         best.eval()
-        self.job.run.write_network(best.architecture(), best)
+        self.job.run.write_network(best)
         return best
 
     def train_epoch(self) -> None:
-        """One epoch, and validation of the average."""
-        recipe, begun = self.recipe, time.monotonic()
-        lr = recipe.lr * self._decay()
-        self.job.progress.epoch(self.epoch, recipe.epochs, len(self.loader))
-
-        def set_step_size() -> None:
-            self.optimizer.param_groups[0]["lr"] = lr * min(1.0, (self.steps + 1) / WARM_UP_STEPS)
-
-        def after_step() -> None:
-            self.steps += 1
-            self.average.update(self.network)
-            set_step_size()
-
-        set_step_size()
-        losses = train_epoch(
-            self.network,
-            self.loader.epoch(self.epoch),
-            self.optimizer,
-            after_step=after_step,
-            on_step=self.job.progress.step,
-        )
+        """What is left of an epoch, and validation of the average."""
+        recipe, begun, clock, done = self.recipe, time.monotonic(), self.clock, self.clock.tally.steps
+        self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
+        self._set_step_size()
+        losses = self.job.train_epoch(self, self.model, {})
         trained = time.monotonic() - begun
         error = self.job.validate(self.average.module).mean  # type: ignore[arg-type]
-        if not self.rows or error < min(row["val_error_deg"] for row in self.rows):
+        if not clock.rows or error < min(row["val_error_deg"] for row in clock.rows):
             self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
-        self.rows.append(
-            {
-                "epoch": self.epoch,
-                "gaze_loss": losses["gaze"],
-                "lr": lr,
-                "val_error_deg": error,
-                "seconds": round(time.monotonic() - begun, 2),
-                "images_per_second": round(len(self.loader) * recipe.batch_size / trained, 1),
-            }
-        )
+        row = {
+            "epoch": clock.epoch,
+            "gaze_loss": losses["gaze"],
+            "lr": recipe.lr * self._decay(),
+            "val_error_deg": error,
+            "seconds": round(time.monotonic() - begun, 2),
+            "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
+        }
         self.job.say(
-            f"epoch {self.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad, validation error {error:.2f} degrees"
+            f"epoch {clock.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad, validation error {error:.2f} degrees"
         )
-        self.epoch += 1
+        clock.end_epoch(row)
+
+    def after_step(self) -> None:
+        """Moves the average."""
+        self.average.update(self.network)
+        self._set_step_size()
+
+    def _set_step_size(self) -> None:
+        lr = self.recipe.lr * self._decay()
+        self.optimizer.param_groups[0]["lr"] = lr * min(1.0, (self.clock.steps + 1) / WARM_UP_STEPS)
 
     def extra_losses(self) -> Losses:
         """None besides the gaze."""
@@ -164,22 +156,26 @@ class Finetuning:
 
     def best_epoch(self) -> int:
         """The epoch (from 0) with the lowest validation error, the first of equals."""
-        errors = [row["val_error_deg"] for row in self.rows]
+        errors = [row["val_error_deg"] for row in self.clock.rows]
         return errors.index(min(errors))
 
     def out_of_patience(self) -> bool:
         """Whether ``patience`` epochs have passed without a better validation error."""
-        return bool(self.recipe.patience and self.rows and self.epoch - 1 - self.best_epoch() >= self.recipe.patience)
+        return bool(
+            self.recipe.patience
+            and self.clock.rows
+            and self.clock.epoch - 1 - self.best_epoch() >= self.recipe.patience
+        )
 
     def _decay(self) -> float:
         """What the step size is multiplied by in the present epoch; a function of the rows so far."""
         recipe = self.recipe
         if recipe.schedule == "exp":
-            return recipe.decay ** (self.epoch // recipe.decay_every)
+            return recipe.decay ** (self.clock.epoch // recipe.decay_every)
         if recipe.schedule == "steps":
-            return recipe.decay ** sum(self.epoch >= milestone for milestone in recipe.milestones)
+            return recipe.decay ** sum(self.clock.epoch >= milestone for milestone in recipe.milestones)
         drops, best, since = 0, float("inf"), 0
-        for row in self.rows:
+        for row in self.clock.rows:
             best, since = (row["val_error_deg"], 0) if row["val_error_deg"] < best else (best, since + 1)
             if since >= recipe.decay_every:
                 drops, since = drops + 1, 0
@@ -188,9 +184,8 @@ class Finetuning:
     def state(self) -> dict[str, Any]:
         """Everything needed to go on to the same bytes."""
         return {
-            "epoch": self.epoch,
-            "steps": self.steps,
-            "rows": self.rows,
+            "clock": self.clock.state(),
+            "world": self.job.world.size,
             "fingerprint": self.network.architecture().fingerprint(),
             "network": self.network.state_dict(),
             "average": self.average.module.state_dict(),
@@ -212,5 +207,5 @@ class Finetuning:
         self.average.module.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.steps, self.rows, self.best = state["epoch"], state["steps"], state["rows"], state["best"]
+        self.clock, self.best = Clock.from_state(state["clock"]), state["best"]
         torch.set_rng_state(state["random"])

@@ -18,13 +18,13 @@ import yaml
 from numpy.typing import NDArray
 from safetensors.torch import save
 
-from gazenas.architecture import Architecture, InputError, write_aside
-from gazenas.checkpoint import load_checkpoint, save_checkpoint
+from gazenas.architecture import InputError, write_aside
+from gazenas.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from gazenas.data.split import GazeSplit
 from gazenas.models.network import Network
 
 # What may differ between a run and its resumption without changing what it computes.
-FREE_KEYS = frozenset({"out", "resume", "overwrite", "config", "dry_run", "workers", "threads"})
+FREE_KEYS = frozenset({"out", "resume", "overwrite", "config", "dry_run", "workers", "threads", "save_minutes"})
 
 
 class RunFolder:
@@ -38,13 +38,18 @@ class RunFolder:
         verb: whose run it is.
         resume: an existing run is gone on with.
         overwrite: an existing run of the same verb is removed, once :meth:`settle_config` says that all is well.
+        main: whether this process writes; the others of a distributed run only read.
 
     Raises:
         InputError: where the folder holds something else, or a run and neither was asked for.
     """
 
-    def __init__(self, path: Path, verb: str, *, resume: bool = False, overwrite: bool = False) -> None:
-        self.path, self.verb, self.overwrite = path, verb, overwrite and not resume
+    def __init__(
+        self, path: Path, verb: str, *, resume: bool = False, overwrite: bool = False, main: bool = True
+    ) -> None:
+        self.path, self.verb, self.overwrite, self.main = path, verb, overwrite and not resume, main
+        if not main:
+            return
         if path.exists() and not path.is_dir():
             raise InputError(f"--out: expected a folder, found a file: {path}")
         found = [] if not path.exists() else sorted(entry.name for entry in path.iterdir())
@@ -62,6 +67,8 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> RunFolder:
+        if not self.main:
+            return self
         self._lock = (self.path / "log.txt").open("a", encoding="utf-8")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -75,10 +82,13 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.close()
+        if self.main:
+            self._lock.close()
 
     def log(self, text: str) -> None:
         """Adds a line with the time to ``log.txt``."""
+        if not self.main:
+            return
         self._lock.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
         self._lock.flush()
 
@@ -91,6 +101,8 @@ class RunFolder:
         Raises:
             InputError: naming every value that differs from the recorded one and matters.
         """
+        if not self.main:
+            return self._recorded()
         config = config | {"recorded": {"verb": self.verb, **config.get("recorded", {})}}
         if self.overwrite:
             self._clear()
@@ -113,11 +125,13 @@ class RunFolder:
         """Keeps ``state`` as the newest checkpoint."""
         save_checkpoint(self.path / "checkpoint", state)
 
-    def load_checkpoint(self) -> dict[str, Any] | None:
-        """The newest readable checkpoint, or None; which one is logged."""
-        state, story = load_checkpoint(self.path / "checkpoint")
-        self.log(story)
-        return state
+    def load_checkpoint(self) -> tuple[dict[str, Any] | None, str]:
+        """The newest readable checkpoint or None, and a sentence about which it is."""
+        return load_checkpoint(self.path / "checkpoint")
+
+    def newest_checkpoint(self) -> Path | None:
+        """Where the newest checkpoint lies."""
+        return newest_checkpoint(self.path / "checkpoint")
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Writes ``metrics.csv``, a row an epoch."""
@@ -127,10 +141,14 @@ class RunFolder:
         writer.writerows(rows)
         self._write("metrics.csv", text.getvalue())
 
-    def write_network(self, arch: Architecture, network: Network) -> None:
-        """Writes ``arch.json`` and ``weights.safetensors``."""
-        arch.save(self.path / "arch.json")
-        with write_aside(self.path / "weights.safetensors") as aside:
+    def write_network(self, network: Network, inside: str = "") -> None:
+        """Writes ``arch.json`` and ``weights.safetensors`` of a subnet, here or in a folder inside."""
+        if not self.main:
+            return
+        folder = self.path / inside
+        folder.mkdir(parents=True, exist_ok=True)
+        network.architecture().save(folder / "arch.json")
+        with write_aside(folder / "weights.safetensors") as aside:
             aside.write_bytes(save({key: value.contiguous().cpu() for key, value in network.state_dict().items()}))
 
     def write_summary(self, values: Mapping[str, Any]) -> None:
@@ -176,6 +194,8 @@ class RunFolder:
         self._lock.truncate(0)
 
     def _write(self, name: str, text: str) -> None:
+        if not self.main:
+            return
         with write_aside(self.path / name) as aside:
             aside.write_text(text, encoding="utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,12 +12,16 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
-from gazenas.data.loader import Loader
+from gazenas.data.loader import Batch, Loader
 from gazenas.data.split import GazeFolder, GazeSplit
-from gazenas.engine import predict
+from gazenas.distributed import ALONE, World
+from gazenas.engine import Losses, NonFiniteLossError, Tally, predict, train_epoch
 from gazenas.evaluation import Evaluation, evaluate_predictions, head_pose_error, mean_predictor_error
+from gazenas.interruption import Interruption, StoppedError
 from gazenas.models.network import Network
 from gazenas.runs import RunFolder
 
@@ -41,6 +46,60 @@ class Progress(Protocol):
         ...
 
 
+class Trainee(Protocol):
+    """What a :class:`Job` trains: a search or a fine-tuning."""
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    loader: Loader
+    clock: Clock
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on to the same bytes."""
+        ...
+
+    def extra_losses(self) -> Losses:
+        """Parts of the loss besides the gaze."""
+        ...
+
+    def after_step(self) -> None:
+        """What follows each step of the optimizer."""
+        ...
+
+
+@dataclass
+class Clock:
+    """Where a training run stands.
+
+    Attributes:
+        epoch: being trained, from 0.
+        steps: of the optimizer so far.
+        tally: of the steps of this epoch.
+        rows: of ``metrics.csv``, one a finished epoch.
+    """
+
+    epoch: int = 0
+    steps: int = 0
+    tally: Tally = field(default_factory=Tally)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def end_epoch(self, row: dict[str, Any]) -> None:
+        """Closes the epoch with its row."""
+        self.rows.append(row)
+        self.epoch, self.tally = self.epoch + 1, Tally()
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        tally = {"steps": self.tally.steps, "sums": dict(self.tally.sums)}
+        return {"epoch": self.epoch, "steps": self.steps, "rows": self.rows, "tally": tally}
+
+    @staticmethod
+    def from_state(state: dict[str, Any]) -> Clock:
+        """The clock whose :meth:`state` this is."""
+        tally = Tally(state["tally"]["steps"], defaultdict(float, state["tally"]["sums"]))
+        return Clock(state["epoch"], state["steps"], tally, state["rows"])
+
+
 @dataclass
 class Job:
     """The surroundings of a training run.
@@ -52,6 +111,9 @@ class Job:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         workers: loader processes.
         progress: where to report.
+        world: the processes that train together.
+        interruption: a signal to stop, looked at after each step.
+        save_minutes: between two checkpoints within an epoch.
         predictions: by split, of the finished network, once :meth:`conclude` has made them.
     """
 
@@ -61,8 +123,12 @@ class Job:
     device: str
     workers: int
     progress: Progress
+    world: World = ALONE
+    interruption: Interruption = field(default_factory=Interruption)
+    save_minutes: float = 5.0
     started: float = field(default_factory=time.monotonic)
     predictions: dict[str, Floats] = field(default_factory=dict)
+    saved: float = field(default_factory=time.monotonic)
 
     def say(self, text: str) -> None:
         """Tells the person and the log."""
@@ -75,23 +141,112 @@ class Job:
         return split
 
     def loader(self, name: str, batch_size: int, *, train: bool) -> Loader:
-        """Batches of a split for this job's device."""
-        return Loader(self.split(name), batch_size, self.seed, train, self.workers, self.device)
+        """Batches of a split for this job's device; of each, this process's share."""
+        return Loader(self.split(name), batch_size, self.seed, train, self.workers, self.device, self.world)
+
+    def train_epoch(self, trainee: Trainee, model: nn.Module, show: Mapping[str, float]) -> dict[str, float]:
+        """What is left of the present epoch; means of the loss's parts over all of it.
+
+        Args:
+            trainee: whose clock says where to go on.
+            model: its network as ``world.wrap`` gave it.
+            show: numbers for the progress bar besides the losses.
+
+        Raises:
+            InputError: where the loss or a gradient is not finite.
+            StoppedError: after a signal, once everything is saved.
+        """
+        loader, clock = trainee.loader, trainee.clock
+        batches = loader.epoch(clock.epoch, clock.tally.steps)
+
+        def after_step() -> None:
+            clock.steps += 1
+            trainee.after_step()
+
+        def on_step(values: dict[str, float]) -> None:
+            self.progress.step(values | dict(show))
+            self.pause(trainee, within=clock.tally.steps < len(loader))
+
+        try:
+            return train_epoch(
+                model,
+                batches,
+                trainee.optimizer,
+                extra_losses=trainee.extra_losses,
+                after_step=after_step,
+                on_step=on_step,
+                tally=clock.tally,
+                world=self.world,
+            )
+        except NonFiniteLossError as error:
+            raise InputError(self._explain(error, trainee)) from error
+
+    def pause(self, trainee: Trainee, *, within: bool) -> None:
+        """Saves where a signal came or, within an epoch, where the last checkpoint is old; all processes alike.
+
+        Raises:
+            StoppedError: after a signal.
+        """
+        old = self.world.main and within and time.monotonic() - self.saved > 60 * self.save_minutes
+        stop, save = self.world.agree(bool(self.interruption.signal), old)
+        if stop or save:
+            self.save(trainee)
+        if stop:
+            at = f"epoch {trainee.clock.epoch + 1}, step {trainee.clock.tally.steps}"
+            message = f"stopped by a signal at {at}; everything is saved in {self.run.path}: the same command with --resume goes on"
+            self.run.log(message)
+            raise StoppedError(self.interruption.signal or 15, message)
+
+    def save(self, trainee: Trainee) -> None:
+        """A checkpoint now."""
+        if self.world.main:
+            self.run.save_checkpoint(trainee.state())
+        self.saved = time.monotonic()
+
+    def end_epoch(self, trainee: Trainee) -> None:
+        """Saves a finished epoch, its metrics, and stops where a signal came."""
+        self.save(trainee)
+        self.run.write_metrics(trainee.clock.rows)
+        self.pause(trainee, within=False)
+
+    def _explain(self, error: NonFiniteLossError, trainee: Trainee) -> str:
+        """Where the numbers broke down, and what to do."""
+        images = trainee.loader.split.images
+        parts = ", ".join(f"{name} {value}" for name, value in error.parts.items())
+        last = self.run.newest_checkpoint()
+        return (
+            f"{error.what} is not finite in epoch {trainee.clock.epoch + 1}, step {trainee.clock.tally.steps + 1}; loss: {parts}; "
+            f"images of the batch: {', '.join(images.name(int(row)) for row in error.rows)}; nothing was changed by this step; "
+            f"last good checkpoint: {last or 'none yet'}; try a smaller --lr, or look at these images"
+        )
 
     def validate(self, network: Network, name: str = "val") -> Evaluation:
         """Errors of ``network`` on a labelled split."""
         return evaluate_predictions(self.predict(network, name), self.split(name))
 
     def predict(self, network: Network, name: str) -> Floats:
-        """``(N, 2)`` angles of ``network`` for a split in order."""
-        return predict(network, self.loader(name, EVALUATION_BATCH, train=False).epoch(0))
+        """``(N, 2)`` angles of ``network`` for a split in order; each process computes its share of the images."""
+        loader = self.loader(name, EVALUATION_BATCH, train=False)
+        rows: list[NDArray[np.int64]] = []
+
+        def noted(batch: Batch) -> Batch:
+            rows.append(batch.rows)
+            return batch
+
+        self.world.copy_from_main([*network.parameters(), *network.buffers()])
+        found = predict(network, (noted(batch) for batch in loader.epoch(0)))
+        everything = torch.zeros(len(loader.split), 2)
+        if rows:
+            everything[np.concatenate(rows)] = torch.from_numpy(found)
+        predictions: Floats = self.world.sum(everything).numpy()
+        return predictions
 
     def reference_split(self) -> str:
         """The split on which simple predictors are measured and faces are shown: the test set where it has labels."""
         test = self.folder.splits.get("test")
         return "val" if test is None or test.gaze is None else "test"
 
-    def conclude(self, verb: str, network: Network, extra: Mapping[str, Any]) -> dict[str, Any]:
+    def conclude(self, verb: str, network: Network, extra: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """Measures the finished network and writes the summary, and predictions where the test set has no labels."""
         errors: dict[str, float | None] = {}
         for name in [name for name in ("val", "test") if name in self.folder.splits]:
@@ -121,7 +276,7 @@ class Job:
                 "images": {name: len(split) for name, split in self.folder.splits.items()},
                 "notes": self.folder.notes,
             },
-        } | dict(extra)
+        } | dict(extra())
         self.run.write_summary(summary)
         return summary
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -47,6 +47,13 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="go on with the run in --out; from the beginning where nothing was saved yet",
+    )
+    parser.add_argument(
+        "--save_minutes",
+        "--save-minutes",
+        type=NonNegativeFloat,
+        default=5.0,
+        help="between two checkpoints within an epoch; there is one after every epoch anyway",
     )
     parser.add_argument("--overwrite", action="store_true", help="remove the run in --out and start again")
     parser.add_argument(
@@ -112,14 +119,18 @@ def usable_cores() -> int:
 
 
 def use_device(name: str, threads: int) -> str:
-    """Resolves ``auto``, limits threads to the usable cores, and makes a GPU deterministic.
+    """Resolves ``auto``, limits threads to this process's share of the usable cores, and makes a GPU deterministic.
+
+    With several processes on a machine (``torchrun``), each gets the GPU of its local rank.
 
     Raises:
         InputError: where the device is not there.
     """
-    cores = usable_cores()
+    cores = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     torch.set_num_threads(min(threads, cores) if threads > 0 else cores)
     resolved = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if resolved == "cuda":
+        resolved = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         torch.empty(1, device=resolved)
     except (RuntimeError, AssertionError) as error:

@@ -51,8 +51,8 @@ def run(argv: list[str]) -> None:
         "finetune",
         begin=lambda job: Finetuning(recipe, network, job),
         sizes=_sizes,
-        extra=lambda tuning: {"best_epoch": tuning.best_epoch() + 1, "epochs": tuning.epoch},
-        draw=lambda tuning, place: draw_finetuning(tuning.rows, tuning.best_epoch(), place.plot_path("finetune")),
+        extra=lambda tuning: {"best_epoch": tuning.best_epoch() + 1, "epochs": tuning.clock.epoch},
+        draw=lambda tuning, place: draw_finetuning(tuning.clock.rows, tuning.best_epoch(), place.plot_path("finetune")),
     )
     run_training(verb, arguments, recipe.epochs)
 
@@ -61,4 +61,4 @@ def _sizes(tuning: Finetuning) -> dict[str, str]:
     network = tuning.network
     macs = count_macs(network, network.input_size)
     sizes = {"network": f"{macs / 1e6:.2f} M MACs, {count_params(network):,} parameters"}
-    return sizes | ({"best epoch": f"{tuning.best_epoch() + 1} of {tuning.epoch}"} if tuning.rows else {})
+    return sizes | ({"best epoch": f"{tuning.best_epoch() + 1} of {tuning.clock.epoch}"} if tuning.clock.rows else {})

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from gazenas.architecture import InputError
+from jsonargparse import Namespace
+from jsonargparse.typing import PositiveInt
+
 from gazenas.commands.common import add_recipe, add_training_arguments, make_parser, parse, recipe_values
+from gazenas.commands.control import run_control
 from gazenas.commands.training import TrainingVerb, run_training
 from gazenas.counting import count_params
 from gazenas.models.builders import build_supernet, load_space
 from gazenas.report.curves import draw_search
+from gazenas.report.search import draw_family, draw_importances
+from gazenas.runs import RunFolder
+from gazenas.search.aims import Aims
+from gazenas.search.budget import show
 from gazenas.search.costs import COSTS
-from gazenas.search.job import PAPER_RECIPE, Search, SearchRecipe
+from gazenas.search.importance import IMPORTANCES
+from gazenas.search.job import FOUND, Search
+from gazenas.search.recipe import PAPER_RECIPE, PRESSURES, SearchRecipe
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = {
@@ -25,44 +34,112 @@ HELPS = {
     "penalty_weight": ("lambda", "weight of the penalty with unit costs normalised by their mean"),
     "penalty_warm_up": ("lambda_warm_up", "share of the search over which lambda rises"),
     "cost": ("cost", f"what the penalty weighs units by: {', '.join(COSTS)}"),
+    "pressure": ("pressure", f"how the penalty acts: {', '.join(PRESSURES)}"),
+    "importance": ("importance", f"what ranks units: {', '.join(IMPORTANCES)}"),
+    "importance_lr": ("importance_lr", "step size of importance factors; 0 derives it from the planned steps"),
     "shrink_every": ("shrink_every", "epochs between shrinks"),
     "threshold": ("threshold", "importances at or below it are removed"),
+    "shrink_macs": ("shrink_macs", "without a budget, a shrink waits until so many MACs would go"),
     "recalibration": ("recalibration", "batches that re-estimate BatchNorm statistics after a shrink"),
+}
+
+
+BUDGETS = {
+    "macs": "MACs of the found network: 12000000, 12M, 1.2G or 40%% of the supernet",
+    "params": "parameters of the found network: 300000, 300k or 40%%",
+    "size": "bytes of the exported float32 file: 1000000, 1M or 40%%",
+    "ms": "milliseconds of onnxruntime on one thread by the latency table: 2.5 or 40%%",
 }
 
 
 def run(argv: list[str]) -> None:
     """Runs the verb."""
-    parser = make_parser("search", "Searches a gaze network: trains a supernet and shrinks it to a stated size.")
+    parser = make_parser(
+        "search",
+        "Searches a gaze network: trains a supernet and shrinks it to a stated size. One budget, or two together, or a family; "
+        "without any, a fixed --lambda decides how much goes, as in the paper.",
+    )
     add_training_arguments(parser)
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
-    parser.add_argument("--target_macs", "--target-macs", type=str, required=True, help="12000000, 12M, 1.2G or 40%")
+    for name, text in BUDGETS.items():
+        parser.add_argument(f"--target_{name}", f"--target-{name}", type=str, default="", help=text)
+    parser.add_argument(
+        "--targets", type=str, default="", help="several MACs, such as 5M,10M,20M: one search freezes a subnet at each"
+    )
+    parser.add_argument(
+        "--latency_table",
+        "--latency-table",
+        type=str,
+        default="",
+        help="file of tools/measure_latency.py, for --target-ms and --cost latency; measured here without it",
+    )
     parser.add_argument(
         "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
     )
+    parser.add_argument(
+        "--control",
+        type=Literal["none", "random"],
+        default="none",
+        help="random: also train uniformly thinned and random architectures of the same budget, steps and data, and compare",
+    )
+    parser.add_argument(
+        "--control_seeds",
+        "--control-seeds",
+        type=PositiveInt,
+        default=3,
+        help="how many seeds, from --seed on, --control compares over",
+    )
     add_recipe(parser, SearchRecipe(), HELPS)
     arguments = parse(parser, argv, RECIPES, HELPS)
-    if arguments.cost not in COSTS:
-        raise InputError(f"--cost: expected one of {', '.join(COSTS)}, found {arguments.cost!r}")
     recipe = SearchRecipe(**recipe_values(arguments, HELPS))
     space = load_space(arguments.space)
-    verb = TrainingVerb(
-        "search",
-        begin=lambda job: Search(recipe, space, arguments.target_macs, job),
-        sizes=_sizes,
-        extra=lambda search: {
-            "supernet_macs": search.schedule.full,
-            "target_macs": search.schedule.target,
-            "lambda": search.penalty_weight(),
-        },
-        draw=lambda search, place: draw_search(search.rows, search.schedule.target, place.plot_path("search")),
-    )
-    run_training(verb, arguments, recipe.epochs)
+    targets = {name: getattr(arguments, f"target_{name}") for name in BUDGETS}
+    family = tuple(part.strip() for part in arguments.targets.split(",") if part.strip())
+    aims = Aims(**targets, family=family, latency_table=arguments.latency_table)
+
+    def run_one(values: Namespace, control: str) -> None:
+        verb = TrainingVerb(
+            "search",
+            begin=lambda job: Search(recipe, space, aims, job, control),
+            sizes=_sizes,
+            extra=_extra,
+            draw=_draw,
+        )
+        run_training(verb, values, recipe.epochs)
+
+    if arguments.control == "random":
+        run_control(arguments, run_one)
+    else:
+        run_one(arguments, FOUND)
+
+
+def _extra(search: Search) -> dict[str, Any]:
+    targets = search.plan.targets
+    return {
+        "control": search.control,
+        "supernet_macs": search.full_macs,
+        "target_macs": targets.get("macs"),
+        "targets": targets,
+        "amounts": search.amounts(),
+        "lambda": search.penalty_weight(),
+        "family": search.measured_family(),
+    }
+
+
+def _draw(search: Search, place: RunFolder) -> None:
+    draw_search(search.clock.rows, search.plan.targets.get("macs"), place.plot_path("search"))
+    draw_importances(search.histograms, place.plot_path("importances"))
+    if search.family:
+        draw_family(search.measured_family(), place.plot_path("family"))
 
 
 def _sizes(search: Search) -> dict[str, str]:
     params = count_params(build_supernet(search.space))
-    return {
-        "supernet": f"{search.schedule.full / 1e6:.2f} M MACs, {params:,} parameters",
-        "target": f"{search.schedule.target / 1e6:.2f} M MACs",
+    budgets = ", ".join(f"{show(target)} {name}" for name, target in search.plan.targets.items())
+    rows = {
+        "supernet": f"{search.full_macs / 1e6:.2f} M MACs, {params:,} parameters",
+        "budget": budgets or f"none: lambda {search.recipe.penalty_weight:g} decides",
     }
+    if search.clock.rows and search.plan.targets:
+        rows["reached"] = ", ".join(f"{show(amount)} {name}" for name, amount in search.amounts().items())
+    return rows

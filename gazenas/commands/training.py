@@ -8,28 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-import torch
 import yaml
 from jsonargparse import Namespace
 
 from gazenas.commands.common import RichProgress, console, degrees, print_table, recorded_config, use_device
 from gazenas.data import DATASETS
-from gazenas.data.loader import Loader
-from gazenas.engine import Losses, train_epoch
+from gazenas.distributed import joined
+from gazenas.engine import train_epoch
+from gazenas.interruption import Interruption
 from gazenas.models.network import Network
 from gazenas.report.architecture import draw_architecture
 from gazenas.report.predictions import draw_prediction_plots
 from gazenas.runs import RunFolder
-from gazenas.training import Job, step_time
+from gazenas.training import Job, Trainee, step_time
 
 
-class Trainee(Protocol):
-    """A search or a fine-tuning."""
-
-    network: Network
-    optimizer: torch.optim.Optimizer
-    loader: Loader
-    epoch: int
+class Finisher(Trainee, Protocol):
+    """A search or a fine-tuning, from its beginning to a finished network."""
 
     def run(self) -> Network:
         """Trains what is left; gives the finished network."""
@@ -39,12 +34,8 @@ class Trainee(Protocol):
         """Goes on from a checkpoint."""
         ...
 
-    def extra_losses(self) -> Losses:
-        """Parts of the loss besides the gaze."""
-        ...
 
-
-T = TypeVar("T", bound=Trainee)
+T = TypeVar("T", bound=Finisher)
 
 
 @dataclass(frozen=True)
@@ -67,32 +58,54 @@ class TrainingVerb(Generic[T]):
 
 
 def run_training(verb: TrainingVerb[T], arguments: Namespace, epochs: int) -> None:
-    """Runs a training verb with parsed arguments."""
+    """Runs a training verb with parsed arguments, alone or as one of several processes."""
     device = use_device(arguments.device, arguments.threads)
-    folder = DATASETS["ethxgaze"](Path(arguments.data), seed=arguments.seed)
-    if arguments.dry_run:
-        with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", verb.name) as place:
-            job = Job(folder, place, arguments.seed, device, arguments.workers, RichProgress())
-            _dry_run(verb, verb.begin(job), arguments, epochs)
+    with joined(device) as world, Interruption() as interruption:
+        if not world.main:
+            console.quiet = True
+        folder = DATASETS["ethxgaze"](Path(arguments.data), seed=arguments.seed)
+        if arguments.dry_run:
+            with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", verb.name) as place:
+                job = Job(folder, place, arguments.seed, device, arguments.workers, RichProgress())
+                _dry_run(verb, verb.begin(job), arguments, epochs)
+            return
+        place = RunFolder(
+            Path(arguments.out), verb.name, resume=arguments.resume, overwrite=arguments.overwrite, main=world.main
+        )
+        with place, RichProgress() as progress:
+            job = Job(
+                folder,
+                place,
+                arguments.seed,
+                device,
+                arguments.workers,
+                progress,
+                world,
+                interruption,
+                arguments.save_minutes,
+            )
+            _train(verb, arguments, job)
+
+
+def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
+    """From settled arguments to the last table."""
+    place, world = job.run, job.world
+    trainee = verb.begin(job)
+    config = place.settle_config(recorded_config(arguments)) if world.main else {}
+    config = world.take(config)
+    use_device(arguments.device, config["threads"])
+    for note in job.folder.notes:
+        job.say(note)
+    if arguments.resume:
+        _resume(trainee, job)
+    network = trainee.run()
+    summary = job.conclude(verb.name, network, lambda: verb.extra(trainee))
+    if not world.main:
         return
-    place = RunFolder(Path(arguments.out), verb.name, resume=arguments.resume, overwrite=arguments.overwrite)
-    with place, RichProgress() as progress:
-        job = Job(folder, place, arguments.seed, device, arguments.workers, progress)
-        trainee = verb.begin(job)
-        config = place.settle_config(recorded_config(arguments))
-        use_device(arguments.device, config["threads"])
-        for note in folder.notes:
-            job.say(note)
-        state = place.load_checkpoint() if arguments.resume else None
-        if state is not None:
-            trainee.load_state(state)
-            job.say(f"resumed after epoch {trainee.epoch}")
-        network = trainee.run()
-        summary = job.conclude(verb.name, network, verb.extra(trainee))
-        verb.draw(trainee, place)
-        draw_architecture(network.architecture(), place.plot_path("architecture"))
-        shown = job.reference_split()
-        draw_prediction_plots(job.split(shown), job.predictions[shown], place.path / "plots")
+    verb.draw(trainee, place)
+    draw_architecture(network.architecture(), place.plot_path("architecture"))
+    shown = job.reference_split()
+    draw_prediction_plots(job.split(shown), job.predictions[shown], place.path / "plots")
     rows = verb.sizes(trainee) | {
         "result": f"{summary['macs'] / 1e6:.2f} M MACs, {summary['params']:,} parameters",
         "validation error": degrees(summary["val_error_deg"]),
@@ -102,6 +115,23 @@ def run_training(verb: TrainingVerb[T], arguments: Namespace, epochs: int) -> No
     }
     print_table(f"{verb.name}: {place.path}", ["", ""], [list(row) for row in rows.items()])
     console.print(f"architecture, weights, metrics and plots are in {place.path}")
+
+
+def _resume(trainee: Finisher, job: Job) -> None:
+    """Goes on from the newest readable checkpoint, where there is one."""
+    job.world.wait()  # for the folder that rank 0 opened
+    state, story = job.run.load_checkpoint()
+    job.say(story)
+    if state is None:
+        return
+    if state["world"] != job.world.size:
+        job.say(
+            f"the run had {state['world']} processes, now there are {job.world.size}: batches and steps stay the same, but BatchNorm "
+            "sees other shares of them, so the end differs from that of an uninterrupted run"
+        )
+    trainee.load_state(state)
+    step = f", step {trainee.clock.tally.steps}" if trainee.clock.tally.steps else ""
+    job.say(f"resumed in epoch {trainee.clock.epoch + 1}{step}")
 
 
 def _dry_run(verb: TrainingVerb[T], trainee: T, arguments: Namespace, epochs: int) -> None:

@@ -58,6 +58,20 @@ def export_onnx(network: Network, path: Path, images: NDArray[np.uint8], *, prec
     """
     if precision not in LIMITS:
         raise InputError(f"--precision: expected one of {', '.join(LIMITS)}, found {precision!r}")
+    data = onnx_bytes(network, precision)
+    with write_aside(path) as aside:
+        aside.write_bytes(data)
+        differences = compare(network, aside, images)
+        if not differences.max() <= LIMITS[precision]:
+            raise InputError(
+                f"the exported file differs from PyTorch by up to {differences.max():.4f} degrees over {len(images)} images, "
+                f"at most {LIMITS[precision]} is allowed for {precision}: {path} was not written"
+            )
+    return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images))
+
+
+def onnx_bytes(network: Network, precision: str = "fp32") -> bytes:
+    """The file that :func:`export_onnx` writes, not yet verified."""
     model = _stripped(_exported(network))
     if precision == "fp16":
         model = _halved(model)
@@ -77,15 +91,8 @@ def export_onnx(network: Network, path: Path, images: NDArray[np.uint8], *, prec
     }
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
-    with write_aside(path) as aside:
-        aside.write_bytes(model.SerializeToString())
-        differences = compare(network, aside, images)
-        if not differences.max() <= LIMITS[precision]:
-            raise InputError(
-                f"the exported file differs from PyTorch by up to {differences.max():.4f} degrees over {len(images)} images, "
-                f"at most {LIMITS[precision]} is allowed for {precision}: {path} was not written"
-            )
-    return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images))
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def compare(network: nn.Module, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.architecture import InputError
-from gazenas.ops.units import TensorSlice, Units, Widths, norm_slices, normalised_zero, scale_
+from gazenas.ops.units import (
+    TensorSlice,
+    Units,
+    Widths,
+    norm_slices,
+    normalised_zero,
+    projected_deviation,
+    rectified_deviation,
+    scale_,
+)
 
 
 class MixConv(nn.Module):
@@ -148,6 +157,26 @@ class MixConv(nn.Module):
     def constant(self) -> Tensor:
         """``(1, c', 1, 1)``: what the closing BatchNorm makes of a zero input."""
         return normalised_zero(self.norm)
+
+    @torch.no_grad()
+    def contributions(self) -> dict[str, Tensor]:
+        """By kernel size: abs(alpha) times the deviation of the rectified channel times its way through the projection."""
+        if not len(self.alphas):
+            return {}
+        through = rectified_deviation(self.depthwise_norm) * projected_deviation(self.project.weight, self.norm)
+        each = self._joined_alphas().abs() * through
+        return dict(zip(self.alphas, torch.split(each, [alpha.numel() for alpha in self.alphas.values()]), strict=True))
+
+    @torch.no_grad()
+    def pin(self) -> None:
+        """Moves the largest abs(alpha) into the projection, so that it is 1: the closing BatchNorm cancels it anyway."""
+        if not len(self.alphas):
+            return
+        largest = self._joined_alphas().abs().max()
+        if largest > 0:
+            self.project.weight.mul_(largest)
+            for alpha in self.alphas.values():
+                alpha.div_(largest)
 
     def macs(self, widths: Widths, height: int, width: int) -> int:
         """Expansion on the input's pixels, depthwise and projection on the output's."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from gazenas.architecture import InputError
 from gazenas.ops.attention import gated_attention
-from gazenas.ops.units import TensorSlice, Units, Widths, norm_slices, normalised_zero, scale_
+from gazenas.ops.units import TensorSlice, Units, Widths, norm_slices, normalised_zero, projected_deviation, scale_
 
 
 class TransformerLayer(nn.Module):
@@ -157,6 +157,17 @@ class TokenTransformer(nn.Module):
     def constant(self) -> Tensor:
         """``(1, c', 1, 1)``: what the closing BatchNorm makes of a zero input."""
         return normalised_zero(self.norm)
+
+    @torch.no_grad()
+    def contributions(self) -> dict[str, Tensor]:
+        """abs(alpha) times the deviation of the decoder's normalised output times its way through the projection."""
+        if self.alpha is None:
+            return {}
+        decoded = self.decoder.norm.weight.square().mean().sqrt()
+        return {"token": self.alpha.abs() * decoded * projected_deviation(self.restore.weight, self.norm)}
+
+    def pin(self) -> None:
+        """Nothing: a token's factor also weighs it inside the attention, where no normalisation cancels it."""
 
     def macs(self, widths: Widths, height: int, width: int) -> int:
         """Both projections, twelve square products a token, and four attention products."""

@@ -75,6 +75,14 @@ class Operator(Protocol):
         """``(1, c', 1, 1)``: what the closing normalisation makes of a zero input."""
         ...
 
+    def contributions(self) -> dict[str, Tensor]:
+        """By group, ``(n,)``: standard deviation that each unit adds to the output, from weights and statistics."""
+        ...
+
+    def pin(self) -> None:
+        """Takes the common factor out of importance factors where the closing normalisation cancels it."""
+        ...
+
     def macs(self, widths: Widths, height: int, width: int) -> int:
         """MACs for one image with the given widths on a ``height`` x ``width`` input."""
         ...
@@ -96,6 +104,31 @@ def normalised_zero(norm: nn.BatchNorm2d) -> Tensor:
     zero = norm.weight.new_zeros(1, norm.num_features, 1, 2)
     constant: Tensor = norm(zero)[..., :1]
     return constant
+
+
+def projected_deviation(weight: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+    """``(n,)``: deviation at the output of ``norm`` for each of n inputs of a 1x1 projection, per unit of its own deviation.
+
+    Args:
+        weight: ``(c', n, 1, 1)``.
+        norm: that closes the projection.
+    """
+    assert norm.running_var is not None, "BatchNorm keeps running statistics"
+    gain = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    through: Tensor = torch.linalg.vector_norm(weight.flatten(1) * gain[:, None], dim=0)
+    return through
+
+
+def rectified_deviation(norm: nn.BatchNorm2d) -> Tensor:
+    """``(c,)``: standard deviation of ReLU after ``norm``, for normally distributed inputs of its statistics."""
+    mean, scale = norm.bias, norm.weight.abs().clamp_min(1e-12)
+    ratio = mean / scale
+    density = torch.exp(-0.5 * ratio**2) / (2 * torch.pi) ** 0.5
+    above = 0.5 * (1 + torch.erf(ratio / 2**0.5))
+    first = mean * above + scale * density
+    second = (mean**2 + scale**2) * above + mean * scale * density
+    deviation: Tensor = (second - first**2).clamp_min(0).sqrt()
+    return deviation
 
 
 def norm_slices(norm: nn.BatchNorm2d, start: int = 0) -> tuple[TensorSlice, ...]:

@@ -14,12 +14,12 @@ BLUE, RED, GREEN, GREY = "#2b6cb0", "#c53030", "#2f855a", "#718096"
 Rows = list[dict[str, Any]]
 
 
-def draw_search(rows: Rows, target: int, path: Path) -> None:
+def draw_search(rows: Rows, target: float | None, path: Path) -> None:
     """Loss, penalty, MACs and validation error of a search against its epochs.
 
     Args:
         rows: of ``metrics.csv``.
-        target: MACs, drawn as a line.
+        target: MACs, drawn as a line where they are the budget.
         path: of the PNG file.
     """
     epochs = [row["epoch"] + 1 for row in rows]
@@ -32,9 +32,10 @@ def draw_search(rows: Rows, target: int, path: Path) -> None:
     penalty.plot(epochs, [row["penalty"] for row in rows], "o-", color=GREY)
     penalty.set(ylabel="lambda x penalty", xlabel="epoch", title="resource penalty in the loss")
     macs.step(epochs, [row["macs"] / 1e6 for row in rows], "o-", where="post", color=GREEN)
-    macs.axhline(target / 1e6, color=GREY, linestyle="--", label=f"target {target / 1e6:.2f} M")
+    if target is not None:
+        macs.axhline(target / 1e6, color=GREY, linestyle="--", label=f"target {target / 1e6:.2f} M")
+        macs.legend()
     macs.set(ylabel="million MACs", xlabel="epoch", title="size after each epoch", ylim=(0, None))
-    macs.legend()
     macs.xaxis.set_major_locator(MaxNLocator(integer=True))
     save_figure(figure, path)
 

@@ -23,8 +23,8 @@ class Penalty:
         mean = sum(count * each for count, each in full) / sum(count for count, _ in full)
         groups = unit_groups(supernet)
         self.alphas: list[Tensor] = [group.alpha for group in groups]
-        costs = [group.cost(cost).to(group.alpha) / mean for group in groups]
-        self.costs = torch.cat(costs) if costs else None
+        self.parts: list[Tensor] = [group.cost(cost).to(group.alpha) / mean for group in groups]
+        self.costs = torch.cat(self.parts) if self.parts else None
 
     def __call__(self) -> Tensor:
         """A scalar; multiply by lambda and add to the loss."""

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gazenas.distributed import ALONE, World
+
 
 @torch.no_grad()
-def recalibrate(model: nn.Module, batches: Iterable[Any]) -> None:
+def recalibrate(model: nn.Module, batches: Iterable[Any], *, world: World = ALONE) -> None:
     """Sets running means and variances to their averages over ``batches``, in place.
 
     Args:
         model: its mode and the momenta of its BatchNorms are restored.
         batches: image tensors ``(N, 3, S, S)``, tuples that begin with one, or anything with ``.images``.
+        world: the processes over whose batches the statistics are averaged.
 
     Raises:
         ValueError: without a single batch; the statistics stay as they were.
@@ -37,6 +40,10 @@ def recalibrate(model: nn.Module, batches: Iterable[Any]) -> None:
         model(_images(first))
         for batch in iterator:
             model(_images(batch))
+        for norm in norms:
+            for statistic in (norm.running_mean, norm.running_var):
+                assert statistic is not None, "norms that track running statistics"
+                statistic.copy_(world.sum(statistic) / world.size)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

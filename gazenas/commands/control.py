@@ -1,0 +1,85 @@
+"""``gazenas search --control random``: the found network beside networks of the same budget that chance drew."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jsonargparse import Namespace
+
+from gazenas.architecture import InputError, write_aside
+from gazenas.commands.common import console, print_table, recorded_config
+from gazenas.distributed import asked_for
+from gazenas.report.search import draw_control
+from gazenas.runs import RunFolder
+from gazenas.search.chance import KINDS
+from gazenas.search.job import FOUND
+
+COLUMNS = ("control", "seed", "macs", "params", "val_error_deg", "test_error_deg", "seconds", "fingerprint")
+
+
+def run_control(arguments: Namespace, run_one: Callable[[Namespace, str], None]) -> None:
+    """Trains every kind of network over every seed, each in a folder of its own, and compares them.
+
+    Args:
+        arguments: of the search; ``out`` holds the comparison and the runs.
+        run_one: trains one network with given arguments.
+
+    Raises:
+        InputError: under ``torchrun``, or for a dry run.
+    """
+    if asked_for():
+        raise InputError("--control: expected one process; start each run under torchrun by itself instead")
+    if arguments.dry_run:
+        raise InputError("--control: a dry run is of one network: leave out --control random")
+    out = Path(arguments.out)
+    with RunFolder(out, "control", resume=arguments.resume, overwrite=arguments.overwrite) as place:
+        place.settle_config(recorded_config(arguments))
+        rows = []
+        for seed in range(arguments.seed, arguments.seed + arguments.control_seeds):
+            for kind in (FOUND, *KINDS):
+                folder = out / f"seed{seed}" / kind
+                if not (folder / "summary.json").exists():
+                    console.print(f"seed {seed}, {kind}:")
+                    changed = {"seed": seed, "out": str(folder), "resume": True, "overwrite": False}
+                    run_one(Namespace(**(arguments.as_dict() | changed | {"control": "none"})), kind)
+                summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+                rows.append({"control": kind, "seed": seed} | {key: summary[key] for key in COLUMNS[2:]})
+                _write_rows(out / "comparison.csv", rows)
+        place.write_summary({"verb": "control", "runs": rows, "spread": compare(rows)})
+        draw_control(rows, place.plot_path("control"))
+    table = [
+        [kind, f"{v['macs'] / 1e6:.2f} M", f"{v['mean']:.2f}\u00b0", f"{v['deviation']:.2f}\u00b0", v["errors"]]
+        for kind, v in compare(rows).items()
+    ]
+    print_table(f"{out}: error over seeds", ["network", "MACs", "mean", "deviation", "each"], table)
+
+
+def compare(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Mean and sample standard deviation over seeds of each kind's error on the test people, or validation people."""
+    key = "test_error_deg" if all(row["test_error_deg"] is not None for row in rows) else "val_error_deg"
+    found = {}
+    for kind in (FOUND, *KINDS):
+        errors = [row[key] for row in rows if row["control"] == kind]
+        found[kind] = {
+            "measured_on": key.split("_")[0],
+            "mean": float(np.mean(errors)),
+            "deviation": float(np.std(errors, ddof=1)) if len(errors) > 1 else 0.0,
+            "errors": " ".join(f"{error:.2f}" for error in errors),
+            "macs": float(np.mean([row["macs"] for row in rows if row["control"] == kind])),
+        }
+    return found
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with write_aside(path) as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8")

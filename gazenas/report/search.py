@@ -1,0 +1,70 @@
+"""What a search did to importance factors, and the family of networks that it passed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gazenas.report.curves import BLUE, GREY, RED
+from gazenas.report.figure import save_figure
+
+
+def draw_importances(histograms: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """How importance factors were distributed just before each shrink; what went in red, what stayed in blue.
+
+    Args:
+        histograms: with ``epoch``, and counts of ``removed`` and ``kept`` units in equal bins of abs(alpha) from 0 to 1.25.
+        path: of the PNG file.
+    """
+    columns = min(4, max(1, len(histograms)))
+    rows = -(-len(histograms) // columns) or 1
+    figure = Figure((4.2 * columns, 2.9 * rows), layout="constrained")
+    axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns, squeeze=False))).ravel()
+    for place, counts in zip(axes, histograms, strict=False):
+        edges = np.linspace(0, 1.25, len(counts["kept"]) + 1)
+        place.stairs(counts["kept"], edges, color=BLUE, fill=True, alpha=0.6, label=f"stay: {sum(counts['kept'])}")
+        place.stairs(counts["removed"], edges, color=RED, fill=True, alpha=0.6, label=f"go: {sum(counts['removed'])}")
+        place.set(title=f"before the shrink of epoch {counts['epoch'] + 1}", xlabel="abs(alpha)", yscale="symlog")
+        place.set_ylabel("units")
+        place.legend(fontsize=8)
+    for place in axes[len(histograms) :]:
+        place.set_axis_off()
+    save_figure(figure, path)
+
+
+def draw_family(members: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Error against MACs of the networks that one search froze on its way down; test errors where they are known."""
+    members = sorted(members, key=lambda member: float(member["macs"]))
+    figure = Figure((6.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    macs = [member["macs"] / 1e6 for member in members]
+    axes.plot(macs, [member["val_error_deg"] for member in members], "o-", color=GREY, label="validation people")
+    if all(member["test_error_deg"] is not None for member in members):
+        axes.plot(macs, [member["test_error_deg"] for member in members], "o-", color=RED, label="test people")
+    for member, x in zip(members, macs, strict=True):
+        axes.annotate(f"{member['params'] / 1e3:.0f} k", (x, member["val_error_deg"]), fontsize=8, color=GREY)
+    axes.set(xlabel="million MACs (parameters at the points)", ylabel="mean angular error (degrees)")
+    axes.set_title("frozen on the way down, not fine-tuned")
+    axes.legend()
+    save_figure(figure, path)
+
+
+def draw_control(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Errors of found and of drawn networks, a point a seed and a bar at the mean."""
+    figure = Figure((6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    kinds = list(dict.fromkeys(row["control"] for row in rows))
+    known = all(row["test_error_deg"] is not None for row in rows)
+    key = "test_error_deg" if known else "val_error_deg"
+    for x, kind in enumerate(kinds):
+        errors = [row[key] for row in rows if row["control"] == kind]
+        axes.plot([x] * len(errors), errors, "o", color=GREY)
+        axes.hlines(float(np.mean(errors)), x - 0.25, x + 0.25, color=RED if x == 0 else BLUE, lw=3)
+    axes.set_xticks(range(len(kinds)), kinds)
+    axes.set(ylabel=f"mean angular error on {'test' if known else 'validation'} people (degrees)")
+    axes.set_title("the same budget, data, recipe and steps; a point a seed")
+    save_figure(figure, path)

@@ -1,0 +1,135 @@
+"""What a search is asked to arrive at, from the command line's words to resources and waypoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gazenas.architecture import Architecture, InputError
+from gazenas.models.builders import build_subnet
+from gazenas.models.network import Network
+from gazenas.search.budget import (
+    NetworkWidths,
+    Resource,
+    check_target,
+    macs_resource,
+    params_resource,
+    parse_amount,
+    widths_of,
+)
+
+CALIBRATIONS = 8  # exports at most until the size of the file is known
+TOLERANCE = 0.015  # how far below its size a file may end before the fill is tried again
+
+
+@dataclass(frozen=True)
+class Aims:
+    """Budgets as given on the command line; empty where not given.
+
+    Attributes:
+        macs, params: such as ``12M`` or ``40%``.
+        size: bytes of the exported float32 ONNX file, such as ``1M``.
+        ms: milliseconds by the latency table, such as ``2.5`` or ``40%``.
+        family: several MACs to arrive at in turn, such as ``("20M", "10M")``.
+        latency_table: file to look milliseconds up in; empty for the one of this machine.
+    """
+
+    macs: str = ""
+    params: str = ""
+    size: str = ""
+    ms: str = ""
+    family: tuple[str, ...] = ()
+    latency_table: str = ""
+
+
+@dataclass
+class Plan:
+    """Resources that a search stays under.
+
+    Attributes:
+        resources: in the order of the waypoints' amounts.
+        full: the supernet's amount of each.
+        waypoints: amounts to arrive at, the largest first.
+        labels: of the waypoints, as given.
+    """
+
+    resources: list[Resource]
+    full: tuple[float, ...]
+    waypoints: list[tuple[float, ...]]
+    labels: list[str]
+
+    @property
+    def targets(self) -> dict[str, float]:
+        """The last waypoint, by resource."""
+        return dict(zip([r.name for r in self.resources], self.waypoints[-1], strict=True)) if self.waypoints else {}
+
+
+def make_plan(aims: Aims, network: Network) -> Plan:
+    """Checks every budget against the supernet and against what remains with every unit gone.
+
+    Raises:
+        InputError: where a budget cannot be read or met, or two kinds of aims exclude each other.
+    """
+    if aims.family:
+        if any((aims.macs, aims.params, aims.size, aims.ms)):
+            raise InputError("--targets: expected no other --target-..., the family's budgets are MACs")
+        return _family(aims, network)
+    wanted = {"macs": aims.macs, "params": aims.params, "size": aims.size, "ms": aims.ms}
+    plan = Plan([], (), [], [])
+    point: list[float] = []
+    for name, text in wanted.items():
+        if not text:
+            continue
+        resource = _resource(name, network, aims)
+        full = resource.total(network, widths_of(network))
+        flag = f"--target-{name}"
+        target = parse_amount(text, full, flag, "2.5 or 40%" if name == "ms" else "12000000, 12M, 1.2G or 40%")
+        target = target if name == "ms" else round(target)
+        check_target(network, resource, target, flag)
+        plan.resources.append(resource)
+        plan.full += (full,)
+        point.append(target)
+        plan.labels = [" ".join([*plan.labels, text])]
+    if point:
+        plan.waypoints = [tuple(point)]
+    return plan
+
+
+def _family(aims: Aims, network: Network) -> Plan:
+    resource = macs_resource(network)
+    full = resource.total(network, widths_of(network))
+    amounts = {text: round(parse_amount(text, full, "--targets")) for text in aims.family}
+    for amount in amounts.values():
+        check_target(network, resource, amount, "--targets")
+    if len(set(amounts.values())) != len(aims.family):
+        raise InputError(f"--targets: expected each budget once, found {', '.join(aims.family)}")
+    down = sorted(amounts, key=lambda text: -amounts[text])
+    return Plan([resource], (full,), [(amounts[text],) for text in down], down)
+
+
+def _resource(name: str, network: Network, aims: Aims) -> Resource:
+    if name == "macs":
+        return macs_resource(network)
+    if name == "ms":
+        from gazenas.search.latency import ms_resource  # onnxruntime is needed for this alone
+
+        return ms_resource(network, aims.latency_table)
+    resource = params_resource(network)
+    if name == "params":
+        return resource
+    return resource.scaled("size", exported_bytes(network.architecture()) / resource.total(network, widths_of(network)))
+
+
+def exported_bytes(arch: Architecture) -> int:
+    """Size of the float32 ONNX file that ``gazenas export`` writes for a subnet of ``arch``, whatever its weights."""
+    from gazenas.export.onnx import onnx_bytes
+
+    return len(onnx_bytes(build_subnet(arch)))
+
+
+def architecture_with(network: Network, widths: NetworkWidths) -> Architecture:
+    """The architecture of ``network`` once it has ``widths``."""
+    kept = network.architecture().kept
+    return Architecture(
+        network.space,
+        {block: {operator: dict(widths[block][operator]) for operator in groups} for block, groups in kept.items()},
+    )

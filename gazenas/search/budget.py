@@ -1,0 +1,137 @@
+"""What a search has to stay under: MACs, parameters, bytes or milliseconds of the network, alone or together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gazenas.architecture import InputError
+from gazenas.counting import count_macs, count_params
+from gazenas.models.network import Network
+from gazenas.models.search_block import BlockWidths, SearchBlock
+from gazenas.search.freeze import freeze
+
+NetworkWidths = Mapping[str, BlockWidths]  # by block
+OfBlock = Callable[[SearchBlock, BlockWidths, int, int], float]
+FACTORS = {"%": 0.0, "k": 1e3, "M": 1e6, "G": 1e9}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One thing that a network takes, as a fixed part and a part for each search block.
+
+    Attributes:
+        name: ``macs``, ``params``, ``size`` or ``ms``.
+        fixed: of what no shrink can remove: stem, residuals and head.
+        of_block: of a search block with given widths on an input of given height and width.
+    """
+
+    name: str
+    fixed: float
+    of_block: OfBlock
+
+    def total(self, network: Network, widths: NetworkWidths) -> float:
+        """What ``network`` takes with ``widths``."""
+        return self.fixed + sum(self.blocks(network, widths).values())
+
+    def blocks(self, network: Network, widths: NetworkWidths) -> dict[str, float]:
+        """What each search block takes with ``widths``."""
+        sides = block_sides(network)
+        return {
+            name: self.of_block(block, widths[name], sides[name], sides[name])
+            for name, block in network.blocks().items()
+        }
+
+    def scaled(self, name: str, factor: float) -> Resource:
+        """The same in other units."""
+        of_block = self.of_block
+        return Resource(name, self.fixed * factor, lambda *block: factor * of_block(*block))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A resource and how much of it the finished network may take."""
+
+    resource: Resource
+    target: float
+
+
+def macs_resource(network: Network) -> Resource:
+    """MACs of one image."""
+
+    def of_block(block: SearchBlock, widths: BlockWidths, height: int, width: int) -> float:
+        return block.macs(widths, height, width)
+
+    inside = sum(Resource("macs", 0, of_block).blocks(network, widths_of(network)).values())
+    return Resource("macs", count_macs(network, network.input_size) - inside, of_block)
+
+
+def params_resource(network: Network) -> Resource:
+    """Parameters of the frozen network."""
+
+    def of_block(block: SearchBlock, widths: BlockWidths, height: int, width: int) -> float:
+        return block.params(widths)
+
+    inside = sum(Resource("params", 0, of_block).blocks(network, widths_of(network)).values())
+    return Resource("params", count_params(freeze(network)) - inside, of_block)
+
+
+def widths_of(network: Network) -> dict[str, dict[str, dict[str, int]]]:
+    """Units by block, operator and group as they stand."""
+    return {name: block.widths() for name, block in network.blocks().items()}
+
+
+def empty_widths(network: Network) -> dict[str, dict[str, dict[str, int]]]:
+    """The same with every unit gone."""
+    return {
+        name: {operator: dict.fromkeys(groups, 0) for operator, groups in block.items()}
+        for name, block in widths_of(network).items()
+    }
+
+
+def block_sides(network: Network) -> dict[str, int]:
+    """Side of each search block's input in pixels."""
+    return {spec.name: network.input_size // spec.reduction for spec in network.space.blocks()}
+
+
+def parse_amount(text: str, full: float, flag: str, example: str = "12000000, 12M, 1.2G or 40%") -> float:
+    """An amount from ``12000000``, ``12M``, ``1.2G`` or ``40%`` of ``full``.
+
+    Raises:
+        InputError: naming ``flag``, where the text is none of these.
+    """
+    unit = text[-1:] if text[-1:] in FACTORS else ""
+    try:
+        value = float(text.removesuffix(unit)) * (full / 100 if unit == "%" else FACTORS.get(unit, 1.0))
+    except ValueError:
+        raise InputError(f"{flag}: expected {example}, found {text!r}") from None
+    if not 0 < value < 1e18:
+        raise InputError(f"{flag}: expected a positive number, found {text!r}")
+    return value
+
+
+def check_target(network: Network, resource: Resource, target: float, flag: str) -> None:
+    """Checks that a target lies between what must remain and the supernet.
+
+    Raises:
+        InputError: with both ends.
+    """
+    floor = resource.total(network, empty_widths(network))
+    full = resource.total(network, widths_of(network))
+    if not floor <= target < full:
+        side = "at or above the supernet" if target >= full else "below what remains with every unit gone"
+        raise InputError(
+            f"{flag}: {show(target)} is {side}: expected at least {show(floor, up=True)} and less than {show(full)}"
+        )
+
+
+def show(amount: float, *, up: bool = False) -> str:
+    """An amount for a message: whole numbers in full, small ones (milliseconds) to three decimals."""
+    if amount < 1000 and amount != int(amount):
+        return f"{amount:.3f}"
+    return f"{-int(-amount // 1) if up else int(amount):,}"
+
+
+def limits_met(amounts: Sequence[float], limits: Sequence[float]) -> bool:
+    """Whether every amount is at or under its limit."""
+    return all(amount <= limit for amount, limit in zip(amounts, limits, strict=True))
