@@ -47,7 +47,9 @@ def run_control(arguments: Namespace, run_one: Callable[[Namespace, str], None])
                 if not (folder / "summary.json").exists():
                     console.print(f"seed {seed}, {kind}:")
                     changed = {"seed": seed, "out": str(folder), "resume": True, "overwrite": False}
-                    run_one(Namespace(**(arguments.as_dict() | changed | {"control": "none"})), kind)
+                    values = arguments.clone()
+                    values.update(Namespace(changed | {"control": "none"}))  # type: ignore[no-untyped-call]
+                    run_one(values, kind)
                 summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
                 rows.append({"control": kind, "seed": seed} | {key: summary[key] for key in COLUMNS[2:]})
                 _write_rows(out / "comparison.csv", rows)

@@ -15,6 +15,7 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, *, channels: int, reduction: int) -> None:
         super().__init__()
+        self.reduction = reduction
         self.squeeze = nn.Conv2d(channels, max(channels // reduction, 4), 1)
         self.excite = nn.Conv2d(max(channels // reduction, 4), channels, 1)
 

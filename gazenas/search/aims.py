@@ -12,6 +12,7 @@ from gazenas.search.budget import (
     Resource,
     check_target,
     macs_resource,
+    ms_resource,
     params_resource,
     parse_amount,
     widths_of,
@@ -110,8 +111,6 @@ def _resource(name: str, network: Network, aims: Aims) -> Resource:
     if name == "macs":
         return macs_resource(network)
     if name == "ms":
-        from gazenas.search.latency import ms_resource  # onnxruntime is needed for this alone
-
         return ms_resource(network, aims.latency_table)
     resource = params_resource(network)
     if name == "params":

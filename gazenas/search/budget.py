@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
+from gazenas.models.builders import full_architecture
 from gazenas.models.network import Network
 from gazenas.models.search_block import BlockWidths, SearchBlock
+from gazenas.search.costs.latency import LatencyTable
+from gazenas.search.costs.site import Site
 from gazenas.search.freeze import freeze
 
 NetworkWidths = Mapping[str, BlockWidths]  # by block
@@ -74,6 +78,34 @@ def params_resource(network: Network) -> Resource:
 
     inside = sum(Resource("params", 0, of_block).blocks(network, widths_of(network)).values())
     return Resource("params", count_params(freeze(network)) - inside, of_block)
+
+
+def ms_resource(network: Network, table_file: str = "") -> Resource:
+    """Milliseconds of onnxruntime on one thread for one image, by a lookup table.
+
+    The sum over blocks is scaled so that it agrees with the whole supernet and with the network of no units, both measured too.
+
+    Args:
+        network: of the space.
+        table_file: a table, or empty for this machine's, measured now where there is none yet.
+
+    Raises:
+        InputError: where the file is no table, or one of another space.
+    """
+    from gazenas.search.latency_kit import machine_table, network_key, space_models  # onnxruntime, for this alone
+
+    space = network.space
+    table = LatencyTable.load(Path(table_file)) if table_file else machine_table(space_models(space))
+    specs = {spec.name: spec for spec in space.blocks()}
+    names = {id(block): name for name, block in network.blocks().items()}
+
+    def of_block(block: SearchBlock, widths: BlockWidths, height: int, width: int) -> float:
+        return table.block(Site(block, specs[names[id(block)]], height), widths)
+
+    fixed = table.net(network_key(space, "empty"))
+    inside = Resource("ms", 0.0, of_block).total(network, full_architecture(space).kept)
+    factor = max(table.net(network_key(space, "full")) - fixed, 1e-6) / inside
+    return Resource("ms", fixed, lambda *block: factor * of_block(*block))
 
 
 def widths_of(network: Network) -> dict[str, dict[str, dict[str, int]]]:

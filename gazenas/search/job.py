@@ -6,6 +6,8 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +24,8 @@ from gazenas.search.aims import CALIBRATIONS, TOLERANCE, Aims, Plan, architectur
 from gazenas.search.budget import NetworkWidths, macs_resource, widths_of
 from gazenas.search.chance import chance_worth
 from gazenas.search.control import Losers, Schedule, plan_schedule
+from gazenas.search.costs import CostMetric
+from gazenas.search.costs.latency import LatencyTable, latency
 from gazenas.search.cut import cut, unit_costs
 from gazenas.search.freeze import freeze
 from gazenas.search.importance import IMPORTANCES
@@ -70,11 +74,14 @@ class Search:
         self.schedule: Schedule = plan_schedule(self.plan.full, self.plan.waypoints, recipe.epochs, recipe.shrink_every)
         if control != FOUND:
             self._thin_by_chance(control)
+        self.cost: str | CostMetric = recipe.cost
+        if recipe.cost == "latency" and aims.latency_table:
+            self.cost = partial(latency, table=LatencyTable.load(Path(aims.latency_table)))
         self.average = WeightAverage(self.network, limit=recipe.average)
         self.optimizer: torch.optim.Optimizer = self._optimizer()
         self.sensitivity = Sensitivity(self.network)
         self.losers: Losers | None = None
-        self.penalty = Penalty(self.network, recipe.cost)
+        self.penalty = Penalty(self.network, self.cost)
         self.clock = Clock()
         self.histograms: list[dict[str, Any]] = []
         self.family: list[dict[str, Any]] = []
@@ -94,7 +101,7 @@ class Search:
         recipe, begun, clock, done = self.recipe, time.monotonic(), self.clock, self.clock.tally.steps
         if not done:
             self._begin_interval()
-        self.penalty = Penalty(self.network, recipe.cost)
+        self.penalty = Penalty(self.network, self.cost)
         self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
         self._set_step_size()
         macs = count_macs(self.network, self.space.input_size)

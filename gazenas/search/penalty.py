@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gazenas.search.costs import CostMetric
 from gazenas.search.units import as_network, full_unit_costs, unit_groups
 
 
@@ -15,10 +16,10 @@ class Penalty:
 
     Args:
         supernet: with importance factors.
-        cost: a key of ``gazenas.search.costs.COSTS``.
+        cost: a key of ``gazenas.search.costs.COSTS``, or a function like those.
     """
 
-    def __init__(self, supernet: nn.Module, cost: str = "macs") -> None:
+    def __init__(self, supernet: nn.Module, cost: str | CostMetric = "macs") -> None:
         full = full_unit_costs(as_network(supernet), cost)
         mean = sum(count * each for count, each in full) / sum(count for count, _ in full)
         groups = unit_groups(supernet)
@@ -33,6 +34,6 @@ class Penalty:
         return torch.dot(torch.cat(self.alphas).abs(), self.costs)
 
 
-def penalty(supernet: nn.Module, cost: str = "macs") -> Tensor:
+def penalty(supernet: nn.Module, cost: str | CostMetric = "macs") -> Tensor:
     """The penalty as a scalar, for one's own training loop; see :class:`Penalty`."""
     return Penalty(supernet, cost)()

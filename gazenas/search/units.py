@@ -11,7 +11,8 @@ from gazenas.models.network import Network
 from gazenas.models.search_block import SearchBlock
 from gazenas.ops import OPS
 from gazenas.ops.units import TensorSlice
-from gazenas.search.costs import COSTS
+from gazenas.search.costs import COSTS, CostMetric
+from gazenas.search.costs.site import Site
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,25 @@ class UnitGroup:
     kind: str
     alpha: nn.Parameter
     slices: tuple[TensorSlice, ...]
-    block: SearchBlock
+    site: Site
     operator: str
     group: str
-    size: tuple[int, int]
+
+    @property
+    def block(self) -> SearchBlock:
+        """The search block that the units are of."""
+        return self.site.block
 
     def __len__(self) -> int:
         return self.alpha.numel()
 
-    def cost(self, metric: str = "macs") -> Tensor:
-        """What removing each unit alone would save now: ``(n,)`` integers in units of ``metric``, a key of ``COSTS``."""
-        value = COSTS[metric](self.block, self.operator, self.group, self.block.widths(), *self.size)
+    def cost(self, metric: str | CostMetric = "macs") -> Tensor:
+        """What removing each unit alone would save now: ``(n,)``, integers but for milliseconds.
+
+        Args:
+            metric: a key of ``COSTS``, or a function like those.
+        """
+        value = cost_metric(metric)(self.site, self.operator, self.group, self.block.widths())
         return torch.full((len(self),), value)
 
 
@@ -53,13 +62,11 @@ def unit_groups(supernet: nn.Module) -> list[UnitGroup]:
     specs = {spec.name: spec for spec in network.space.blocks()}
     groups = []
     for name, block in network.blocks().items():
-        side = network.input_size // specs[name].reduction
+        site = Site(block, specs[name], network.input_size // specs[name].reduction)
         for key, operator in block.operators().items():
             for units in operator.units():
                 label = f"{name}.{key}.{units.group}"
-                groups.append(
-                    UnitGroup(label, units.kind, units.alpha, units.slices, block, key, units.group, (side, side))
-                )
+                groups.append(UnitGroup(label, units.kind, units.alpha, units.slices, site, key, units.group))
     return groups
 
 
@@ -73,16 +80,19 @@ def as_network(module: object) -> Network:
     return inner
 
 
-def full_unit_costs(network: Network, metric: str) -> list[tuple[int, int]]:
+def cost_metric(metric: str | CostMetric) -> CostMetric:
+    """A cost metric by name, or itself."""
+    return COSTS[metric] if isinstance(metric, str) else metric
+
+
+def full_unit_costs(network: Network, metric: str | CostMetric) -> list[tuple[int, float]]:
     """For every unit group of the full space, how many units it has and what one of them costs."""
     costs = []
     for spec in network.space.blocks():
-        block, side = network.blocks()[spec.name], network.input_size // spec.reduction
+        site = Site(network.blocks()[spec.name], spec, network.input_size // spec.reduction)
         widths = {
             name: OPS[name].full_widths(spec.in_channels, **settings) for name, settings in spec.operators.items()
         }
         for operator, groups in widths.items():
-            costs += [
-                (count, COSTS[metric](block, operator, group, widths, side, side)) for group, count in groups.items()
-            ]
+            costs += [(count, cost_metric(metric)(site, operator, group, widths)) for group, count in groups.items()]
     return costs

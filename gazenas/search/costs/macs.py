@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from gazenas.models.search_block import BlockWidths, SearchBlock, one_fewer
+from gazenas.models.search_block import BlockWidths, one_fewer
+from gazenas.search.costs.site import Site
 
 
-def macs(block: SearchBlock, operator: str, group: str, widths: BlockWidths, height: int, width: int) -> int:
+def macs(site: Site, operator: str, group: str, widths: BlockWidths) -> int:
     """MACs of the block with ``widths`` minus those with one unit of ``group`` fewer, for one image."""
-    return block.macs(widths, height, width) - block.macs(one_fewer(widths, operator, group), height, width)
+    fewer = one_fewer(widths, operator, group)
+    return site.block.macs(widths, site.side, site.side) - site.block.macs(fewer, site.side, site.side)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gazenas.models.search_block import BlockWidths, SearchBlock
+from gazenas.models.search_block import BlockWidths
+from gazenas.search.costs.site import Site
 
 
-def paper(block: SearchBlock, operator: str, group: str, widths: BlockWidths, height: int, width: int) -> int:
+def paper(site: Site, operator: str, group: str, widths: BlockWidths) -> int:
     """What the paper charges for one unit of ``group``; it leaves out the pointwise convolutions around a kernel."""
-    return block.operators()[operator].paper_cost(group, widths[operator], height, width)
+    return site.block.operators()[operator].paper_cost(group, widths[operator], site.side, site.side)

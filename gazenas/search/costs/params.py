@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gazenas.models.search_block import BlockWidths, SearchBlock, one_fewer
+from gazenas.models.search_block import BlockWidths, one_fewer
+from gazenas.search.costs.site import Site
 
 
-def params(block: SearchBlock, operator: str, group: str, widths: BlockWidths, height: int, width: int) -> int:
+def params(site: Site, operator: str, group: str, widths: BlockWidths) -> int:
     """Parameters of the block with ``widths`` minus those with one unit of ``group`` fewer."""
-    return block.params(widths) - block.params(one_fewer(widths, operator, group))
+    return site.block.params(widths) - site.block.params(one_fewer(widths, operator, group))
