@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 import time
@@ -81,7 +82,10 @@ class World:
         if self.size == 1:
             return network
         devices = [torch.device(self.device)] if self.device.startswith("cuda") else None
-        return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+        # Newer versions of torch have another word for it.
+        words = inspect.signature(DistributedDataParallel.__init__).parameters
+        word = "forward_sync_buffers" if "forward_sync_buffers" in words else "broadcast_buffers"
+        return DistributedDataParallel(network, device_ids=devices, **{word: False})
 
 
 ALONE = World()

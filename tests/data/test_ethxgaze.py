@@ -14,7 +14,8 @@ import torch
 
 from gazenas.architecture import InputError
 from gazenas.data import DATASETS, GazeFolder
-from gazenas.data.loader import MEAN, STD, Loader, augment, normalise
+from gazenas.data.loader import MEAN, STD, Loader, augment, draw_changes, normalise
+from gazenas.distributed import World
 
 
 def open_folder(folder: Path, seed: int = 0) -> GazeFolder:
@@ -171,6 +172,34 @@ def test_loader_is_a_function_of_seed_and_epoch(data_folder: Path) -> None:
     assert ordered == list(range(len(split)))
 
 
+def test_an_epoch_can_begin_at_any_batch_and_be_shared(data_folder: Path) -> None:
+    split = open_folder(data_folder).split("train")
+    whole = list(Loader(split, 10, 0, train=True).epoch(3))
+    later = list(Loader(split, 10, 0, train=True).epoch(3, start=2))
+    assert len(later) == len(whole) - 2
+    assert all(torch.equal(a.images, b.images) for a, b in zip(whole[2:], later, strict=True))
+    shares = [list(Loader(split, 10, 0, train=True, world=World(rank, 3)).epoch(3)) for rank in range(3)]
+    for index, batch in enumerate(whole):
+        parts = [share[index] for share in shares]
+        assert sorted(np.concatenate([part.rows for part in parts])) == sorted(batch.rows)
+        assert sum(part.weight for part in parts) == pytest.approx(3)
+        for rank, part in enumerate(parts):
+            assert torch.equal(part.images, batch.images[rank::3])
+            assert torch.equal(part.gaze, batch.gaze[rank::3])
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_evaluation_reads_every_image_once_over_all_processes(data_folder: Path, size: int) -> None:
+    split = open_folder(data_folder).split("train")
+    rows = [
+        int(row)
+        for rank in range(size)
+        for batch in Loader(split, len(split) - 1, 0, train=False, world=World(rank, size)).epoch(0)
+        for row in batch.rows
+    ]
+    assert sorted(rows) == list(range(len(split)))
+
+
 def test_normalise_is_imagenets() -> None:
     pixels = torch.randint(0, 256, (2, 5, 5, 3), dtype=torch.uint8)
     expected = (pixels.permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
@@ -180,7 +209,7 @@ def test_normalise_is_imagenets() -> None:
 
 def test_augmentation_mirrors_image_and_yaw_together() -> None:
     images, gaze = torch.randn(64, 3, 6, 6), torch.rand(64, 2) + 0.1
-    changed, labels = augment(images, gaze, torch.Generator().manual_seed(0))
+    changed, labels = augment(images, gaze, *draw_changes(64, torch.Generator().manual_seed(0)))
     mirrored = labels[:, 1] < 0
     assert 10 < int(mirrored.sum()) < 54
     assert torch.equal(labels[:, 0], gaze[:, 0])

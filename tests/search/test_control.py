@@ -1,4 +1,6 @@
-"""Arriving at a budget: targets, schedule, ranking, pressing."""
+"""The schedule, and pressing the losers to zero before they go."""
+
+from __future__ import annotations
 
 import copy
 
@@ -9,96 +11,60 @@ from gazenas.architecture import InputError
 from gazenas.counting import count_macs
 from gazenas.models.network import Network
 from gazenas.search import shrink, unit_groups
-from gazenas.search.control import (
-    Losers,
-    cheapest_cut,
-    check_target,
-    fixed_macs,
-    macs_left,
-    parse_target,
-    plan_schedule,
-)
+from gazenas.search.budget import macs_resource
+from gazenas.search.control import Losers, plan_schedule
+from gazenas.search.cut import cut
 from gazenas.search.recalibrate import recalibrate
-from gazenas.search.shrink import remove
-
-
-@pytest.mark.parametrize(
-    ("text", "macs"),
-    [("12000000", 12_000_000), ("12M", 12_000_000), ("1.2G", 1_200_000_000), ("40%", 400), ("500k", 500_000)],
-)
-def test_target_spellings(text: str, macs: int) -> None:
-    assert parse_target(text, 1000) == macs
-
-
-@pytest.mark.parametrize("text", ["", "M", "12 apples", "-3M", "nan", "0"])
-def test_bad_targets(text: str) -> None:
-    with pytest.raises(InputError, match="--target-macs"):
-        parse_target(text, 1000)
-
-
-def test_target_out_of_reach_names_both_ends(micro_net: Network) -> None:
-    full, floor = count_macs(micro_net, 32), fixed_macs(micro_net)
-    for target in (full, floor - 1):
-        with pytest.raises(InputError) as error:
-            check_target(micro_net, target)
-        assert f"{floor:,}" in str(error.value)
-        assert f"{full:,}" in str(error.value)
-    check_target(micro_net, floor)
-
-
-def test_floor_is_what_remains_with_every_unit_gone(micro_net: Network) -> None:
-    floor = fixed_macs(micro_net)
-    for alpha in micro_net.importances():
-        alpha.data.zero_()
-    shrink(micro_net, 0.0)
-    assert count_macs(micro_net, 32) == floor
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 5, 12, 50])
 def test_schedule_falls_to_the_target(epochs: int) -> None:
-    schedule = plan_schedule(1000, 300, epochs, 1)
-    remaining = [schedule.remaining(epoch) for epoch in schedule.shrinks]
+    schedule = plan_schedule([1000.0], [(300.0,)], epochs, 1)
+    remaining = [schedule.remaining(epoch)[0] for epoch in schedule.shrinks]  # type: ignore[index]
     assert remaining[-1] == 300
-    assert remaining == sorted(remaining, reverse=True)  # type: ignore[type-var]
+    assert remaining == sorted(remaining, reverse=True)
     assert max(schedule.shrinks) < epochs
+    assert [schedule.arrives(epoch) for epoch in schedule.shrinks][-1] == 0
+    assert schedule.remaining(epochs) is None
 
 
-@pytest.mark.parametrize("share", [0.15, 0.4, 0.9])
-def test_cheapest_cut_is_a_prefix_of_the_ranking_and_ends_just_below(micro_net: Network, share: float) -> None:
-    generator = torch.Generator().manual_seed(0)
-    for alpha in micro_net.importances():
-        alpha.data = torch.rand(alpha.shape, generator=generator)
-    floor, full = fixed_macs(micro_net), count_macs(micro_net, 32)
-    target = round(floor + share * (full - floor))
-    groups = unit_groups(micro_net)
-    keep = cheapest_cut(micro_net, groups, target)
-    lost = [value for group in groups for value in group.alpha[~keep[group.name]].tolist()]
-    stays = [value for group in groups for value in group.alpha[keep[group.name]].tolist()]
-    assert max(lost) <= min(stays)
-    left = macs_left(micro_net, groups, keep)
-    for group in groups:  # with the last loser kept, it would be too much
-        keep[group.name] |= group.alpha == max(lost)
-    assert macs_left(micro_net, groups, keep) > target >= left
-    shrunk = copy.deepcopy(micro_net)
-    remove(shrunk, cheapest_cut(shrunk, unit_groups(shrunk), target))
-    assert count_macs(shrunk, 32) == left
+@pytest.mark.parametrize(("epochs", "count"), [(10, 1), (10, 2), (10, 3), (10, 5), (20, 4)])
+def test_a_family_is_passed_in_order(epochs: int, count: int) -> None:
+    points = [(900.0 - 100 * number, 90.0 - 10 * number) for number in range(count)]
+    schedule = plan_schedule([1000.0, 100.0], points, epochs, 1)
+    arrivals = {schedule.arrives(epoch): schedule.remaining(epoch) for epoch in schedule.shrinks}
+    assert {leg: amounts for leg, amounts in arrivals.items() if leg is not None} == dict(enumerate(points))
+    amounts = [schedule.remaining(epoch) for epoch in schedule.shrinks]
+    assert amounts == sorted(amounts, reverse=True)  # type: ignore[type-var]
+
+
+def test_too_many_budgets_for_the_epochs() -> None:
+    with pytest.raises(InputError, match=r"5 budgets need as many shrinks, 5 epochs have 3"):
+        plan_schedule([1000.0], [(900.0 - n,) for n in range(5)], 5, 1)
 
 
 def test_pressed_losers_are_zero_before_they_go_and_removing_them_moves_nothing(micro_net: Network) -> None:
-    floor, full = fixed_macs(micro_net), count_macs(micro_net, 32)
-    target = (floor + full) // 2
-    losers = Losers(micro_net, target)
+    target = 0.6 * count_macs(micro_net, 32)
+    groups = unit_groups(micro_net)
+    worth = {group.name: group.alpha.detach().abs() * group.cost() for group in groups}
+    keep = cut(micro_net, groups, worth, [macs_resource(micro_net)], [target])
+    losers = Losers(micro_net, keep)
+    before = {group.name: group.alpha.detach().clone() for group in groups}
     losers.press(0.4)
-    assert all(
-        bool((group.alpha[~keep].abs() > 0).all())
-        for group, keep in zip(losers.groups, losers.keep.values(), strict=True)
-    )
+    for group in groups:
+        stays = keep[group.name]
+        assert torch.equal(group.alpha[stays], before[group.name][stays])
+        assert bool((group.alpha[~stays].abs() > 0).all())
+        assert bool((group.alpha[~stays].abs() < before[group.name][~stays].abs()).all())
+    again = Losers.from_state(copy.deepcopy(micro_net), losers.state())
+    again.press(0.8)
     losers.press(0.8)
+    assert all(torch.equal(a, b) for a, b in zip(losers.alphas, again.alphas, strict=True))
     images = torch.randn(2, 3, 32, 32)
-    before = micro_net.eval()(images)
+    pressed = micro_net.eval()(images)
     shrink(micro_net, 0.0)
-    assert 0.98 * target - 5000 <= count_macs(micro_net, 32) <= target
-    torch.testing.assert_close(micro_net(images), before, rtol=0, atol=1e-5)
+    assert 0.97 * target <= count_macs(micro_net, 32) <= target
+    torch.testing.assert_close(micro_net(images), pressed, rtol=0, atol=1e-5)
 
 
 def test_recalibrate_gives_the_statistics_of_the_images() -> None:

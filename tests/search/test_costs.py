@@ -74,5 +74,8 @@ def test_mean_unit_cost_does_not_change_by_shrinking(micro_net: Network) -> None
 
 
 @pytest.mark.parametrize("metric", COSTS)
-def test_every_metric_is_positive(micro_net: Network, metric: str) -> None:
+def test_every_metric_is_positive(
+    micro_net: Network, metric: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     assert all(bool((group.cost(metric) > 0).all()) for group in unit_groups(micro_net))

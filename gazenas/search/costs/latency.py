@@ -20,6 +20,7 @@ from gazenas.search.costs.site import Site
 
 TABLE_FORMAT = 1
 NOTHING = "nothing"  # a model that passes its input on: what a call costs
+LEAST = 1e-6  # milliseconds that a unit takes at least
 SHARES = (0.125, 0.5, 1.0)  # of a group's full width, measured besides a single unit
 
 
@@ -71,7 +72,8 @@ class LatencyTable:
         """Milliseconds of a path with one unit of ``group`` alone, and with ``count``."""
         counts = measured_counts(spec, operator, group)
         values = [self.net(path_key(spec, side, operator, group, number)) for number in counts]
-        values = np.maximum.accumulate(values).tolist()  # noise must not make more units cheaper
+        # Noise must not make more units cheaper, nor one of them free.
+        values = (np.maximum.accumulate(values) + LEAST * np.array(counts)).tolist()
         return values[0], float(np.interp(count, counts, values))
 
     def block(self, site: Site, widths: BlockWidths) -> float:

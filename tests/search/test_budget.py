@@ -1,0 +1,81 @@
+"""Budgets: how they are written, and that what a resource says of a network is what is counted."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from gazenas.architecture import InputError
+from gazenas.counting import count_macs, count_params
+from gazenas.models.network import Network
+from gazenas.search import freeze, shrink, unit_groups
+from gazenas.search.aims import Aims, exported_bytes, make_plan
+from gazenas.search.budget import (
+    check_target,
+    empty_widths,
+    macs_resource,
+    params_resource,
+    parse_amount,
+    widths_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("12000000", 12_000_000), ("12M", 12_000_000), ("1.2G", 1_200_000_000), ("40%", 400), ("500k", 500_000)],
+)
+def test_spellings(text: str, amount: int) -> None:
+    assert parse_amount(text, 1000, "--target-macs") == amount
+
+
+@pytest.mark.parametrize("text", ["", "M", "12 apples", "-3M", "nan", "0"])
+def test_bad_spellings(text: str) -> None:
+    with pytest.raises(InputError, match="--target-macs"):
+        parse_amount(text, 1000, "--target-macs")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_resources_are_what_is_counted(micro_net: Network, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    macs, params = macs_resource(micro_net), params_resource(micro_net)
+    shrunk = copy.deepcopy(micro_net)
+    for group in unit_groups(shrunk):
+        group.alpha.data[torch.rand(len(group), generator=generator) < (0.0, 0.6, 1.0)[seed]] = 0
+    shrink(shrunk, 0.0)
+    for resource in (macs, macs_resource(shrunk)):
+        assert resource.total(shrunk, widths_of(shrunk)) == count_macs(shrunk, 32)
+    for resource in (params, params_resource(shrunk)):
+        assert resource.total(shrunk, widths_of(shrunk)) == count_params(freeze(shrunk))
+
+
+def test_out_of_reach_names_both_ends(micro_net: Network) -> None:
+    resource = macs_resource(micro_net)
+    full, floor = count_macs(micro_net, 32), int(resource.total(micro_net, empty_widths(micro_net)))
+    for target in (full, floor - 1):
+        with pytest.raises(InputError, match="--target-macs") as error:
+            check_target(micro_net, resource, target, "--target-macs")
+        assert f"{floor:,}" in str(error.value)
+        assert f"{full:,}" in str(error.value)
+    check_target(micro_net, resource, floor, "--target-macs")
+
+
+def test_plans(micro_net: Network) -> None:
+    both = make_plan(Aims(macs="50%", params="60%"), micro_net)
+    assert list(both.targets) == ["macs", "params"]
+    assert both.waypoints == [(round(0.5 * both.full[0]), round(0.6 * both.full[1]))]
+    family = make_plan(Aims(family=("30%", "70%", "50%")), micro_net)
+    assert family.labels == ["70%", "50%", "30%"]
+    assert family.waypoints == sorted(family.waypoints, reverse=True)
+    assert make_plan(Aims(), micro_net).waypoints == []
+    for aims in (Aims(macs="50%", family=("40%",)), Aims(family=("40%", "40%")), Aims(params="1"), Aims(macs="100%")):
+        with pytest.raises(InputError, match="--target"):
+            make_plan(aims, micro_net)
+
+
+def test_size_of_the_file_does_not_depend_on_weights(micro_net: Network) -> None:
+    arch = micro_net.architecture()
+    assert exported_bytes(arch) == exported_bytes(arch)
+    size = make_plan(Aims(size="60%"), micro_net)
+    assert size.full == (exported_bytes(arch),)

@@ -1,0 +1,117 @@
+"""Who goes: the least worth for its cost, as few as the limits ask, the last token's shared weights included."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+
+from gazenas.architecture import InputError
+from gazenas.counting import count_macs, count_params
+from gazenas.models.network import Network
+from gazenas.search import freeze, unit_groups
+from gazenas.search.budget import empty_widths, macs_resource, params_resource
+from gazenas.search.chance import KINDS, chance_worth
+from gazenas.search.cut import cut, unit_costs
+from gazenas.search.shrink import remove
+
+
+def random_worth(network: Network, seed: int = 0) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {group.name: torch.rand(len(group), generator=generator) for group in unit_groups(network)}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
+@pytest.mark.parametrize("names", [("macs",), ("params",), ("macs", "params")])
+def test_every_limit_is_met_and_one_of_them_closely(micro_net: Network, share: float, names: tuple[str, ...]) -> None:
+    resources = [{"macs": macs_resource, "params": params_resource}[name](micro_net) for name in names]
+    floors = [resource.total(micro_net, empty_widths(micro_net)) for resource in resources]
+    counted = {"macs": lambda n: count_macs(n, 32), "params": lambda n: count_params(freeze(n))}
+    limits = [f + share * (counted[name](micro_net) - f) for f, name in zip(floors, names, strict=True)]
+    groups = unit_groups(micro_net)
+    keep = cut(micro_net, groups, random_worth(micro_net), resources, limits)
+    shrunk = copy.deepcopy(micro_net)
+    remove(shrunk, keep)
+    left = [counted[name](shrunk) for name in names]
+    assert all(amount <= limit for amount, limit in zip(left, limits, strict=True))
+    costs = {name: unit_costs(micro_net, groups, [r]) for name, r in zip(names, resources, strict=True)}
+    dearest = {name: max(costs[name].values()) * counted[name](micro_net) for name in names}
+    assert any(limit - amount <= dearest[name] for amount, limit, name in zip(left, limits, names, strict=True))
+    for group in groups:  # within a group the worth alone decides
+        worth, stays = random_worth(micro_net)[group.name], keep[group.name]
+        if stays.any() and (~stays).any():
+            assert worth[stays].min() >= worth[~stays].max()
+
+
+def test_greedy_is_the_worth_for_cost_ranking(micro_net: Network) -> None:
+    """Against a plain loop over single units, where no path is emptied and the cost of a unit does not change."""
+    groups = [group for group in unit_groups(micro_net) if group.kind != "token"]
+    worth = random_worth(micro_net) | {
+        group.name: torch.full((len(group),), 1e6) for group in unit_groups(micro_net) if group.kind == "token"
+    }
+    for group in groups:
+        worth[group.name][0] = 1e6
+    resource = macs_resource(micro_net)
+    full = count_macs(micro_net, 32)
+    limit = 0.9 * full
+    keep = cut(micro_net, unit_groups(micro_net), worth, [resource], [limit])
+    ranked = sorted(
+        (float(value) / float(group.cost()[0]), group.name, index)
+        for group in groups
+        for index, value in enumerate(worth[group.name])
+    )
+    cost = {group.name: int(group.cost()[0]) for group in groups}
+    gone, left = [], full
+    for _, name, index in ranked:
+        if left <= limit:
+            break
+        gone.append((name, index))
+        left -= cost[name]
+    for name, index in reversed(list(gone)):
+        if left + cost[name] <= limit:
+            gone.remove((name, index))
+            left += cost[name]
+    found = {(name, int(index)) for name, mask in keep.items() for index in (~mask).nonzero().flatten()}
+    assert found == set(gone)
+
+
+def test_the_last_tokens_shared_weights_can_be_crossed(micro_net: Network) -> None:
+    """Single tokens look too dear to be worth removing; all of a block together are the better bargain."""
+    resource = params_resource(micro_net)
+    groups = unit_groups(micro_net)
+    worth = {
+        group.name: torch.full((len(group),), 0.5 if group.kind == "token" else 1.0) * group.cost("params")
+        for group in groups
+    }
+    tokens = [group for group in groups if group.kind == "token"]
+    full = count_params(freeze(micro_net))
+    keep = cut(micro_net, groups, worth, [resource], [full - 3.5 * float(tokens[0].cost("params")[0] * 4 + 12 * 81)])
+    emptied = [group.name for group in tokens if not keep[group.name].any()]
+    assert len(emptied) >= 2
+    assert all(keep[group.name].all() for group in groups if group.kind != "token")
+
+
+def test_impossible_limits_say_what_remains(micro_net: Network) -> None:
+    resource = macs_resource(micro_net)
+    floor = resource.total(micro_net, empty_widths(micro_net))
+    with pytest.raises(InputError, match=f"{int(floor):,} remain"):
+        cut(micro_net, unit_groups(micro_net), random_worth(micro_net), [resource], [floor - 1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_drawn_architectures(micro_net: Network, kind: str) -> None:
+    resource, groups = macs_resource(micro_net), unit_groups(micro_net)
+    costs, limit = unit_costs(micro_net, groups, [resource]), 0.5 * count_macs(micro_net, 32)
+    drawn = []
+    for seed in range(3):
+        network = copy.deepcopy(micro_net)
+        remove(network, cut(network, groups, chance_worth(network, kind, costs, seed), [resource], [limit]))
+        assert 0.97 * limit <= count_macs(network, 32) <= limit
+        drawn.append(network.architecture().fingerprint())
+        shares = [len(left) / len(whole) for whole, left in zip(groups, unit_groups(network), strict=False)]
+        if kind == "uniform":
+            assert max(shares) - min(shares) < 0.35
+    differ = [a != b for a, b in itertools.combinations(drawn, 2)]
+    assert all(differ) if kind == "random" else not any(differ)
