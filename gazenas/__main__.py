@@ -6,7 +6,7 @@ import importlib
 import sys
 
 from gazenas.architecture import InputError
-from gazenas.interruption import StoppedError
+from gazenas.interruption import RankDiedError, StoppedError
 
 VERBS = {
     "synth": "render faces with known gaze, in ETH-XGaze's layout",
@@ -45,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
         command.run(argv[1:])
     except InputError as error:
         return _refuse(str(error))
+    except RankDiedError as error:
+        _refuse(str(error))
+        return 1
     except StoppedError as stopped:
         _refuse(str(stopped))
         return 128 + stopped.signal

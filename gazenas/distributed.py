@@ -17,11 +17,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from gazenas.interruption import RankDiedError
+
 ROLL_CALL_SECONDS = 3.0  # how long survivors wait for each other's sign of life
-
-
-class RankDiedError(RuntimeError):
-    """Another process of this run is gone; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -140,5 +138,5 @@ def _missing(store: Any, rank: int, size: int) -> list[str]:
             silent = {other for other in silent if not store.check([f"gazenas/alive/{other}"])}
             time.sleep(0.1)
         return [store.get(f"gazenas/who/{other}").decode() for other in sorted(silent)]
-    except RuntimeError:  # the store itself was on the machine that is gone
-        return ["the machine that held the store"]
+    except RuntimeError:
+        return ["rank 0, or the machine that held the store,"]

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish that is granted at the next good moment."""
+"""How runs end before their end: a signal as a wish that is granted at the next good moment, or a process that died."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ class StoppedError(Exception):
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
         self.signal = number
+
+
+class RankDiedError(Exception):
+    """Another process of a distributed run is gone; the message names it."""
 
 
 class Interruption:

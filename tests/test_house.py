@@ -24,6 +24,7 @@ LEVELS = {
     "checkpoint": 3,
     "averaging": 3,
     "distributed": 3,
+    "interruption": 3,
     "evaluation": 3,
     "runs": 3,
     "training": 3,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 
+from gazenas.architecture import InputError
 from gazenas.commands.common import add_recipe, add_training_arguments, make_parser, parse, recipe_values
 from gazenas.commands.control import run_control
 from gazenas.commands.training import TrainingVerb, run_training
@@ -108,6 +109,8 @@ def run(argv: list[str]) -> None:
         run_training(verb, values, recipe.epochs)
 
     if arguments.control == "random":
+        if not (family or any(targets.values())):
+            raise InputError("--control: expected a budget such as --target-macs, which the drawn architectures share")
         run_control(arguments, run_one)
     else:
         run_one(arguments, FOUND)

@@ -54,7 +54,7 @@ class Search:
         aims: budgets to arrive at; without any, lambda stays as the recipe has it and decides how much goes.
         job: data, run folder, device, processes.
         control: ``found`` searches; a kind of ``gazenas.search.chance`` instead trains an architecture drawn by chance under
-            the same budgets, with the same recipe and steps, and removes nothing.
+            the same budgets, of which there must be one, with the same recipe and steps, and removes nothing.
 
     Raises:
         InputError: where the recipe, a budget or the data does not fit, before anything is trained.
@@ -262,8 +262,6 @@ class Search:
 
     def _thin_by_chance(self, control: str) -> None:
         """Makes the network one of the stated size that was drawn, not searched."""
-        if not self.plan.waypoints:
-            raise InputError("--control: expected a budget such as --target-macs, which the drawn architectures share")
         groups = unit_groups(self.network)
         worth = chance_worth(
             self.network, control, unit_costs(self.network, groups, self.plan.resources), self.job.seed

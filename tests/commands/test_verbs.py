@@ -301,7 +301,19 @@ def test_bad_input_is_status_2_and_one_message(
         "already holds a run": search(data_folder, found),
         "--epochs was 5, is 6": search(data_folder, found, "--resume", "--epochs", "6"),
         "expected a folder, found a file": search(data_folder, tmp_path / "file"),
-        "--cost": search(data_folder, out, "--cost", "beauty"),
+        "cost: expected one of macs": search(data_folder, out, "--cost", "beauty"),
+        "pressure: expected one of proximal": search(data_folder, out, "--pressure", "high"),
+        "--target-params: 10 is below what remains": search(data_folder, out, "--target-params", "10"),
+        "--targets: expected no other": search(data_folder, out, "--targets", "40%,30%"),
+        "--targets: 4 budgets need as many shrinks": [
+            *("search", "--data", data, "--space", str(MICRO), "--targets", "60%,50%,40%,30%", "--epochs", "5"),
+            *("--out", str(out)),
+        ],
+        "--control: expected a budget": [
+            *("search", "--data", data, "--space", str(MICRO), "--control", "random", "--epochs", "1"),
+            *("--control-seeds", "1", "--batch-size", "8", "--out", str(tmp_path / "chance")),
+        ],
+        "expected a table": search(data_folder, out, "--target-ms", "50%", "--latency-table", str(tmp_path / "file")),
         "is not usable here": search(data_folder, out, "--device", "quantum"),
         "no such architecture file": [
             "finetune",
