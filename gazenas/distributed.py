@@ -83,7 +83,8 @@ class World:
         # Newer versions of torch have another word for it.
         words = inspect.signature(DistributedDataParallel.__init__).parameters
         word = "forward_sync_buffers" if "forward_sync_buffers" in words else "broadcast_buffers"
-        return DistributedDataParallel(network, device_ids=devices, **{word: False})
+        options: dict[str, Any] = {word: False}
+        return DistributedDataParallel(network, device_ids=devices, **options)
 
 
 ALONE = World()

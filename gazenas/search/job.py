@@ -35,7 +35,7 @@ from gazenas.search.recalibrate import recalibrate
 from gazenas.search.recipe import SearchRecipe
 from gazenas.search.sensitivity import Sensitivity
 from gazenas.search.shrink import ShrinkReport, remove
-from gazenas.search.units import unit_groups
+from gazenas.search.units import as_network, unit_groups
 from gazenas.training import EVALUATION_BATCH, Clock, Job
 
 WARM_UP_STEPS = 50  # over which the step size rises
@@ -108,6 +108,8 @@ class Search:
         losses = self.job.train_epoch(self, self.job.world.wrap(self.network), {"MMACs": macs / 1e6})
         trained = time.monotonic() - begun
         removed = self._shrink()
+        # Copied importance factors and averaged weights were never trained together: their BatchNorms must be told.
+        self._recalibrate(self.average.module)
         error = self.job.validate(self.average.module).mean  # type: ignore[arg-type]
         self._freeze_member(error)
         row = {
@@ -145,7 +147,9 @@ class Search:
         self._set_step_size()
 
     def penalty_weight(self) -> float:
-        """Lambda at the present step."""
+        """Lambda at the present step: it rises at first, and ends where the last budget is reached."""
+        if self.schedule.shrinks and self.plan.waypoints and self.clock.epoch > self.schedule.shrinks[-1]:
+            return 0.0
         rise = self.recipe.penalty_warm_up * self.recipe.epochs * len(self.loader)
         return self.recipe.penalty_weight * min(1.0, self.clock.steps / max(rise, 1))
 
@@ -238,9 +242,10 @@ class Search:
 
     def _begin_interval(self) -> None:
         """Pins the scale of importance factors and, where an interval begins, picks the units that go at its end."""
-        for block in self.network.blocks().values():
-            for operator in block.operators().values():
-                operator.pin()
+        for network in (self.network, as_network(self.average)):
+            for block in network.blocks().values():
+                for operator in block.operators().values():
+                    operator.pin()
         begin, end = self._interval()
         due = end // len(self.loader) - 1
         limits = self.schedule.remaining(due)
@@ -349,14 +354,17 @@ class Search:
         # What was cut has lost its layout; a resumed run, placed anew, would compute with other strides.
         self._place(self.network)
         self.average.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for network in (self.network, self.average.module):
-            batches = self.loader.epoch(self.recipe.epochs + self.clock.epoch)
-            recalibrate(network, itertools.islice(batches, self.recipe.recalibration), world=job.world)
+        self._recalibrate(self.network)
         job.say(
             f"shrink: {report.units} units and {report.macs_saved / 1e6:.2f} M MACs gone; {counts['fell']} fell by themselves, "
             f"{counts['pressed']} were pressed to zero, {counts['cut']} cut only to keep the schedule; output moved by {total / count:.4f} degrees"
         )
         return counts | {"moved_deg": total / count}
+
+    def _recalibrate(self, network: torch.nn.Module) -> None:
+        """BatchNorm statistics over batches of training images that no epoch of training sees in this order."""
+        batches = self.loader.epoch(self.recipe.epochs + self.clock.epoch)
+        recalibrate(network, itertools.islice(batches, self.recipe.recalibration), world=self.job.world)
 
     def _sample(self) -> Any:
         """Predictions of the live network on this process's share of a batch of validation images."""

@@ -42,7 +42,7 @@ class SearchRecipe:
         shrink_every: epochs between shrinks.
         threshold: importances at or below it are removed.
         shrink_macs: without a budget, a shrink waits until so many MACs would go.
-        recalibration: batches that re-estimate BatchNorm statistics after a shrink.
+        recalibration: batches that re-estimate BatchNorm statistics after a shrink and, of the average, after an epoch.
     """
 
     epochs: int = 12

@@ -1,0 +1,159 @@
+"""Prints how fast a search trains, full and thinned to a half and a quarter of its MACs.
+
+    python tools/bench_search.py --space gazenas_tiny [--batch 128] [--steps 12]
+
+Every line is the search's own training step: reading and augmenting images (noise, held in memory), forward, backward, checks, Adam,
+penalty, weight average. `fraction` is the training arithmetic, 6 x MACs an image (two operations a MAC; the backward
+pass costs twice the forward one), over the best matrix product of this machine, which is measured in the same process
+before and after. Each size runs in a process of its own, so that its peak memory is its own. Run it on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from gazenas.commands.common import use_device
+from gazenas.counting import count_macs
+from gazenas.data.split import GazeFolder, GazeSplit
+from gazenas.models.builders import load_space
+from gazenas.runs import RunFolder
+from gazenas.search.aims import Aims
+from gazenas.search.job import FOUND, Search
+from gazenas.search.recipe import SearchRecipe
+from gazenas.training import Job
+
+SHARES = (100, 50, 25)
+WARM_UP = 3  # steps that are not timed
+PRODUCT = 2048  # side of the matrices whose product gives the peak
+
+
+class Noise:
+    """Images that cost nothing to read."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self.values = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """``(n, S, S, 3)``."""
+        images: NDArray[np.uint8] = self.values[rows]
+        return images
+
+    def name(self, row: int) -> str:
+        """Where the row comes from."""
+        return f"noise {row}"
+
+
+class Stopwatch:
+    """A progress display that notes when each step ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def epoch(self, number: int, total: int, steps: int) -> None:
+        """Nothing to show."""
+
+    def step(self, values: Mapping[str, float]) -> None:
+        """A step has ended."""
+        self.ends.append(time.perf_counter())
+
+    def say(self, text: str) -> None:
+        """Nothing to show."""
+
+
+def main() -> int:
+    """Runs each size in a process of its own and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="gazenas_tiny", help="name or YAML file (default: gazenas_tiny)")
+    parser.add_argument("--batch", type=int, default=0, help="images a step (default: 16 at 224 pixels, 128 at 64)")
+    parser.add_argument("--steps", type=int, default=12, help="timed steps (default: 12)")
+    parser.add_argument("--threads", type=int, default=0, help="0 for one a usable core")
+    parser.add_argument("--share", type=int, default=0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    space = load_space(arguments.space)
+    arguments.batch = arguments.batch or max(8, 128 * 64**2 // space.input_size**2 // 8 * 8)
+    if arguments.share:
+        print(json.dumps(measure(arguments)))
+        return 0
+    table = Table(title=f"{space.name} at {space.input_size} pixels, batch {arguments.batch}", title_justify="left")
+    for name in ("MACs", "images/s", "x full", "seconds/step", "fraction of peak", "peak GFLOP/s", "peak memory"):
+        table.add_column(name, justify="right")
+    full = 0.0
+    for share in SHARES:
+        command = [sys.executable, __file__, *sys.argv[1:], "--share", str(share)]
+        row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        full = full or row["images"]
+        table.add_row(
+            f"{row['macs'] / 1e6:.1f} M",
+            f"{row['images']:.1f}",
+            f"{row['images'] / full:.2f}",
+            f"{row['step']:.3f}",
+            f"{6 * row['macs'] * row['images'] / row['peak']:.3f}",
+            f"{row['peak'] / 1e9:.0f}",
+            f"{row['memory'] / 2**20:,.0f} MiB",
+        )
+    Console(width=120).print(table, f"{row['threads']} threads; seconds a step: the median of {arguments.steps}")
+    return 0
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, float]:
+    """One size: its median step between two measurements of the machine's peak."""
+    use_device("cpu", arguments.threads)
+    space = load_space(arguments.space)
+    peak = matrix_product_peak()
+    count = arguments.batch * (arguments.steps + WARM_UP)
+    rng = np.random.default_rng(0)
+
+    def split(name: str, images: int) -> GazeSplit:
+        gaze = rng.uniform(-0.5, 0.5, (images, 2)).astype(np.float32)
+        size = space.input_size
+        return GazeSplit(name, [name], np.zeros(images, np.int64), gaze, None, size, Noise(images, size))
+
+    folder = GazeFolder(Path(), space.input_size, "R", {"train": split("train", count), "val": split("val", 8)}, [])
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", "search") as place:
+        job = Job(folder, place, 0, "cpu", 0, watch)
+        recipe = SearchRecipe(epochs=3, batch_size=arguments.batch, recalibration=1)
+        share = arguments.share
+        aims = Aims(macs=f"{min(share, 50)}%")
+        search = Search(recipe, space, aims, job, FOUND if share == 100 else "uniform")
+        macs = count_macs(search.network, space.input_size)
+        search.train_epoch()
+    step = float(np.median(np.diff(watch.ends)[WARM_UP - 1 :]))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "macs": macs,
+        "images": arguments.batch / step,
+        "step": step,
+        "peak": max(peak, matrix_product_peak()),
+        "memory": memory,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def matrix_product_peak(rounds: int = 12) -> float:
+    """Floating point operations a second of the fastest of some square products."""
+    a, b = torch.randn(PRODUCT, PRODUCT), torch.randn(PRODUCT, PRODUCT)
+    best = float("inf")
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - begin)
+    return 2 * PRODUCT**3 / best
+
+
+if __name__ == "__main__":
+    sys.exit(main())
