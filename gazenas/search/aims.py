@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from gazenas.architecture import Architecture, InputError
 from gazenas.models.builders import build_subnet
 from gazenas.models.network import Network
@@ -122,7 +124,12 @@ def exported_bytes(arch: Architecture) -> int:
     """Size of the float32 ONNX file that ``gazenas export`` writes for a subnet of ``arch``, whatever its weights."""
     from gazenas.export.onnx import onnx_bytes
 
-    return len(onnx_bytes(build_subnet(arch)))
+    network, generator = build_subnet(arch), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            if tensor.is_floating_point():  # the exporter keeps equal tensors once, and trained ones never are equal
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    return len(onnx_bytes(network))
 
 
 def architecture_with(network: Network, widths: NetworkWidths) -> Architecture:

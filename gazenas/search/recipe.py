@@ -15,6 +15,7 @@ PAPER_RECIPE = {
     "lr": 1e-3,
     "decay": 0.97,
     "decay_every": 5,
+    "penalty_weight": 1e-5,
     "penalty_warm_up": 0.5,
     "pressure": "l1",
     "importance": "alpha",
@@ -52,7 +53,7 @@ class SearchRecipe:
     decay_every: int = 1
     weight_decay: float = 1e-5
     average: float = 0.9999
-    penalty_weight: float = 1e-5
+    penalty_weight: float = 3e-4
     penalty_warm_up: float = 0.25
     cost: str = "macs"
     pressure: str = "proximal"

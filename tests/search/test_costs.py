@@ -7,8 +7,9 @@ import copy
 import pytest
 import torch
 
+from gazenas.architecture import Architecture
 from gazenas.counting import count_macs, count_params
-from gazenas.models.builders import build_supernet
+from gazenas.models.builders import build_subnet, build_supernet
 from gazenas.models.network import Network
 from gazenas.search import freeze, penalty, shrink, unit_groups
 from gazenas.search.costs import COSTS
@@ -34,6 +35,23 @@ def test_cost_is_what_removing_one_unit_saves(micro_net: Network, counts: tuple[
         shrink(smaller, 0.0)
         assert group.cost("macs").tolist() == [macs - count_macs(smaller, 32)] * len(group), group.name
         assert group.cost("params").tolist() == [params - count_params(freeze(smaller))] * len(group), group.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gazenas_tiny", "gazenas"])
+@pytest.mark.parametrize("counts", [(999,), (1, 3, 0, 7)])
+def test_costs_of_every_group_of_the_shipped_spaces(name: str, counts: tuple[int, ...]) -> None:
+    """Against counting a network built with one unit fewer."""
+    network = build_supernet(name)
+    leave(network, counts)
+    arch = network.architecture()
+    macs = count_macs(network, network.input_size)
+    for group in unit_groups(network):
+        block = group.name.removesuffix(f".{group.operator}.{group.group}")
+        kept = {key: {op: dict(groups) for op, groups in ops.items()} for key, ops in arch.kept.items()}
+        kept[block][group.operator][group.group] -= 1
+        fewer = count_macs(build_subnet(Architecture(arch.space, kept)), network.input_size)
+        assert group.cost("macs").tolist() == [macs - fewer] * len(group), group.name
 
 
 def test_the_papers_delta(micro_net: Network) -> None:
