@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,15 +19,13 @@ from gazenas.engine import Losses, optimizer_groups, predict
 from gazenas.gaze import angular_error
 from gazenas.models.builders import build_network, build_supernet, load_model
 from gazenas.models.network import Network
-from gazenas.search.aims import CALIBRATIONS, TOLERANCE, Aims, Plan, architecture_with, exported_bytes, make_plan
-from gazenas.search.budget import NetworkWidths, macs_resource, widths_of
-from gazenas.search.chance import chance_worth
+from gazenas.search.aims import Aims, Plan, make_plan
+from gazenas.search.budget import widths_of
 from gazenas.search.control import Losers, Schedule, plan_schedule
+from gazenas.search.controller import Controller, Keep
 from gazenas.search.costs import CostMetric
 from gazenas.search.costs.latency import LatencyTable, latency
-from gazenas.search.cut import cut, unit_costs
 from gazenas.search.freeze import freeze
-from gazenas.search.importance import IMPORTANCES
 from gazenas.search.penalty import Penalty
 from gazenas.search.pressure import proximal_step
 from gazenas.search.recalibrate import recalibrate
@@ -42,7 +39,6 @@ WARM_UP_STEPS = 50  # over which the step size rises
 NO_SHRINK = {"fell": 0, "pressed": 0, "cut": 0, "moved_deg": 0.0}
 FOUND = "found"
 BINS = 25  # of the histogram of importance factors, from 0 to 1.25
-Keep = Mapping[str, Tensor]
 
 
 class Search:
@@ -65,15 +61,17 @@ class Search:
         job.folder.expect_size(space.input_size, f"search space {space.name!r}")
         self.recipe = recipe if control == FOUND else replace(recipe, penalty_weight=0.0)
         self.space, self.job, self.control = space, job, control
-        self.calibrations: list[tuple[int, float]] = []
         torch.manual_seed(job.seed)
         self.loader = job.loader("train", recipe.batch_size, train=True)
         self._place(build_supernet(space))
         self.full_macs = count_macs(self.network, space.input_size)
         self.plan: Plan = make_plan(aims, self.network)
         self.schedule: Schedule = plan_schedule(self.plan.full, self.plan.waypoints, recipe.epochs, recipe.shrink_every)
+        self.controller = Controller(self.plan, self.schedule, recipe.importance, job.world)
         if control != FOUND:
-            self._thin_by_chance(control)
+            remove(self.network, self.controller.draw(self.network, control, job.seed))
+            self._place(self.network)
+            self.controller.schedule = self.schedule = replace(self.schedule, waypoints=(), shrinks=())
         self.cost: str | CostMetric = recipe.cost
         if recipe.cost == "latency" and aims.latency_table:
             self.cost = partial(latency, table=LatencyTable.load(Path(aims.latency_table)))
@@ -182,7 +180,7 @@ class Search:
             "losers": None if self.losers is None else self.losers.state(),
             "histograms": self.histograms,
             "family": self.family,
-            "calibrations": self.calibrations,
+            "controller": self.controller.state(),
             "random": torch.get_rng_state(),
         }
 
@@ -209,9 +207,7 @@ class Search:
         self.losers = None if state["losers"] is None else Losers.from_state(self.network, state["losers"])
         self.clock = Clock.from_state(state["clock"])
         self.histograms, self.family = state["histograms"], state["family"]
-        known = len(self.calibrations)  # a drawn architecture has made its own again
-        for index, factor in state["calibrations"][known:]:
-            self._calibrate(index, factor)
+        self.controller.load_state(state["controller"])
         torch.set_rng_state(state["random"])
 
     def _place(self, network: Network) -> None:
@@ -248,86 +244,19 @@ class Search:
                     operator.pin()
         begin, end = self._interval()
         due = end // len(self.loader) - 1
-        limits = self.schedule.remaining(due)
-        if limits is not None and self.clock.steps == begin and due >= self.clock.epoch:
-            self.losers = Losers(self.network, self._decide(limits, self.schedule.arrives(due) is not None))
-
-    def _decide(self, limits: Sequence[float], arrives: bool, dead: Keep | None = None) -> dict[str, Tensor]:
-        """What stays under ``limits``, decided by rank 0: units worth least for their cost go, ``dead`` ones first."""
-        keep: dict[str, Tensor] = {}
-        if self.job.world.main:
-            groups = unit_groups(self.network)
-            costs = unit_costs(self.network, groups, self.plan.resources)
-            worth = IMPORTANCES[self.recipe.importance](self.network, self.sensitivity.means(), costs)
-            for name, mask in (dead or {}).items():
-                worth[name] = worth[name].masked_fill(mask, 0.0)
-            keep = self._cut(worth, limits, arrives)
-        decided: dict[str, Tensor] = self.job.world.take(keep)
-        return decided
-
-    def _thin_by_chance(self, control: str) -> None:
-        """Makes the network one of the stated size that was drawn, not searched."""
-        groups = unit_groups(self.network)
-        worth = chance_worth(
-            self.network, control, unit_costs(self.network, groups, self.plan.resources), self.job.seed
-        )
-        keep = self.job.world.take(self._cut(worth, self.plan.waypoints[-1], arrives=True))
-        remove(self.network, keep)
-        self._place(self.network)
-        self.schedule = replace(self.schedule, waypoints=(), shrinks=())
-
-    def _cut(self, worth: Keep, limits: Sequence[float], arrives: bool) -> dict[str, Tensor]:
-        """What stays under ``limits``; where a size in bytes is arrived at, by exporting."""
-        groups, names = unit_groups(self.network), [resource.name for resource in self.plan.resources]
-        keep = cut(self.network, groups, worth, self.plan.resources, limits)
-        return self._fit_file(names.index("size"), keep, worth, limits) if arrives and "size" in names else keep
-
-    def _fit_file(self, index: int, keep: dict[str, Tensor], worth: Keep, limits: Sequence[float]) -> dict[str, Tensor]:
-        """Cuts again with bytes a parameter measured by exporting what the last cut left, until the file fits."""
-        target, groups = limits[index], unit_groups(self.network)
-        best = keep
-        for _ in range(CALIBRATIONS):
-            widths = widths_after(self.network, keep)
-            measured = exported_bytes(architecture_with(self.network, widths))
-            if (1 - TOLERANCE) * target <= measured <= target:
-                return keep
-            self._calibrate(index, measured / self.plan.resources[index].total(self.network, widths))
-            best = keep if measured <= target else best
-            keep = cut(self.network, groups, worth, self.plan.resources, limits)
-        return best
-
-    def _calibrate(self, index: int, factor: float) -> None:
-        """Corrects what a resource is thought to take."""
-        resource = self.plan.resources[index]
-        self.plan.resources[index] = resource.scaled(resource.name, factor)
-        self.calibrations.append((index, factor))
+        if self.clock.steps == begin and due >= self.clock.epoch:
+            keep = self.controller.choose(self.network, self.sensitivity, due)
+            self.losers = None if keep is None else Losers(self.network, keep)
 
     def _shrink(self) -> dict[str, float]:
         """Removes what is due at the end of this epoch; how many units by which reason, and how far the output moved."""
-        groups, limits = unit_groups(self.network), self.schedule.remaining(self.clock.epoch)
-        dead = {group.name: group.alpha.detach().abs() <= self.recipe.threshold for group in groups}
-        if self.plan.resources and limits is None:
-            return dict(NO_SHRINK)
-        if limits is None:
-            keep = self._free_shrink(dead)
+        dead = {group.name: group.alpha.detach().abs() <= self.recipe.threshold for group in unit_groups(self.network)}
+        if self.plan.resources:
+            keep = self.controller.settle(self.network, self.sensitivity, self.clock.epoch, dead)
         else:
-            left = widths_after(self.network, {name: ~mask for name, mask in dead.items()})
-            floors = [r.total(self.network, left) for r in self.plan.resources]
-            waypoint = self.schedule.waypoint(self.clock.epoch)
-            bounds = [min(m, max(f, w)) for m, f, w in zip(limits, floors, waypoint, strict=True)]
-            keep = self._decide(bounds, self.schedule.arrives(self.clock.epoch) is not None, dead)
-        return self._remove(keep, dead)
-
-    def _free_shrink(self, dead: Keep) -> dict[str, Tensor]:
-        """Without a budget: everything under the threshold, once enough MACs would go or the search ends."""
-        resource, keep = macs_resource(self.network), {name: ~mask.cpu() for name, mask in dead.items()}
-        saved = count_macs(self.network, self.space.input_size) - resource.total(
-            self.network, widths_after(self.network, keep)
-        )
-        if saved < self.recipe.shrink_macs and self.clock.epoch + 1 < self.recipe.epochs:
-            keep = {name: torch.ones_like(mask) for name, mask in keep.items()}
-        kept: dict[str, Tensor] = self.job.world.take(keep)
-        return kept
+            least = self.recipe.shrink_macs if self.clock.epoch + 1 < self.recipe.epochs else 0
+            keep = self.controller.settle_freely(self.network, dead, least)
+        return dict(NO_SHRINK) if keep is None else self._remove(keep, dead)
 
     def _remove(self, keep: dict[str, Tensor], dead: Keep) -> dict[str, float]:
         """Removes units, recalibrates, and reports."""
@@ -339,10 +268,10 @@ class Search:
             counts["fell"] += int((gone & under & ~chosen).sum())
             counts["pressed"] += int((gone & under & chosen).sum())
             counts["cut"] += int((gone & ~under).sum())
-        self._note_histogram(keep)
         if not any(counts.values()):
             self.losers = None
             return dict(NO_SHRINK)
+        self._note_histogram(keep)
         job = self.job
         job.world.copy_from_main(self.network.buffers())
         before = self._sample()
@@ -405,12 +334,3 @@ class Search:
                 f"warning: no unit survived lambda {self.recipe.penalty_weight:g}; every block is its residual path. "
                 "A smaller --lambda keeps some"
             )
-
-
-def widths_after(network: Network, keep: Keep) -> NetworkWidths:
-    """Units by block, operator and group once those not in ``keep`` are gone."""
-    widths = widths_of(network)
-    for group in unit_groups(network):
-        block = group.name.removesuffix(f".{group.operator}.{group.group}")
-        widths[block][group.operator][group.group] = int(keep[group.name].sum())
-    return widths

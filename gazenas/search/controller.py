@@ -1,0 +1,128 @@
+"""Who goes at the next shrink, under the budgets of a plan: decided once, by rank 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gazenas.counting import count_macs
+from gazenas.distributed import World
+from gazenas.models.network import Network
+from gazenas.search.aims import CALIBRATIONS, TOLERANCE, Plan, architecture_with, exported_bytes
+from gazenas.search.budget import NetworkWidths, macs_resource, widths_of
+from gazenas.search.chance import chance_worth
+from gazenas.search.control import Schedule
+from gazenas.search.cut import cut, unit_costs
+from gazenas.search.importance import IMPORTANCES
+from gazenas.search.sensitivity import Sensitivity
+from gazenas.search.units import unit_groups
+
+Keep = Mapping[str, Tensor]  # by unit group, (n,) booleans
+
+
+class Controller:
+    """Decides what stays.
+
+    Args:
+        plan: resources and what may remain of them.
+        schedule: when.
+        importance: what ranks the units, a key of ``IMPORTANCES``.
+        world: whose rank 0 decides.
+    """
+
+    def __init__(self, plan: Plan, schedule: Schedule, importance: str, world: World) -> None:
+        self.plan, self.schedule, self.importance, self.world = plan, schedule, importance, world
+        self.calibrations: list[tuple[int, float]] = []
+
+    def choose(self, network: Network, sensitivity: Sensitivity, epoch: int) -> dict[str, Tensor] | None:
+        """What stays after the shrink that is due at the end of ``epoch``, or None where none is."""
+        limits = self.schedule.remaining(epoch)
+        return None if limits is None else self._decide(network, sensitivity, limits, epoch, {})
+
+    def settle(self, network: Network, sensitivity: Sensitivity, epoch: int, dead: Keep) -> dict[str, Tensor] | None:
+        """The same when the shrink is due: ``dead`` units all go, as long as their going stays above the budget."""
+        limits = self.schedule.remaining(epoch)
+        if limits is None:
+            return None
+        left = widths_after(network, {name: ~mask for name, mask in dead.items()})
+        floors = [resource.total(network, left) for resource in self.plan.resources]
+        waypoint = self.schedule.waypoint(epoch)
+        bounds = [min(limit, max(floor, w)) for limit, floor, w in zip(limits, floors, waypoint, strict=True)]
+        return self._decide(network, sensitivity, bounds, epoch, dead)
+
+    def settle_freely(self, network: Network, dead: Keep, least: float) -> dict[str, Tensor]:
+        """Without a budget: ``dead`` units go once at least ``least`` MACs would go with them."""
+        keep = {name: ~mask.cpu() for name, mask in dead.items()}
+        saved = count_macs(network, network.input_size) - macs_resource(network).total(
+            network, widths_after(network, keep)
+        )
+        if saved < least:
+            keep = {name: torch.ones_like(mask) for name, mask in keep.items()}
+        kept: dict[str, Tensor] = self.world.take(keep)
+        return kept
+
+    def draw(self, network: Network, kind: str, seed: int) -> dict[str, Tensor]:
+        """What stays of a fresh supernet under the last budget by chance; ``kind`` as in ``gazenas.search.chance``."""
+        costs = unit_costs(network, unit_groups(network), self.plan.resources)
+        worth = chance_worth(network, kind, costs, seed)
+        drawn: dict[str, Tensor] = self.world.take(self._cut(network, worth, self.plan.waypoints[-1], arrives=True))
+        return drawn
+
+    def state(self) -> list[tuple[int, float]]:
+        """For a checkpoint."""
+        return self.calibrations
+
+    def load_state(self, state: list[tuple[int, float]]) -> None:
+        """Takes over what :meth:`state` gave; a drawn architecture has made its own calibrations again."""
+        for index, factor in state[len(self.calibrations) :]:
+            self._calibrate(index, factor)
+
+    def _decide(
+        self, network: Network, sensitivity: Sensitivity, limits: Sequence[float], epoch: int, dead: Keep
+    ) -> dict[str, Tensor]:
+        """Units worth least for their cost go, ``dead`` ones first."""
+        keep: dict[str, Tensor] = {}
+        if self.world.main:
+            costs = unit_costs(network, unit_groups(network), self.plan.resources)
+            worth = IMPORTANCES[self.importance](network, sensitivity.means(), costs)
+            for name, mask in dead.items():
+                worth[name] = worth[name].masked_fill(mask, 0.0)
+            keep = self._cut(network, worth, limits, self.schedule.arrives(epoch) is not None)
+        decided: dict[str, Tensor] = self.world.take(keep)
+        return decided
+
+    def _cut(self, network: Network, worth: Keep, limits: Sequence[float], arrives: bool) -> dict[str, Tensor]:
+        """What stays under ``limits``; where a size in bytes is arrived at, by exporting what each cut leaves."""
+        groups, names = unit_groups(network), [resource.name for resource in self.plan.resources]
+        keep = cut(network, groups, worth, self.plan.resources, limits)
+        if not arrives or "size" not in names:
+            return keep
+        index = names.index("size")
+        target, best = limits[index], keep
+        for _ in range(CALIBRATIONS):
+            widths = widths_after(network, keep)
+            measured = exported_bytes(architecture_with(network, widths))
+            if (1 - TOLERANCE) * target <= measured <= target:
+                return keep
+            self._calibrate(index, measured / self.plan.resources[index].total(network, widths))
+            best = keep if measured <= target else best
+            keep = cut(network, groups, worth, self.plan.resources, limits)
+        return best
+
+    def _calibrate(self, index: int, factor: float) -> None:
+        """Corrects what a resource is thought to take."""
+        resource = self.plan.resources[index]
+        self.plan.resources[index] = resource.scaled(resource.name, factor)
+        self.calibrations.append((index, factor))
+
+
+def widths_after(network: Network, keep: Keep) -> NetworkWidths:
+    """Units by block, operator and group once those not in ``keep`` are gone."""
+    widths: dict[str, Any] = widths_of(network)
+    for group in unit_groups(network):
+        block = group.name.removesuffix(f".{group.operator}.{group.group}")
+        widths[block][group.operator][group.group] = int(keep[group.name].sum())
+    return widths
