@@ -100,6 +100,33 @@ class Clock:
         return Clock(state["epoch"], state["steps"], tally, state["rows"])
 
 
+class Pace:
+    """Notices steps that suddenly take ten times as long, as they do where two programs share cores and threads wait."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.last = time.monotonic()
+        self.said = False
+
+    def begin(self) -> None:
+        """An epoch begins: what lies between epochs is no step."""
+        self.last = time.monotonic()
+
+    def step(self) -> str:
+        """Advice, once, or nothing."""
+        now = time.monotonic()
+        taken, self.last = now - self.last, now
+        usual = float(np.median(self.seconds)) if len(self.seconds) >= 20 else float("inf")
+        self.seconds = [*self.seconds[-99:], taken]
+        if self.said or taken < 10 * usual or taken < 1:
+            return ""
+        self.said = True
+        return (
+            f"a step took {taken:.1f} s, usually {usual:.2f} s: another program may share the cores, which makes threads wait for one "
+            "another; stop it, or begin this run again with --threads 1"
+        )
+
+
 @dataclass
 class Job:
     """The surroundings of a training run.
@@ -129,6 +156,7 @@ class Job:
     started: float = field(default_factory=time.monotonic)
     predictions: dict[str, Floats] = field(default_factory=dict)
     saved: float = field(default_factory=time.monotonic)
+    pace: Pace = field(default_factory=Pace)
 
     def say(self, text: str) -> None:
         """Tells the person and the log."""
@@ -158,6 +186,7 @@ class Job:
         """
         loader, clock = trainee.loader, trainee.clock
         batches = loader.epoch(clock.epoch, clock.tally.steps)
+        self.pace.begin()
 
         def after_step() -> None:
             clock.steps += 1
@@ -165,6 +194,9 @@ class Job:
 
         def on_step(values: dict[str, float]) -> None:
             self.progress.step(values | dict(show))
+            advice = self.pace.step()
+            if advice:
+                self.say(advice)
             self.pause(trainee, within=clock.tally.steps < len(loader))
 
         try:

@@ -18,6 +18,7 @@ from gazenas.evaluation import evaluate_predictions, head_pose_error, mean_predi
 from gazenas.gaze import angular_error
 from gazenas.models.network import Network
 from gazenas.runs import RunFolder
+from gazenas.training import Pace
 
 
 def batch(value: float = 0.0) -> Batch:
@@ -68,6 +69,17 @@ def test_average_follows_its_formula_and_copies_importances(micro_net: Network) 
         expected = decay * expected + (1 - decay) * weight.detach()
     torch.testing.assert_close(average.module.stem[0].weight, expected)  # type: ignore[index, union-attr]
     assert torch.equal(average.module.importances()[0], micro_net.importances()[0])  # type: ignore[operator]
+
+
+def test_a_sudden_slowness_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("gazenas.training.time.monotonic", lambda: now[0])
+    pace, said = Pace(), []
+    for seconds in [0.2] * 25 + [0.5, 3.0, 0.2, 9.0]:
+        now[0] += seconds
+        said.append(pace.step())
+    assert [index for index, text in enumerate(said) if text] == [26]
+    assert "a step took 3.0 s, usually 0.20 s" in said[26]
 
 
 def test_checkpoints_survive_damage(tmp_path: Path) -> None:

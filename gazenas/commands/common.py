@@ -39,7 +39,9 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one"
     )
-    parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
+    parser.add_argument(
+        "--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core that --workers leave"
+    )
     parser.add_argument(
         "--workers", type=NonNegativeInt, default=0, help="processes that read images; 0 reads in this one"
     )
@@ -118,16 +120,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def use_device(name: str, threads: int) -> str:
+def use_device(name: str, threads: int, workers: int = 0) -> str:
     """Resolves ``auto``, limits threads to this process's share of the usable cores, and makes a GPU deterministic.
 
-    With several processes on a machine (``torchrun``), each gets the GPU of its local rank.
+    With several processes on a machine (``torchrun``), each gets the GPU of its local rank. Loader processes
+    keep a core each.
 
     Raises:
         InputError: where the device is not there.
     """
     cores = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    torch.set_num_threads(min(threads, cores) if threads > 0 else cores)
+    torch.set_num_threads(min(threads, cores) if threads > 0 else max(1, cores - workers))
     resolved = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     if resolved == "cuda":
         resolved = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"

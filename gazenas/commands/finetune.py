@@ -16,7 +16,7 @@ from gazenas.report.curves import draw_finetuning
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = {
     "epochs": ("epochs", "passes over the training people"),
-    "batch_size": ("batch_size", "images a step"),
+    "batch_size": ("batch_size", "images a step, all processes together"),
     "lr": ("lr", "RMSprop's step size"),
     "schedule": ("schedule", f"of the step size: {', '.join(SCHEDULES)}"),
     "decay": ("decay", "factor on the step size"),

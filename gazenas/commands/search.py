@@ -26,7 +26,7 @@ from gazenas.search.recipe import PAPER_RECIPE, PRESSURES, SearchRecipe
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = {
     "epochs": ("epochs", "passes over the training people"),
-    "batch_size": ("batch_size", "images a step"),
+    "batch_size": ("batch_size", "images a step, all processes together"),
     "lr": ("lr", "Adam's step size"),
     "decay": ("decay", "factor on the step size"),
     "decay_every": ("decay_every", "epochs between two applications of --decay"),
@@ -46,10 +46,10 @@ HELPS = {
 
 
 BUDGETS = {
-    "macs": "MACs of the found network: 12000000, 12M, 1.2G or 40%% of the supernet",
-    "params": "parameters of the found network: 300000, 300k or 40%%",
-    "size": "bytes of the exported float32 file: 1000000, 1M or 40%%",
-    "ms": "milliseconds of onnxruntime on one thread by the latency table: 2.5 or 40%%",
+    "macs": "MACs of the found network: 12000000, 12M, 1.2G or 40% of the supernet",
+    "params": "parameters of the found network: 300000, 300k or 40%",
+    "size": "bytes of the exported float32 file: 1000000, 1M or 40%",
+    "ms": "milliseconds of onnxruntime on one thread by the latency table: 2.5 or 40%",
 }
 
 

@@ -59,7 +59,7 @@ class TrainingVerb(Generic[T]):
 
 def run_training(verb: TrainingVerb[T], arguments: Namespace, epochs: int) -> None:
     """Runs a training verb with parsed arguments, alone or as one of several processes."""
-    device = use_device(arguments.device, arguments.threads)
+    device = use_device(arguments.device, arguments.threads, arguments.workers)
     with joined(device) as world, Interruption() as interruption:
         if not world.main:
             console.quiet = True
