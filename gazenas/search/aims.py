@@ -13,6 +13,7 @@ from gazenas.search.budget import (
     NetworkWidths,
     Resource,
     check_target,
+    empty_widths,
     macs_resource,
     ms_resource,
     params_resource,
@@ -117,7 +118,16 @@ def _resource(name: str, network: Network, aims: Aims) -> Resource:
     resource = params_resource(network)
     if name == "params":
         return resource
-    return resource.scaled("size", exported_bytes(network.architecture()) / resource.total(network, widths_of(network)))
+    return _size_resource(network, resource)
+
+
+def _size_resource(network: Network, params: Resource) -> Resource:
+    """Bytes of the exported file, in proportion to parameters between the supernet and the network of no units."""
+    full, none = widths_of(network), empty_widths(network)
+    largest, least = (exported_bytes(architecture_with(network, widths)) for widths in (full, none))
+    below = params.total(network, none)
+    exact = Resource("size", params.fixed + least - below, params.of_block)
+    return exact.stretched(network, (largest - least) / (params.total(network, full) - below))
 
 
 def exported_bytes(arch: Architecture) -> int:

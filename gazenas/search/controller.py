@@ -12,7 +12,7 @@ from gazenas.counting import count_macs
 from gazenas.distributed import World
 from gazenas.models.network import Network
 from gazenas.search.aims import CALIBRATIONS, TOLERANCE, Plan, architecture_with, exported_bytes
-from gazenas.search.budget import NetworkWidths, macs_resource, widths_of
+from gazenas.search.budget import NetworkWidths, empty_widths, macs_resource, widths_of
 from gazenas.search.chance import chance_worth
 from gazenas.search.control import Schedule
 from gazenas.search.cut import cut, unit_costs
@@ -75,10 +75,10 @@ class Controller:
         """For a checkpoint."""
         return self.calibrations
 
-    def load_state(self, state: list[tuple[int, float]]) -> None:
+    def load_state(self, network: Network, state: list[tuple[int, float]]) -> None:
         """Takes over what :meth:`state` gave; a drawn architecture has made its own calibrations again."""
         for index, factor in state[len(self.calibrations) :]:
-            self._calibrate(index, factor)
+            self._stretch(network, index, factor)
 
     def _decide(
         self, network: Network, sensitivity: Sensitivity, limits: Sequence[float], epoch: int, dead: Keep
@@ -107,15 +107,19 @@ class Controller:
             measured = exported_bytes(architecture_with(network, widths))
             if (1 - TOLERANCE) * target <= measured <= target:
                 return keep
-            self._calibrate(index, measured / self.plan.resources[index].total(network, widths))
+            self._calibrate(network, index, measured, widths)
             best = keep if measured <= target else best
             keep = cut(network, groups, worth, self.plan.resources, limits)
         return best
 
-    def _calibrate(self, index: int, factor: float) -> None:
-        """Corrects what a resource is thought to take."""
+    def _calibrate(self, network: Network, index: int, measured: float, widths: NetworkWidths) -> None:
+        """Corrects what a resource is thought to take, by what was measured with ``widths``."""
         resource = self.plan.resources[index]
-        self.plan.resources[index] = resource.scaled(resource.name, factor)
+        least = resource.total(network, empty_widths(network))
+        self._stretch(network, index, (measured - least) / (resource.total(network, widths) - least))
+
+    def _stretch(self, network: Network, index: int, factor: float) -> None:
+        self.plan.resources[index] = self.plan.resources[index].stretched(network, factor)
         self.calibrations.append((index, factor))
 
 

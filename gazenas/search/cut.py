@@ -93,7 +93,7 @@ class _Knapsack:
 
     def _amounts(self, block: str) -> list[float]:
         side = self.sides[block]
-        return [r.of_block(self.blocks[block], self.widths[block], side, side) for r in self.resources]
+        return [r.of_block(block, self.blocks[block], self.widths[block], side) for r in self.resources]
 
     def _take(self, places: Sequence[Place], count: int | None) -> dict[Place, int]:
         """Takes ``count`` units of each place out, or all; puts back with a negative count."""

@@ -207,7 +207,7 @@ class Search:
         self.losers = None if state["losers"] is None else Losers.from_state(self.network, state["losers"])
         self.clock = Clock.from_state(state["clock"])
         self.histograms, self.family = state["histograms"], state["family"]
-        self.controller.load_state(state["controller"])
+        self.controller.load_state(self.network, state["controller"])
         torch.set_rng_state(state["random"])
 
     def _place(self, network: Network) -> None:

@@ -11,7 +11,7 @@ from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
 from gazenas.models.network import Network
 from gazenas.search import freeze, shrink, unit_groups
-from gazenas.search.aims import Aims, exported_bytes, make_plan
+from gazenas.search.aims import Aims, architecture_with, exported_bytes, make_plan
 from gazenas.search.budget import (
     check_target,
     empty_widths,
@@ -78,4 +78,6 @@ def test_size_of_the_file_does_not_depend_on_weights(micro_net: Network) -> None
     arch = micro_net.architecture()
     assert exported_bytes(arch) == exported_bytes(arch)
     size = make_plan(Aims(size="60%"), micro_net)
-    assert size.full == (exported_bytes(arch),)
+    assert size.full == pytest.approx((exported_bytes(arch),))
+    least = size.resources[0].total(micro_net, empty_widths(micro_net))
+    assert least == pytest.approx(exported_bytes(architecture_with(micro_net, empty_widths(micro_net))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from gazenas.__main__ import main
 from gazenas.data.synthetic import generate
 from gazenas.models.builders import build_supernet
 from gazenas.search.budget import empty_widths, macs_resource, widths_of
-from tests.commands.test_verbs import metrics, search
+from tests.commands.test_never_lost import begin
+from tests.commands.test_verbs import assert_same_run, metrics, search
 from tests.conftest import MICRO
 
 
@@ -44,6 +46,11 @@ def test_other_budgets(
     words = ["search", "--data", str(data_folder), "--space", str(MICRO), *aims, "--epochs", "4", "--batch-size", "8"]
     run = tmp_path / "run"
     assert main([*words, "--threads", "1", "--out", str(run)]) == 0
+    process = begin([*words, "--threads", "1", "--out", str(tmp_path / "killed")], "new-last.pt", "3")
+    process.wait(120)
+    assert process.returncode == -signal.SIGKILL
+    assert main([*words, "--threads", "1", "--out", str(tmp_path / "killed"), "--resume"]) == 0
+    assert_same_run(run, tmp_path / "killed")
     summary = json.loads((run / "summary.json").read_text())
     (name, target), (_, amount) = *summary["targets"].items(), *summary["amounts"].items()
     # In a space this small the first unit of a path takes a few percent of the time.
