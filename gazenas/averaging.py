@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gazenas.models.network import Network
 
@@ -26,21 +27,34 @@ class WeightAverage:
         self.limit = limit
         self.steps = 0
 
-    @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Moves the average toward the network's present weights."""
-        decay = min(self.limit, (1 + self.steps) / (10 + self.steps))
-        self.steps += 1
-        copied = {id(alpha) for alpha in network.importances()} if isinstance(network, Network) else set()
-        averaged, live = [], []
+        self.follow(network)()
+
+    def follow(self, network: nn.Module) -> Callable[[], None]:
+        """What updates the average, for many steps: it looks for the tensors only now.
+
+        Args:
+            network: must keep its structure as long as the result is used.
+        """
+        copies = {id(alpha) for alpha in network.importances()} if isinstance(network, Network) else set()
+        copied: list[tuple[Tensor, Tensor]] = []
+        averaged: list[tuple[Tensor, Tensor]] = []
         for mine, theirs in zip(_tensors(self.module), _tensors(network), strict=True):
-            if id(theirs) in copied or not theirs.is_floating_point():
+            exact = id(theirs) in copies or not theirs.is_floating_point()
+            (copied if exact else averaged).append((mine, theirs.detach()))
+        means, values = [mine for mine, _ in averaged], [theirs for _, theirs in averaged]
+
+        @torch.no_grad()
+        def update() -> None:
+            decay = min(self.limit, (1 + self.steps) / (10 + self.steps))
+            self.steps += 1
+            for mine, theirs in copied:
                 mine.copy_(theirs)
-            else:
-                averaged.append(mine)
-                live.append(theirs.detach())
-        torch._foreach_lerp_(averaged, live, 1 - decay)
+            torch._foreach_lerp_(means, values, 1 - decay)
+
+        return update
 
 
-def _tensors(network: nn.Module) -> list[torch.Tensor]:
+def _tensors(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]

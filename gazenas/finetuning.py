@@ -94,6 +94,7 @@ class Finetuning:
         groups = optimizer_groups(self.network, [], recipe.weight_decay, 0.0)
         self.optimizer: torch.optim.Optimizer = torch.optim.RMSprop(groups, lr=recipe.lr)
         self.average = WeightAverage(self.network, limit=recipe.average)
+        self.move_average = self.average.follow(self.network)
         self.model = job.world.wrap(self.network)
         self.clock = Clock()
         self.best: dict[str, Tensor] = {}
@@ -143,7 +144,7 @@ class Finetuning:
 
     def after_step(self) -> None:
         """Moves the average."""
-        self.average.update(self.network)
+        self.move_average()
         self._set_step_size()
 
     def _set_step_size(self) -> None:

@@ -92,14 +92,15 @@ class MixConv(nn.Module):
         """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``; ``(1, c', 1, 1)``, a constant, without units."""
         if not len(self.depthwise):
             return self.constant()
-        hidden = F.relu(self.expand_norm(self.expand(x)))
+        # In place, since memory is what thin networks wait for; BatchNorm's gradient needs its input, not its output.
+        hidden = F.relu(self.expand_norm(self.expand(x)), inplace=True)
         if len(self.depthwise) == 1:
             (convolution,) = self.depthwise.values()
             hidden = convolution(hidden)
         else:
             parts = torch.split(hidden, [count for count in self.widths().values() if count], 1)
             hidden = torch.cat([conv(part) for conv, part in zip(self.depthwise.values(), parts, strict=True)], 1)
-        hidden = F.relu(self.depthwise_norm(hidden))
+        hidden = F.relu(self.depthwise_norm(hidden), inplace=True)
         weight = self.project.weight
         if len(self.alphas):
             weight = weight * self._joined_alphas().view(1, -1, 1, 1)

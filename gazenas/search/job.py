@@ -77,6 +77,7 @@ class Search:
             self.cost = partial(latency, table=LatencyTable.load(Path(aims.latency_table)))
         self.average = WeightAverage(self.network, limit=recipe.average)
         self.optimizer: torch.optim.Optimizer = self._optimizer()
+        self.move_average = self.average.follow(self.network)
         self.sensitivity = Sensitivity(self.network)
         self.losers: Losers | None = None
         self.penalty = Penalty(self.network, self.cost)
@@ -100,6 +101,7 @@ class Search:
         if not done:
             self._begin_interval()
         self.penalty = Penalty(self.network, self.cost)
+        self.move_average = self.average.follow(self.network)
         self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
         self._set_step_size()
         macs = count_macs(self.network, self.space.input_size)
@@ -141,7 +143,7 @@ class Search:
         if self.losers is not None:
             begin, end = self._interval()
             self.losers.press((self.clock.steps - begin) / (end - begin))
-        self.average.update(self.network)
+        self.move_average()
         self._set_step_size()
 
     def penalty_weight(self) -> float:
