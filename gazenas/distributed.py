@@ -109,6 +109,8 @@ def joined(device: str) -> Iterator[World]:
         yield ALONE
         return
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
     dist.init_process_group(
         "nccl" if device.startswith("cuda") else "gloo", rank=rank, world_size=size, timeout=timedelta(minutes=10)
     )

@@ -21,7 +21,7 @@ from gazenas.distributed import ALONE
 from gazenas.engine import gaze_loss
 from gazenas.models.builders import load_model
 from gazenas.models.network import Network
-from tests.commands.test_verbs import metrics, search
+from tests.commands.test_verbs import TUNE, metrics, search
 
 GRADIENT = """
 import sys, torch
@@ -155,6 +155,17 @@ def test_the_same_again_and_near_to_one_process(pair: tuple[Path, Path], data_fo
         json.loads((folder / "summary.json").read_text())["val_error_deg"] for folder in (run, tmp_path / "alone")
     ]
     assert abs(errors[0] - errors[1]) < 0.25 * errors[1]
+
+
+def test_two_processes_fine_tune(pair: tuple[Path, Path], data_folder: Path, tmp_path: Path) -> None:
+    run, _ = pair
+    words = ["-m", "gazenas", "finetune", "--arch", str(run), "--weights", str(run / "weights.safetensors"), *TUNE]
+    words += ["--data", str(data_folder)]
+    for out in ("one", "two"):
+        for status, _, said in finish(start(2, [*words, "--out", str(tmp_path / out)])):
+            assert status == 0, said
+    one, two = ((tmp_path / out / "weights.safetensors").read_bytes() for out in ("one", "two"))
+    assert one == two != (run / "weights.safetensors").read_bytes()
 
 
 def test_a_run_of_two_goes_on_alone_and_says_what_changes(

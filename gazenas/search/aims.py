@@ -21,7 +21,7 @@ from gazenas.search.budget import (
     widths_of,
 )
 
-CALIBRATIONS = 8  # exports at most until the size of the file is known
+EXPORTS = 10  # at most, until the file's size fits
 TOLERANCE = 0.015  # how far below its size a file may end before the fill is tried again
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gazenas.architecture import Architecture
 from gazenas.counting import count_macs
 from gazenas.distributed import World
 from gazenas.models.network import Network
-from gazenas.search.aims import CALIBRATIONS, TOLERANCE, Plan, architecture_with, exported_bytes
+from gazenas.search.aims import EXPORTS, TOLERANCE, Plan, architecture_with, exported_bytes
 from gazenas.search.budget import NetworkWidths, empty_widths, macs_resource, widths_of
 from gazenas.search.chance import chance_worth
 from gazenas.search.control import Schedule
@@ -35,7 +36,7 @@ class Controller:
 
     def __init__(self, plan: Plan, schedule: Schedule, importance: str, world: World) -> None:
         self.plan, self.schedule, self.importance, self.world = plan, schedule, importance, world
-        self.calibrations: list[tuple[int, float]] = []
+        self.sizes: dict[str, int] = {}  # bytes by fingerprint, since an export takes seconds
 
     def choose(self, network: Network, sensitivity: Sensitivity, epoch: int) -> dict[str, Tensor] | None:
         """What stays after the shrink that is due at the end of ``epoch``, or None where none is."""
@@ -71,15 +72,6 @@ class Controller:
         drawn: dict[str, Tensor] = self.world.take(self._cut(network, worth, self.plan.waypoints[-1], arrives=True))
         return drawn
 
-    def state(self) -> list[tuple[int, float]]:
-        """For a checkpoint."""
-        return self.calibrations
-
-    def load_state(self, network: Network, state: list[tuple[int, float]]) -> None:
-        """Takes over what :meth:`state` gave; a drawn architecture has made its own calibrations again."""
-        for index, factor in state[len(self.calibrations) :]:
-            self._stretch(network, index, factor)
-
     def _decide(
         self, network: Network, sensitivity: Sensitivity, limits: Sequence[float], epoch: int, dead: Keep
     ) -> dict[str, Tensor]:
@@ -95,32 +87,39 @@ class Controller:
         return decided
 
     def _cut(self, network: Network, worth: Keep, limits: Sequence[float], arrives: bool) -> dict[str, Tensor]:
-        """What stays under ``limits``; where a size in bytes is arrived at, by exporting what each cut leaves."""
-        groups, names = unit_groups(network), [resource.name for resource in self.plan.resources]
-        keep = cut(network, groups, worth, self.plan.resources, limits)
+        """What stays under ``limits``; where a size in bytes is arrived at, as large as exporting it shows to fit."""
+        groups, resources = unit_groups(network), self.plan.resources
+        names = [resource.name for resource in resources]
         if not arrives or "size" not in names:
-            return keep
+            return cut(network, groups, worth, resources, limits)
         index = names.index("size")
-        target, best = limits[index], keep
-        for _ in range(CALIBRATIONS):
-            widths = widths_after(network, keep)
-            measured = exported_bytes(architecture_with(network, widths))
-            if (1 - TOLERANCE) * target <= measured <= target:
-                return keep
-            self._calibrate(network, index, measured, widths)
-            best = keep if measured <= target else best
-            keep = cut(network, groups, worth, self.plan.resources, limits)
-        return best
+        target, least = limits[index], resources[index].total(network, empty_widths(network))
+        aim, limit = target * (1 - TOLERANCE / 2), target
+        fits: tuple[float, float, dict[str, Tensor]] | None = None  # limit, bytes, what stays
+        exceeds: tuple[float, float] | None = None
+        keep: dict[str, Tensor] = {}
+        for _ in range(EXPORTS):
+            bounds = [*limits[:index], max(limit, least), *limits[index + 1 :]]
+            keep = cut(network, groups, worth, resources, bounds)
+            measured = self._bytes(architecture_with(network, widths_after(network, keep)))
+            if measured > target:
+                exceeds = (limit, measured)
+            elif fits is None or measured > fits[1]:
+                fits = (limit, measured, keep)
+            if fits is not None and fits[1] >= (1 - TOLERANCE) * target:
+                return fits[2]
+            if fits is not None and exceeds is not None:
+                limit = fits[0] + (exceeds[0] - fits[0]) * (aim - fits[1]) / (exceeds[1] - fits[1])
+            else:
+                limit += aim - measured
+        return keep if fits is None else fits[2]
 
-    def _calibrate(self, network: Network, index: int, measured: float, widths: NetworkWidths) -> None:
-        """Corrects what a resource is thought to take, by what was measured with ``widths``."""
-        resource = self.plan.resources[index]
-        least = resource.total(network, empty_widths(network))
-        self._stretch(network, index, (measured - least) / (resource.total(network, widths) - least))
-
-    def _stretch(self, network: Network, index: int, factor: float) -> None:
-        self.plan.resources[index] = self.plan.resources[index].stretched(network, factor)
-        self.calibrations.append((index, factor))
+    def _bytes(self, arch: Architecture) -> int:
+        """Size of the exported file, measured once."""
+        key = arch.fingerprint()
+        if key not in self.sizes:
+            self.sizes[key] = exported_bytes(arch)
+        return self.sizes[key]
 
 
 def widths_after(network: Network, keep: Keep) -> NetworkWidths:

@@ -182,7 +182,6 @@ class Search:
             "losers": None if self.losers is None else self.losers.state(),
             "histograms": self.histograms,
             "family": self.family,
-            "controller": self.controller.state(),
             "random": torch.get_rng_state(),
         }
 
@@ -209,7 +208,6 @@ class Search:
         self.losers = None if state["losers"] is None else Losers.from_state(self.network, state["losers"])
         self.clock = Clock.from_state(state["clock"])
         self.histograms, self.family = state["histograms"], state["family"]
-        self.controller.load_state(self.network, state["controller"])
         torch.set_rng_state(state["random"])
 
     def _place(self, network: Network) -> None:

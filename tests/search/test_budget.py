@@ -7,8 +7,10 @@ import copy
 import pytest
 import torch
 
-from gazenas.architecture import InputError
+from gazenas.architecture import Architecture, InputError
 from gazenas.counting import count_macs, count_params
+from gazenas.distributed import ALONE
+from gazenas.models.builders import build_subnet
 from gazenas.models.network import Network
 from gazenas.search import freeze, shrink, unit_groups
 from gazenas.search.aims import Aims, architecture_with, exported_bytes, make_plan
@@ -20,6 +22,9 @@ from gazenas.search.budget import (
     parse_amount,
     widths_of,
 )
+from gazenas.search.control import plan_schedule
+from gazenas.search.controller import Controller, widths_after
+from gazenas.search.sensitivity import Sensitivity
 
 
 @pytest.mark.parametrize(
@@ -74,6 +79,7 @@ def test_plans(micro_net: Network) -> None:
             make_plan(aims, micro_net)
 
 
+@pytest.mark.slow
 def test_size_of_the_file_does_not_depend_on_weights(micro_net: Network) -> None:
     arch = micro_net.architecture()
     assert exported_bytes(arch) == exported_bytes(arch)
@@ -81,3 +87,28 @@ def test_size_of_the_file_does_not_depend_on_weights(micro_net: Network) -> None
     assert size.full == pytest.approx((exported_bytes(arch),))
     least = size.resources[0].total(micro_net, empty_widths(micro_net))
     assert least == pytest.approx(exported_bytes(architecture_with(micro_net, empty_widths(micro_net))))
+
+
+def test_a_size_is_fitted_to_what_exports_measure(micro_net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a made-up exporter, whose files take bytes for every path besides those for parameters."""
+    exports: list[str] = []
+
+    def made_up(arch: Architecture) -> int:
+        exports.append(arch.fingerprint())
+        groups = [count for block in arch.kept.values() for operator in block.values() for count in operator.values()]
+        return 20_000 + 300 * sum(count > 0 for count in groups) + 4 * count_params(build_subnet(arch))
+
+    monkeypatch.setattr("gazenas.search.aims.exported_bytes", made_up)
+    monkeypatch.setattr("gazenas.search.controller.exported_bytes", made_up)
+    plan = make_plan(Aims(size="60%"), micro_net)
+    schedule = plan_schedule(plan.full, plan.waypoints, 5, 1)
+    controller = Controller(plan, schedule, "contribution", ALONE)
+    keep = controller.choose(micro_net, Sensitivity(micro_net), schedule.shrinks[-1])
+    assert keep is not None
+    measured = made_up(architecture_with(micro_net, widths_after(micro_net, keep)))
+    assert 0.98 * plan.waypoints[-1][0] <= measured <= plan.waypoints[-1][0]
+    count = len(exports)
+    repeated = controller.choose(micro_net, Sensitivity(micro_net), schedule.shrinks[-1])
+    assert repeated is not None
+    assert all(torch.equal(repeated[name], mask) for name, mask in keep.items())
+    assert len(exports) == count  # what was measured before is known

@@ -38,7 +38,14 @@ def test_on_budget_whatever_the_recipe(data_folder: Path, tmp_path: Path, more: 
     check(tmp_path / "run", planned=3)
 
 
-@pytest.mark.parametrize("aims", [("--target-params", "60%"), ("--target-size", "80%"), ("--target-ms", "60%")])
+@pytest.mark.parametrize(
+    "aims",
+    [
+        ("--target-params", "60%"),
+        ("--target-ms", "60%"),
+        pytest.param(("--target-size", "80%"), marks=pytest.mark.slow),  # exports take seconds each
+    ],
+)
 def test_other_budgets(
     data_folder: Path, tmp_path: Path, aims: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
