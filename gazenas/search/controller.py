@@ -101,7 +101,7 @@ class Controller:
         for _ in range(EXPORTS):
             bounds = [*limits[:index], max(limit, least), *limits[index + 1 :]]
             keep = cut(network, groups, worth, resources, bounds)
-            measured = self._bytes(architecture_with(network, widths_after(network, keep)))
+            measured = self.file_size(architecture_with(network, widths_after(network, keep)))
             if measured > target:
                 exceeds = (limit, measured)
             elif fits is None or measured > fits[1]:
@@ -114,8 +114,8 @@ class Controller:
                 limit += aim - measured
         return keep if fits is None else fits[2]
 
-    def _bytes(self, arch: Architecture) -> int:
-        """Size of the exported file, measured once."""
+    def file_size(self, arch: Architecture) -> int:
+        """Bytes of the exported file of ``arch``, measured once."""
         key = arch.fingerprint()
         if key not in self.sizes:
             self.sizes[key] = exported_bytes(arch)

@@ -154,8 +154,11 @@ class Search:
         return self.recipe.penalty_weight * min(1.0, self.clock.steps / max(rise, 1))
 
     def amounts(self) -> dict[str, float]:
-        """Of each resource with a budget, what the network takes now; bytes as they were last calibrated."""
-        return {r.name: r.total(self.network, widths_of(self.network)) for r in self.plan.resources}
+        """Of each resource with a budget, what the network takes now; bytes by exporting, not by the plan's estimate."""
+        found = {r.name: r.total(self.network, widths_of(self.network)) for r in self.plan.resources}
+        if "size" in found:
+            found["size"] = self.controller.file_size(self.network.architecture())
+        return found
 
     def measured_family(self) -> list[dict[str, Any]]:
         """The networks frozen on the way down, with their errors on the test people where those are labelled."""
