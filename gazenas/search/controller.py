@@ -126,6 +126,5 @@ def widths_after(network: Network, keep: Keep) -> NetworkWidths:
     """Units by block, operator and group once those not in ``keep`` are gone."""
     widths: dict[str, Any] = widths_of(network)
     for group in unit_groups(network):
-        block = group.name.removesuffix(f".{group.operator}.{group.group}")
-        widths[block][group.operator][group.group] = int(keep[group.name].sum())
+        widths[group.site.spec.name][group.operator][group.group] = int(keep[group.name].sum())
     return widths

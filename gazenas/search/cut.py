@@ -79,7 +79,7 @@ class _Knapsack:
         self.order: dict[Place, NDArray[np.int64]] = {}
         self.sums: dict[Place, NDArray[np.float64]] = {}  # worth of the k best units
         for group in groups:
-            place = (group.name.removesuffix(f".{group.operator}.{group.group}"), group.operator, group.group)
+            place = (group.site.spec.name, group.operator, group.group)
             worth = values[group.name].detach().double().cpu().numpy()
             best_first = np.argsort(-worth, kind="stable")
             self.places[place], self.order[place] = group, best_first

@@ -77,7 +77,6 @@ class Search:
             self.cost = partial(latency, table=LatencyTable.load(Path(aims.latency_table)))
         self.average = WeightAverage(self.network, limit=recipe.average)
         self.optimizer: torch.optim.Optimizer = self._optimizer()
-        self.move_average = self.average.follow(self.network)
         self.sensitivity = Sensitivity(self.network)
         self.losers: Losers | None = None
         self.penalty = Penalty(self.network, self.cost)

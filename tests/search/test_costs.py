@@ -47,7 +47,7 @@ def test_costs_of_every_group_of_the_shipped_spaces(name: str, counts: tuple[int
     arch = network.architecture()
     macs = count_macs(network, network.input_size)
     for group in unit_groups(network):
-        block = group.name.removesuffix(f".{group.operator}.{group.group}")
+        block = group.site.spec.name
         kept = {key: {op: dict(groups) for op, groups in ops.items()} for key, ops in arch.kept.items()}
         kept[block][group.operator][group.group] -= 1
         fewer = count_macs(build_subnet(Architecture(arch.space, kept)), network.input_size)
