@@ -13,7 +13,7 @@ from gazenas.counting import count_macs
 from gazenas.distributed import World
 from gazenas.models.network import Network
 from gazenas.search.aims import EXPORTS, TOLERANCE, Plan, architecture_with, exported_bytes
-from gazenas.search.budget import NetworkWidths, empty_widths, macs_resource, widths_of
+from gazenas.search.budget import NetworkWidths, empty_widths, limits_met, macs_resource, widths_of
 from gazenas.search.chance import chance_worth
 from gazenas.search.control import Schedule
 from gazenas.search.cut import cut, unit_costs
@@ -82,9 +82,24 @@ class Controller:
             worth = IMPORTANCES[self.importance](network, sensitivity.means(), costs)
             for name, mask in dead.items():
                 worth[name] = worth[name].masked_fill(mask, 0.0)
-            keep = self._cut(network, worth, limits, self.schedule.arrives(epoch) is not None)
+            arrives = self.schedule.arrives(epoch) is not None
+            alive = {name: ~mask.cpu() for name, mask in dead.items()}
+            keep = (
+                alive if arrives and self._fills(network, alive, limits) else self._cut(network, worth, limits, arrives)
+            )
         decided: dict[str, Tensor] = self.world.take(keep)
         return decided
+
+    def _fills(self, network: Network, keep: Keep, limits: Sequence[float]) -> bool:
+        """Whether exporting what stays shows that it meets a target in bytes, and every other limit: nothing is left to cut."""
+        names = [resource.name for resource in self.plan.resources]
+        if not keep or "size" not in names:
+            return False
+        widths = widths_after(network, keep)
+        amounts = [resource.total(network, widths) for resource in self.plan.resources]
+        index = names.index("size")
+        amounts[index] = self.file_size(architecture_with(network, widths))
+        return limits_met(amounts, limits) and amounts[index] >= (1 - TOLERANCE) * limits[index]
 
     def _cut(self, network: Network, worth: Keep, limits: Sequence[float], arrives: bool) -> dict[str, Tensor]:
         """What stays under ``limits``; where a size in bytes is arrived at, as large as exporting it shows to fit."""
