@@ -311,8 +311,11 @@ def _build_block(spec: BlockSpec, kept: BlockWidths, squeeze: int, importance: b
             absent[name] = dict.fromkeys(full, 0)
     residual: nn.Module = nn.Identity()
     if spec.stride != 1 or spec.in_channels != spec.out_channels:
+        # Every stride-th pixel is taken beforehand: oneDNN 3.12 on AVX2 writes out of bounds in the gradient of strided
+        # pointwise weights where the input has fewer than six channels.
         residual = nn.Sequential(
-            nn.Conv2d(spec.in_channels, spec.out_channels, 1, spec.stride, bias=False),
+            nn.AvgPool2d(1, spec.stride) if spec.stride != 1 else nn.Identity(),
+            nn.Conv2d(spec.in_channels, spec.out_channels, 1, bias=False),
             nn.BatchNorm2d(spec.out_channels),
         )
     lively = any(count for groups in kept.values() for count in groups.values())

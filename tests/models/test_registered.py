@@ -25,6 +25,7 @@ from gazenas.models.heads import HEADS
 from gazenas.models.heads.mrft import fitted_patches
 from gazenas.models.network import Network
 from gazenas.ops.squeeze_excite import SqueezeExcite
+from tests.conftest import MICRO
 
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
 HEAD_SETTINGS = {
@@ -160,3 +161,10 @@ def test_tiny_space_keeps_its_promises() -> None:
     assert 0.15 <= tokens / total <= 0.40
     assert (total - searchable) / total <= 0.08
     assert all(position.shape[0] >= 16 for position in network.head.positions)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("space", [*SPACES, str(MICRO)])
+def test_no_pointwise_convolution_is_strided(space: str) -> None:
+    """oneDNN's gradient of its weights corrupts memory on AVX2 machines where channels are few."""
+    convolutions = [module for module in build_supernet(space).modules() if isinstance(module, torch.nn.Conv2d)]
+    assert not [conv for conv in convolutions if conv.kernel_size == (1, 1) and conv.stride != (1, 1)]
