@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from gazenas.data import DATASETS
+from gazenas.data import open_data
 from gazenas.data.loader import Loader
 from gazenas.distributed import ALONE
 from gazenas.engine import gaze_loss
@@ -26,7 +26,7 @@ from tests.commands.test_verbs import TUNE, metrics, search
 GRADIENT = """
 import sys, torch
 from pathlib import Path
-from gazenas.data import DATASETS
+from gazenas.data import open_data
 from gazenas.data.loader import Loader
 from gazenas.distributed import joined
 from gazenas.engine import gaze_loss
@@ -37,7 +37,7 @@ with joined("cpu") as world:
     network = build_supernet(load_space(space))
     network.load_state_dict(torch.load(weights, weights_only=True))
     model = world.wrap(network.eval())
-    batch = next(Loader(DATASETS["ethxgaze"](Path(data)).split("train"), 15, 0, train=True, world=world).epoch(0))
+    batch = next(Loader(open_data(Path(data)).split("train"), 15, 0, train=True, world=world).epoch(0))
     (gaze_loss(model(batch.images), batch.gaze) * batch.weight).backward()
     torch.save([p.grad for p in network.parameters()], f"{out}.{world.rank}")
 """
@@ -98,7 +98,7 @@ def test_the_averaged_gradient_is_that_of_one_process(
     words = ["-c", GRADIENT, str(data_folder), str(MICRO), str(tmp_path / "weights.pt"), str(tmp_path / "grad")]
     for status, _, said in finish(start(count, words)):
         assert status == 0, said
-    split = DATASETS["ethxgaze"](data_folder).split("train")
+    split = open_data(data_folder).split("train")
     batch = next(Loader(split, 15, 0, train=True, world=ALONE).epoch(0))
     gaze_loss(micro_net.eval()(batch.images), batch.gaze).backward()
     expected = [p.grad for p in micro_net.parameters()]
@@ -134,7 +134,7 @@ def test_evaluation_over_processes_is_exact(pair: tuple[Path, Path], data_folder
     from gazenas.engine import predict
     from gazenas.evaluation import evaluate_predictions
 
-    split = DATASETS["ethxgaze"](data_folder).split("test")
+    split = open_data(data_folder).split("test")
     found = predict(load_model(run), Loader(split, 128, 0, train=False).epoch(0))
     expected = json.loads((run / "summary.json").read_text())["test_error_deg"]
     assert evaluate_predictions(found, split).mean == pytest.approx(expected, abs=1e-4)

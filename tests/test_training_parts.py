@@ -11,7 +11,7 @@ import torch
 from gazenas.architecture import InputError
 from gazenas.averaging import WeightAverage
 from gazenas.checkpoint import load_checkpoint, save_checkpoint
-from gazenas.data import DATASETS
+from gazenas.data import open_data
 from gazenas.data.loader import Batch
 from gazenas.engine import NonFiniteLossError, predict, train_epoch
 from gazenas.evaluation import evaluate_predictions, head_pose_error, mean_predictor_error
@@ -139,7 +139,7 @@ def test_overwriting_waits_until_all_is_well(tmp_path: Path) -> None:
 
 
 def test_errors_and_references(data_folder: Path) -> None:
-    folder = DATASETS["ethxgaze"](data_folder)
+    folder = open_data(data_folder)
     train, test = folder.split("train"), folder.split("test")
     assert test.gaze is not None
     predictions = test.gaze + np.array([0.1, -0.2], np.float32)

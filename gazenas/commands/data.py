@@ -9,7 +9,7 @@ from jsonargparse.typing import NonNegativeInt
 
 from gazenas.architecture import InputError
 from gazenas.commands.common import console, make_parser
-from gazenas.data import DATASETS
+from gazenas.data import Reading, open_data
 from gazenas.report.faces import draw_contact_sheet
 
 
@@ -34,7 +34,7 @@ def _show(argv: list[str]) -> None:
     parser.add_argument("--count", type=int, default=40, help="how many faces")
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the draw")
     arguments = parser.parse_args(argv)
-    folder = DATASETS["ethxgaze"](Path(arguments.folder), seed=arguments.seed)
+    folder = open_data(Path(arguments.folder), Reading(seed=arguments.seed))
     for note in folder.notes:
         console.print(note)
     split = folder.split(arguments.split)

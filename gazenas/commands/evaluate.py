@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gazenas.architecture import InputError
 from gazenas.commands.common import console, degrees, make_parser, print_table, recorded_config, use_device
 from gazenas.counting import count_macs, count_params
-from gazenas.data import DATASETS
+from gazenas.data import Reading, open_data
 from gazenas.data.loader import Loader
 from gazenas.data.split import GazeFolder, GazeSplit
 from gazenas.engine import predict
@@ -48,7 +48,7 @@ def run(argv: list[str]) -> None:
     arguments = parser.parse_args(argv)
     begun = time.monotonic()
     device = use_device(arguments.device, arguments.threads)
-    folder = DATASETS["ethxgaze"](Path(arguments.data), seed=arguments.seed)
+    folder = open_data(Path(arguments.data), Reading(seed=arguments.seed))
     split = folder.split(arguments.split)
     with RunFolder(Path(arguments.out), "evaluate", overwrite=arguments.overwrite) as place:
         predictions, size = _predict(arguments.model, folder, split, device)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gazenas.architecture import InputError
 from gazenas.commands.common import make_parser, print_table, use_device
 from gazenas.counting import count_params
-from gazenas.data import DATASETS
+from gazenas.data import Reading, open_data
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.person import sample_person
 from gazenas.data.synthetic.render import render
@@ -74,7 +74,7 @@ def _faces(data: str, count: int, seed: int, size: int) -> NDArray[np.uint8]:
     """``(N, S, S, 3)`` RGB faces to compare on."""
     rng = np.random.default_rng(seed)
     if data:
-        folder = DATASETS["ethxgaze"](Path(data), seed=seed)
+        folder = open_data(Path(data), Reading(seed=seed))
         folder.expect_size(size, "the model")
         split = folder.split("test")
         return split.images(np.sort(rng.choice(len(split), min(count, len(split)), replace=False)))

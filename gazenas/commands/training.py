@@ -12,7 +12,7 @@ import yaml
 from jsonargparse import Namespace
 
 from gazenas.commands.common import RichProgress, console, degrees, print_table, recorded_config, use_device
-from gazenas.data import DATASETS
+from gazenas.data import Reading, open_data
 from gazenas.distributed import joined
 from gazenas.engine import train_epoch
 from gazenas.interruption import Interruption
@@ -63,7 +63,7 @@ def run_training(verb: TrainingVerb[T], arguments: Namespace, epochs: int) -> No
     with joined(device) as world, Interruption() as interruption:
         if not world.main:
             console.quiet = True
-        folder = DATASETS["ethxgaze"](Path(arguments.data), seed=arguments.seed)
+        folder = open_data(Path(arguments.data), Reading(seed=arguments.seed))
         if arguments.dry_run:
             with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", verb.name) as place:
                 job = Job(folder, place, arguments.seed, device, arguments.workers, RichProgress())

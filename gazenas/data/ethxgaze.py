@@ -2,7 +2,10 @@
 
 A folder holds ``train/``, ``test/`` and ``train_test_split.json`` with lists of file names, one file a person.
 Images are uint8 BGR and come out as RGB. Labels are (pitch, yaw) in radians in the normalised frame ``R``
-(rotated, not scaled), which is this package's own.
+(rotated, not scaled), which is this package's own. ``test_person_specific/`` (or ``test_specific/``) is a part of its own.
+
+``gazenas data prepare`` writes other data sets in this layout, with ``dataset.json``: whose data it is, its frame, who is in which
+file, and the data set's own parts.
 """
 
 from __future__ import annotations
@@ -18,19 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gazenas.architecture import InputError
-from gazenas.data.split import GazeFolder, GazeSplit
+from gazenas.data.convention import flipped
+from gazenas.data.pictures import ResizedImages
+from gazenas.data.reading import DEFAULTS, FRAMES, Reading
+from gazenas.data.split import GazeFolder, GazeSplit, Images, prove_disjoint
 
-SPLIT_FILE = "train_test_split.json"
+SPLIT_FILE, STORY_FILE = "train_test_split.json", "dataset.json"
 VALIDATION_SHARE = 0.1
+PARTS = ("train", "val", "test", "test_person_specific")
 
 
 class XGazeFiles:
     """Reads images of some files by row; opens each file once a process."""
 
-    def __init__(self, paths: list[Path], counts: list[int], size: int) -> None:
-        self.paths = paths
+    def __init__(self, paths: list[Path], counts: list[int], size: int, bgr: bool = True) -> None:
+        self.paths, self.size, self.bgr = paths, size, bgr
         self.starts = np.concatenate([[0], np.cumsum(counts)])
-        self.size = size
         self._open: dict[int, h5py.File] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -49,18 +55,33 @@ class XGazeFiles:
             within = rows[places] - self.starts[number]
             order = np.argsort(within)
             try:
-                if number not in self._open:
-                    self._open[int(number)] = h5py.File(self.paths[number], "r")
-                patches = self._open[int(number)]["face_patch"]
+                patches = self._file(int(number))["face_patch"]
                 # A run of neighbouring rows is one read; h5py's own lists of rows are far slower.
                 for run in np.split(order, np.flatnonzero(np.diff(within[order]) != 1) + 1):
-                    images[places[run]] = patches[within[run[0]] : within[run[-1]] + 1][..., ::-1]
+                    images[places[run]] = patches[within[run[0]] : within[run[-1]] + 1]
             except OSError as error:
                 raise InputError(
                     f"{self.paths[number]}: face_patch cannot be read between rows {within.min()} and {within.max()}: {error}; "
                     "is the file truncated? Copy or make it anew"
                 ) from error
-        return images
+        return np.ascontiguousarray(images[..., ::-1]) if self.bgr else images
+
+    def column(self, key: str) -> NDArray[np.float32] | None:
+        """All rows of another column of the files, or None where one of them lacks it."""
+        files = [self._file(number) for number in range(len(self.paths))]
+        if not all(key in file and file[key].shape[:1] == file["face_patch"].shape[:1] for file in files):
+            return None
+        return np.concatenate([file[key][()].astype(np.float32) for file in files])
+
+    def chunk_rows(self) -> int:
+        """The most neighbouring images that are decoded together, 1 where each can be read alone."""
+        chunks = [self._file(number)["face_patch"].chunks for number in range(len(self.paths))]
+        return max((chunk[0] for chunk in chunks if chunk is not None), default=1)
+
+    def _file(self, number: int) -> h5py.File:
+        if number not in self._open:
+            self._open[number] = h5py.File(self.paths[number], "r")
+        return self._open[number]
 
     def name(self, row: int) -> str:
         """File and row within it, for messages and pictures."""
@@ -68,51 +89,87 @@ class XGazeFiles:
         return f"{self.paths[number].name}:{row - self.starts[number]}"
 
 
-def open_ethxgaze(folder: Path, *, seed: int = 0) -> GazeFolder:
+def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
     """Opens and checks a folder: keys, shapes, types and angles of every file; images are read later.
 
-    Where the split file lists no ``val``, a tenth of the people of ``train`` (at least one) is drawn by ``seed``.
+    Where the split file lists no ``val``, a tenth of the people of ``train`` (at least one) is drawn by the seed.
 
     Raises:
         InputError: where something is missing or wrong; the first faults at once, with their files.
     """
-    split, notes = _read_split(folder, seed)
+    reading.refuse("ETH-XGaze's layout", "unit", "frame", "undetected")
+    story = _read_story(folder)
+    split, notes = _read_split(folder, reading.seed, story)
     splits, faults, sizes = {}, [], set()
     for name, files in split.items():
-        place = folder / ("test" if name == "test" else "train")
+        place = _place(folder, name)
         parts = []
         for file in files:
             try:
-                parts.append(_read_labels(place / file, needs_gaze=name != "test"))
+                parts.append(_read_labels(place / file, needs_gaze=name in ("train", "val"), reading=reading))
                 sizes.add(parts[-1]["size"])
             except InputError as error:
                 faults.append(str(error))
         if not faults:
-            splits[name] = _join(name, [place / file for file in files], parts, notes)
+            splits[name] = _join(name, [place / file for file in files], parts, notes, story["people"], reading)
     if faults:
         more = f" (and {len(faults) - 5} more files)" if len(faults) > 5 else ""
         raise InputError("\n".join(faults[:5]) + more)
     if len(sizes) > 1:
         raise InputError(f"{folder}: expected images of one size, found sides {sorted(sizes)}")
-    return GazeFolder(folder=folder, size=sizes.pop(), frame="R", splits=splits, notes=notes)
+    size = reading.size or sizes.pop()
+    choices = {"order": reading.order, "flip": reading.flip, "colours": reading.colours} | story["choices"]
+    kept = {key: value for key, value in choices.items() if value not in ("auto", "")}
+    return GazeFolder(folder, size, story["frame"], splits, notes, story["dataset"], story["group"], kept)
 
 
-def _read_split(folder: Path, seed: int) -> tuple[dict[str, list[str]], list[str]]:
-    """File names by split, people proven to be on one side only, and notes on what was decided here."""
-    path = folder / SPLIT_FILE
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such data folder; 'gazenas synth {folder}' makes one")
+def _place(folder: Path, part: str) -> Path:
+    """Where the files of a part lie."""
+    if part == "test_person_specific":
+        return next((folder / n for n in (part, "test_specific") if (folder / n).is_dir()), folder / part)
+    return folder / ("test" if part == "test" else "train")
+
+
+def _read_story(folder: Path) -> dict[str, Any]:
+    """What ``dataset.json`` says, or what holds for ETH-XGaze itself."""
+    story: dict[str, Any] = {"dataset": "ethxgaze", "frame": "R", "group": "person"}
+    story |= {"people": {}, "parts": {}, "choices": {}}
+    path = folder / STORY_FILE
     if not path.is_file():
-        raise InputError(f"{folder}: expected {SPLIT_FILE} beside train/ and test/ (ETH-XGaze's layout), found none")
+        return story
+    values = _read_json(path)
+    for key, default in story.items():
+        if not isinstance(values.get(key, default), type(default)):
+            raise InputError(f"{path}: {key}: expected {type(default).__name__}, found {values[key]!r}")
+    story |= {key: value for key, value in values.items() if key in story}
+    if story["frame"] not in FRAMES or story["group"] not in ("person", "recording"):
+        raise InputError(
+            f"{path}: expected frame {', '.join(FRAMES[1:])} and group person or recording, found {story['frame']!r}, {story['group']!r}"
+        )
+    return story
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: expected JSON: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected lists under train and test, found {type(values).__name__}")
+    return values
+
+
+def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
+    """File names by split, people proven to be on one side only, and notes on what was decided here."""
+    path = folder / SPLIT_FILE
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such data folder; 'gazenas synth {folder}' makes one")
+    if not path.is_file():
+        raise InputError(f"{folder}: expected {SPLIT_FILE} beside train/ and test/ (ETH-XGaze's layout), found none")
+    values = _read_json(path)
     notes = []
     split = {}
-    for name in ("train", "val", "test"):
+    for name in PARTS:
         names = values.get(name, [])
         if not isinstance(names, list) or not all(isinstance(entry, str) for entry in names):
             raise InputError(f"{path}: {name}: expected a list of file names, found {names!r}")
@@ -126,39 +183,31 @@ def _read_split(folder: Path, seed: int) -> tuple[dict[str, list[str]], list[str
     if not split["train"]:
         raise InputError(f"{path}: train: expected at least one file, found none")
     if not split["val"]:
-        people = sorted(split["train"])
+        owners = {name: story["people"].get(name, Path(name).stem) for name in split["train"]}
+        people = sorted(set(owners.values()))
         count = max(1, round(VALIDATION_SHARE * len(people)))
         if len(people) < 2:
             raise InputError(
                 f"{path}: no val list, and train has {len(people)} person: expected at least 2 to draw one from"
             )
         drawn = np.random.default_rng(seed).choice(len(people), count, replace=False)
-        split["val"] = [people[index] for index in sorted(drawn)]
-        split["train"] = [name for name in split["train"] if name not in split["val"]]
+        chosen = [people[index] for index in sorted(drawn)]
+        split["val"] = [name for name in split["train"] if owners[name] in chosen]
+        split["train"] = [name for name in split["train"] if owners[name] not in chosen]
         notes.append(
-            f"no val list in {SPLIT_FILE}: drew {count} of {len(people)} people by seed {seed}: {', '.join(split['val'])}"
+            f"no val list in {SPLIT_FILE}: drew {count} of {len(people)} {_plural(story['group'])} by seed {seed}: {', '.join(chosen)}"
         )
-    prove_disjoint({name: [Path(entry).stem for entry in names] for name, names in split.items()}, str(path))
+    owned = {name: [story["people"].get(entry, Path(entry).stem) for entry in names] for name, names in split.items()}
+    prove_disjoint(owned, str(path), story["group"])
     if not split["test"]:
         notes.append("no test list: nothing will be tested")
-        del split["test"]
-    return split, notes
+    if story["group"] == "recording":
+        notes.append(f"{story['dataset']} names recordings, not people: everything by recording")
+    return {name: names for name, names in split.items() if names}, notes
 
 
-def prove_disjoint(people: dict[str, list[str]], where: str) -> None:
-    """Proves that no person is in two splits.
-
-    Raises:
-        InputError: naming the person and the splits.
-    """
-    names = list(people)
-    for index, first in enumerate(names):
-        for second in names[index + 1 :]:
-            both = sorted(set(people[first]) & set(people[second]))
-            if both:
-                raise InputError(
-                    f"{where}: person {both[0]!r} is in both {first} and {second} ({len(both)} such); splits must be by person"
-                )
+def _plural(group: str) -> str:
+    return {"person": "people"}.get(group, f"{group}s")
 
 
 @contextmanager
@@ -174,7 +223,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         ) from error
 
 
-def _read_labels(path: Path, *, needs_gaze: bool) -> dict[str, Any]:
+def _read_labels(path: Path, *, needs_gaze: bool, reading: Reading) -> dict[str, Any]:
     """Size, number of rows and labels of one file, checked."""
     with _opened(path) as file:
         if "face_patch" not in file:
@@ -188,9 +237,11 @@ def _read_labels(path: Path, *, needs_gaze: bool) -> dict[str, Any]:
         if needs_gaze and "face_gaze" not in file:
             raise InputError(f"{path}: lacks the key face_gaze, which training needs (has: {', '.join(file)})")
         labels = {
-            key: _read_angles(file, key, shape[0], path) for key in ("face_gaze", "face_head_pose") if key in file
+            key: _turned(_read_angles(file, key, shape[0], path), reading)
+            for key in ("face_gaze", "face_head_pose")
+            if key in file
         }
-        return {"size": shape[1], "count": shape[0]} | labels
+        return {"size": shape[1], "count": shape[0]} | labels | _read_sessions(file, shape[0], path)
 
 
 def _read_angles(file: h5py.File, key: str, count: int, path: Path) -> NDArray[np.float32]:
@@ -213,7 +264,37 @@ def _read_angles(file: h5py.File, key: str, count: int, path: Path) -> NDArray[n
     return angles
 
 
-def _join(name: str, paths: list[Path], parts: list[dict[str, Any]], notes: list[str]) -> GazeSplit:
+def _turned(angles: NDArray[np.float32], reading: Reading) -> NDArray[np.float32]:
+    """Angles as the options say they were stored."""
+    ordered = angles[:, ::-1] if reading.order == "yaw,pitch" else angles
+    return flipped(ordered, reading.flip).astype(np.float32) if reading.flip else np.ascontiguousarray(ordered)
+
+
+def _read_sessions(file: h5py.File, count: int, path: Path) -> dict[str, Any]:
+    """Sessions of a prepared file: numbers by row, and their names in an attribute."""
+    if "session" not in file:
+        return {}
+    numbers, names = file["session"], json.loads(file["session"].attrs.get("names", "[]"))
+    if numbers.shape != (count,) or numbers.dtype.kind not in "iu":
+        raise InputError(
+            f"{path}: session: expected integers of shape ({count},), found {numbers.dtype} {numbers.shape}"
+        )
+    values = numbers[()].astype(np.int64)
+    if values.min() < 0 or values.max() >= len(names):
+        raise InputError(
+            f"{path}: session: expected numbers below {len(names)}, found {values.min()} to {values.max()}"
+        )
+    return {"sessions": [str(names[value]) for value in values]}
+
+
+def _join(
+    name: str,
+    paths: list[Path],
+    parts: list[dict[str, Any]],
+    notes: list[str],
+    owners: dict[str, str],
+    reading: Reading,
+) -> GazeSplit:
     counts = [part["count"] for part in parts]
     labels: dict[str, NDArray[np.float32] | None] = {}
     for key in ("face_gaze", "face_head_pose"):
@@ -223,12 +304,20 @@ def _join(name: str, paths: list[Path], parts: list[dict[str, Any]], notes: list
             notes.append(f"{name}: {sum(have)} of {len(have)} files have {key}: it is used for none of them")
     if labels["face_gaze"] is None:
         notes.append(f"{name}: no face_gaze: errors cannot be measured, predictions are written instead")
+    of_file = [owners.get(path.name, path.stem) for path in paths]
+    people = sorted(set(of_file))
+    stored: Images = XGazeFiles(paths, counts, parts[0]["size"], reading.colours != "RGB")
+    resize = reading.size not in (0, parts[0]["size"])
+    known = all("sessions" in part for part in parts)
+    sessions, session = np.unique([s for part in parts for s in part.get("sessions", [])], return_inverse=True)
     return GazeSplit(
         name=name,
-        people=[path.stem for path in paths],
-        person=np.repeat(np.arange(len(paths)), counts),
+        people=people,
+        person=np.repeat([people.index(owner) for owner in of_file], counts).astype(np.int64),
         gaze=labels["face_gaze"],
         head_pose=labels["face_head_pose"],
-        size=parts[0]["size"],
-        images=XGazeFiles(paths, counts, parts[0]["size"]),
+        size=reading.size or parts[0]["size"],
+        images=ResizedImages(stored, reading.size) if resize else stored,
+        sessions=[str(entry) for entry in sessions] if known else [],
+        session=session.astype(np.int64) if known else None,
     )

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from gazenas.__main__ import VERBS, main
-from gazenas.data import DATASETS
+from gazenas.data import open_data
 from gazenas.data.loader import Loader
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
@@ -210,7 +210,7 @@ def test_export_and_runtime_agree_with_torch(tuned: Path, data_folder: Path, tmp
     )
     assert [path.name for path in tmp_path.iterdir()] == ["gaze.onnx"]
     estimator = GazeEstimator(out)
-    split = DATASETS["ethxgaze"](data_folder).split("test")
+    split = open_data(data_folder).split("test")
     rows = np.arange(len(split))
     faces = split.images(rows)
     with torch.no_grad():

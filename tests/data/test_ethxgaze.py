@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from gazenas.architecture import InputError
-from gazenas.data import DATASETS, GazeFolder
+from gazenas.data import GazeFolder, Reading, open_data
 from gazenas.data.loader import MEAN, STD, Loader, augment, draw_changes, normalise
 from gazenas.distributed import World
 
 
 def open_folder(folder: Path, seed: int = 0) -> GazeFolder:
-    return DATASETS["ethxgaze"](folder, seed=seed)
+    return open_data(folder, Reading(seed=seed))
 
 
 def test_rows_equal_the_files(data_folder: Path) -> None:

@@ -1,0 +1,98 @@
+"""Image files and arrays as uint8 RGB of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from gazenas.architecture import InputError
+from gazenas.data.split import Images
+
+
+def read_picture(path: Path, size: int = 0) -> NDArray[np.uint8]:
+    """``(S, S, 3)`` RGB of a JPEG or PNG file, resized to a square of ``size`` where that is not 0.
+
+    Raises:
+        InputError: where the file is absent, is no image, is cut off or has another side than expected.
+    """
+    try:
+        with Image.open(path) as picture:
+            return resized(picture.convert("RGB"), size)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such image") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: expected an image, found a folder") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: expected an image, found {path.stat().st_size} bytes of something else") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be decoded: {error}") from error
+
+
+def resized(picture: Image.Image, size: int) -> NDArray[np.uint8]:
+    """The picture as an array, resized to ``size`` x ``size`` with an antialiasing filter where it differs."""
+    if size and picture.size != (size, size):
+        picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(picture, np.uint8)
+
+
+def picture_side(path: Path) -> int:
+    """The longer side of an image file, without decoding it.
+
+    Raises:
+        InputError: where it is absent or no image.
+    """
+    try:
+        with Image.open(path) as picture:
+            return max(picture.size)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: expected an image, by which to know the size of all: {error}") from error
+
+
+class PictureFiles:
+    """Image files by row, decoded when they are asked for.
+
+    Args:
+        root: what the paths begin with.
+        paths: by row, relative to ``root``.
+        size: side to which they are resized where they differ.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str], size: int) -> None:
+        self.root, self.paths, self.size = root, paths, size
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """``(n, S, S, 3)`` RGB at ``rows``.
+
+        Raises:
+            InputError: naming the file that cannot be read.
+        """
+        images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        for place, row in enumerate(rows):
+            images[place] = read_picture(self.root / self.paths[int(row)], self.size)
+        return images
+
+    def name(self, row: int) -> str:
+        """The file, relative to the image folder."""
+        return self.paths[row]
+
+
+class ResizedImages:
+    """Another reader's images at another size."""
+
+    def __init__(self, source: Images, size: int) -> None:
+        self.source, self.size = source, size
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """``(n, size, size, 3)`` RGB."""
+        images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        for place, image in enumerate(self.source(rows)):
+            images[place] = resized(Image.fromarray(image), self.size)
+        return images
+
+    def name(self, row: int) -> str:
+        """Where the row comes from."""
+        return self.source.name(row)
