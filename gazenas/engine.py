@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gazenas.data.loader import Batch
+from gazenas.data.loader import Batch, normalise
 from gazenas.distributed import ALONE, World
 
 Losses = dict[str, Tensor]
@@ -118,6 +118,14 @@ def predict(network: nn.Module, batches: Iterable[Batch]) -> NDArray[np.float32]
     network.train(training)
     predictions: NDArray[np.float32] = np.concatenate(parts) if parts else np.zeros((0, 2), np.float32)
     return predictions
+
+
+def predict_faces(network: nn.Module, faces: NDArray[np.uint8], batch_size: int = 128) -> NDArray[np.float32]:
+    """``(N, 2)`` pitch and yaw in radians for ``(N, S, S, 3)`` RGB faces held in memory, in eval mode."""
+    device = next(network.parameters()).device
+    gaze, rows = torch.zeros(0, 2), np.zeros(0, np.int64)
+    parts = (faces[begin : begin + batch_size] for begin in range(0, len(faces), batch_size))
+    return predict(network, (Batch(normalise(torch.from_numpy(part).to(device)), gaze, rows) for part in parts))
 
 
 def optimizer_groups(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gazenas.architecture import InputError
+from gazenas.data import DATASETS, Reading
+from gazenas.data.reading import FRAMES, ORDERS
 
 # Tables keep their columns where the output is a file, for which rich would assume 80 characters.
 console = Console(soft_wrap=True, highlight=False, width=max(110, shutil.get_terminal_size((110, 24)).columns))
@@ -64,6 +67,35 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="print the resolved recipe, sizes, memory and hours; train nothing",
     )
+
+
+def add_reading_arguments(parser: ArgumentParser) -> None:
+    """How a data folder is to be read where its files leave it open."""
+    parser.add_argument(
+        "--format", type=str, default="auto", help=f"layout of the folder: auto or one of {', '.join(DATASETS)}"
+    )
+    parser.add_argument("--order", type=str, default="auto", help=f"of stored gaze angles: {', '.join(ORDERS)}")
+    parser.add_argument(
+        "--flip", type=str, default="", help="angles stored with the opposite sign: pitch, yaw or pitch,yaw"
+    )
+    parser.add_argument(
+        "--unit", type=str, default="auto", help="of a table's angles where its header does not say: degrees, radians"
+    )
+    parser.add_argument(
+        "--frame", type=str, default="auto", help=f"normalised frame of the labels: {', '.join(FRAMES)}"
+    )
+    parser.add_argument(
+        "--colours", type=str, default="auto", help="of stored arrays: RGB or BGR; auto is the published order"
+    )
+    parser.add_argument(
+        "--undetected", action="store_true", help="Gaze360's own layout: heads without a detected face as well"
+    )
+
+
+def reading_of(arguments: Namespace, size: int = 0) -> Reading:
+    """The reading options out of parsed arguments."""
+    names = ("order", "flip", "unit", "frame", "colours", "undetected")
+    return Reading(seed=arguments.seed, size=size, **{name: arguments[name] for name in names})
 
 
 def add_recipe(parser: ArgumentParser, defaults: object, helps: Mapping[str, tuple[str, str]]) -> None:
@@ -142,6 +174,15 @@ def use_device(name: str, threads: int, workers: int = 0) -> str:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     return resolved
+
+
+@contextmanager
+def counting_bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar; gives the function that moves it by a number."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar:
+        task = bar.add_task(text, total=total)
+        yield lambda count: bar.advance(task, count)
 
 
 class RichProgress:

@@ -14,6 +14,7 @@ from gazenas.data.gaze360 import open_gaze360
 from gazenas.data.gaze360_mat import open_gaze360_mat
 from gazenas.data.mpiifacegaze import open_mpiifacegaze
 from gazenas.data.mpiifacegaze_mat import open_mpiifacegaze_mat
+from gazenas.data.photos import open_photos
 from gazenas.data.reading import DEFAULTS
 from gazenas.data.reading import Reading as Reading
 from gazenas.data.recognise import recognise
@@ -30,6 +31,7 @@ DATASETS: dict[str, Callable[[Path, Reading], GazeFolder]] = {
     "gaze360-mat": open_gaze360_mat,
     "mpiifacegaze": open_mpiifacegaze,
     "mpiifacegaze-mat": open_mpiifacegaze_mat,
+    "photos": open_photos,
     "rtgene": open_rtgene,
     "table": open_table,
 }

@@ -120,7 +120,9 @@ def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
     size = reading.size or sizes.pop()
     choices = {"order": reading.order, "flip": reading.flip, "colours": reading.colours} | story["choices"]
     kept = {key: value for key, value in choices.items() if value not in ("auto", "")}
-    return GazeFolder(folder, size, story["frame"], splits, notes, story["dataset"], story["group"], kept)
+    owners = story["people"]
+    own = {name: sorted({owners.get(f, Path(f).stem) for f in files}) for name, files in story["parts"].items()}
+    return GazeFolder(folder, size, story["frame"], splits, notes, story["dataset"], story["group"], kept, parts=own)
 
 
 def _place(folder: Path, part: str) -> Path:

@@ -9,6 +9,7 @@ from gazenas.data.labels import read_lines
 
 SIGNS = (
     ("train_test_split.json", "ethxgaze"),
+    ("photos.json", "photos"),
     ("metadata.mat", "gaze360-mat"),
     ("p[0-9][0-9].mat", "mpiifacegaze-mat"),
     ("Label/p[0-9][0-9].label", "mpiifacegaze"),

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class GazeSplit:
         images: reads ``(n, S, S, 3)`` uint8 RGB by rows.
         sessions: names of recording sessions, where they are known.
         session: ``(N,)`` index into ``sessions``, or None.
+        columns: whatever else is known by row, such as ``face_mat_norm``; carried along, not used.
     """
 
     name: str
@@ -59,6 +60,7 @@ class GazeSplit:
     images: Images
     sessions: list[str] = field(default_factory=list)
     session: NDArray[np.int64] | None = None
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.person)
@@ -76,6 +78,7 @@ class GazeSplit:
             head_pose=None if self.head_pose is None else self.head_pose[rows],
             session=None if self.session is None else self.session[rows],
             images=SomeImages(self.images, rows),
+            columns={key: values[rows] for key, values in self.columns.items()},
         )
 
     def group(self, by_session: bool = False) -> NDArray[np.int64]:
@@ -198,6 +201,7 @@ class GazeFolder:
         group: what ``people`` names: ``person``, or ``recording`` where the data set names nobody.
         choices: how labels were read: order of angles, units, signs.
         faults: rows that were left out.
+        parts: people by the data set's own parts, such as EYEDIAP's clusters.
     """
 
     folder: Path
@@ -209,6 +213,10 @@ class GazeFolder:
     group: str = "person"
     choices: dict[str, str] = field(default_factory=dict)
     faults: list[RowFault] = field(default_factory=list)
+    parts: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.parts = self.parts or {name: split.people for name, split in self.splits.items()}
 
     def split(self, name: str) -> GazeSplit:
         """A split by name.
