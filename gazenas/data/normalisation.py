@@ -160,8 +160,8 @@ def view_face(camera: Camera, rotation: Floats, centre: Floats, target: Target) 
 def warp_image(image: NDArray[np.uint8], camera: Camera, view: View, target: Target) -> NDArray[np.uint8]:
     """``(S, S, 3)`` normalised patch of an ``(H, W, 3)`` image, bilinear; black where the image ends."""
     across, down = np.meshgrid(np.arange(target.size), np.arange(target.size))
-    there = np.stack([across.ravel(), down.ravel(), np.ones(across.size)], 1)
-    rays: Floats = there @ np.linalg.inv(view.warp).T @ np.linalg.inv(camera.matrix).T  # in the real camera's frame
+    there = np.stack([across.ravel(), down.ravel(), np.ones(across.size)], 1).astype(np.float64)
+    rays = there @ np.linalg.inv(view.warp).T @ np.linalg.inv(camera.matrix).T  # in the real camera's frame
     source = camera.distort(rays[:, :2] / rays[:, 2:]) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
     places = [source[:, 1], source[:, 0]]
     channels = [ndimage.map_coordinates(image[..., c].astype(np.float32), places, order=1) for c in range(3)]

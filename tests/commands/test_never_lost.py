@@ -17,7 +17,6 @@ from gazenas.__main__ import main
 from tests.commands.test_verbs import TUNE, assert_same_run, run_bad, search
 from tests.conftest import MICRO
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 # Runs a verb and kills itself at the COUNT-th time that it comes to POINT.
 KILLER = """
 import os, signal, sys
@@ -52,7 +51,7 @@ def begin(arguments: list[str], *killer: str) -> subprocess.Popen[str]:
     command = ["-c", KILLER, *killer] if killer else ["-m", "gazenas"]
     return subprocess.Popen(
         [sys.executable, *command, *arguments],
-        env=ENVIRONMENT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # as it is now: a test may have changed it
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
