@@ -10,10 +10,12 @@ from gazenas.interruption import RankDiedError, StoppedError
 
 VERBS = {
     "synth": "render faces with known gaze, in ETH-XGaze's layout",
-    "data": "look at a data folder (show)",
+    "data": "look at data, check it, prepare it, normalise it (show, check, prepare, normalize)",
     "search": "search a network of a stated size",
     "finetune": "train an architecture, from the search's weights or fresh ones",
     "evaluate": "measure angular errors on a split",
+    "protocol": "fine-tune and test as a data set's users do",
+    "calibrate": "adapt a model to a person, and say whether it helped",
     "export": "write a verified ONNX file",
     "summary": "MACs, parameters, and what survived in each block",
 }

@@ -56,19 +56,29 @@ def evaluate_predictions(predictions: Floats, split: GazeSplit) -> Evaluation:
     errors = angular_error(predictions, split.gaze)
     by_person = [errors[split.person == number] for number in range(len(split.people))]
     sums, counts = np.array([part.sum() for part in by_person]), np.array([len(part) for part in by_person])
-    drawn = np.random.default_rng(0).integers(len(counts), size=(BOOTSTRAP_DRAWS, len(counts)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
     turn = np.abs((predictions - split.gaze + np.pi) % (2 * np.pi) - np.pi)
     return Evaluation(
         errors=errors,
         mean=float(errors.mean()),
         median=float(np.median(errors)),
         p95=float(np.percentile(errors, 95)),
-        interval=(float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))),
+        interval=bootstrap_interval(sums, counts),
         mae_pitch=float(np.rad2deg(turn[:, 0].mean())),
         mae_yaw=float(np.rad2deg(turn[:, 1].mean())),
         people={name: (float(part.mean()), len(part)) for name, part in zip(split.people, by_person, strict=True)},
     )
+
+
+def bootstrap_interval(sums: NDArray[Any], counts: NDArray[Any]) -> tuple[float, float]:
+    """95% interval of the mean over images, people drawn with replacement.
+
+    Args:
+        sums: of the errors of each person, ``(P,)``.
+        counts: images of each person, ``(P,)``.
+    """
+    drawn = np.random.default_rng(0).integers(len(counts), size=(BOOTSTRAP_DRAWS, len(counts)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
 
 
 def mean_predictor_error(train: GazeSplit, split: GazeSplit) -> float | None:

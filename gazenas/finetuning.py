@@ -1,9 +1,9 @@
-"""Fine-tuning: an ordinary network, RMSprop, no penalty; the epoch that validates best is kept."""
+"""Fine-tuning: an ordinary network, RMSprop, no penalty; the epoch that validates best is kept, or the last."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,11 +11,14 @@ from torch import Tensor
 
 from gazenas.architecture import InputError
 from gazenas.averaging import WeightAverage
+from gazenas.data.augmentation import AUGMENTATIONS
+from gazenas.data.loader import ORDERS
 from gazenas.engine import Losses, optimizer_groups
 from gazenas.models.network import Network
 from gazenas.training import Clock, Job
 
 SCHEDULES = ("exp", "plateau", "steps")
+KEEPS = ("best", "last")
 WARM_UP_STEPS = 50
 
 
@@ -32,6 +35,10 @@ class FinetuneRecipe:
         decay, decay_every, milestones: see ``schedule``.
         weight_decay: of all weights.
         average: limit of the weight average's decay.
+        keep: ``best``, the epoch that validates best, or ``last``, which needs nobody held out.
+        batches: ``mixed``, or ``session``: each of one session (one person where sessions are unknown), as personal
+            BatchNorm statistics want it.
+        augment: ``plain``, mirrors and brightness, or ``strong``, colour, blur, noise, shifts and cutouts as well.
         patience: epochs without a better validation error after which training stops; 0 never stops.
     """
 
@@ -44,6 +51,9 @@ class FinetuneRecipe:
     milestones: tuple[int, ...] = ()
     weight_decay: float = 1e-5
     average: float = 0.9999
+    keep: str = "best"
+    batches: str = "mixed"
+    augment: str = "plain"
     patience: int = 0
 
     def check(self) -> None:
@@ -59,8 +69,14 @@ class FinetuneRecipe:
             for name in ("weight_decay", "patience")
             if getattr(self, name) < 0
         ]
-        if self.schedule not in SCHEDULES:
-            faults.append(f"schedule: expected one of {', '.join(SCHEDULES)}, found {self.schedule!r}")
+        choices = {"schedule": SCHEDULES, "keep": KEEPS, "batches": ORDERS, "augment": AUGMENTATIONS}
+        faults += [
+            f"{name}: expected one of {', '.join(known)}, found {getattr(self, name)!r}"
+            for name, known in choices.items()
+            if getattr(self, name) not in known
+        ]
+        if self.keep == "last" and (self.schedule == "plateau" or self.patience):
+            faults.append("keep: expected best with schedule plateau or patience, which go by validation, found 'last'")
         if self.schedule == "steps" and not self.milestones:
             faults.append("milestones: expected at least one epoch with schedule steps, found none")
         if not 0 <= self.average < 1:
@@ -89,7 +105,11 @@ class Finetuning:
         job.folder.expect_size(network.input_size, "the architecture")
         self.recipe, self.job = recipe, job
         torch.manual_seed(job.seed)
-        self.loader = job.loader("train", recipe.batch_size, train=True)
+        if recipe.keep == "best" and "val" not in job.folder.splits:
+            raise InputError("keep: expected last where nobody is held out to validate, found 'best'")
+        self.loader = replace(
+            job.loader("train", recipe.batch_size, train=True), order=recipe.batches, augmentation=recipe.augment
+        )
         self.network = network.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         groups = optimizer_groups(self.network, [], recipe.weight_decay, 0.0)
         self.optimizer: torch.optim.Optimizer = torch.optim.RMSprop(groups, lr=recipe.lr)
@@ -126,21 +146,26 @@ class Finetuning:
         self._set_step_size()
         losses = self.job.train_epoch(self, self.model, {})
         trained = time.monotonic() - begun
-        error = self.job.validate(self.average.module).mean  # type: ignore[arg-type]
-        if not clock.rows or error < min(row["val_error_deg"] for row in clock.rows):
+        error = self._validate()
+        if recipe.keep == "last" or not clock.rows or error < min(row["val_error_deg"] for row in clock.rows):
             self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
         row = {
             "epoch": clock.epoch,
             "gaze_loss": losses["gaze"],
             "lr": recipe.lr * self._decay(),
-            "val_error_deg": error,
+            "val_error_deg": error if error == error else "",
             "seconds": round(time.monotonic() - begun, 2),
             "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
         }
-        self.job.say(
-            f"epoch {clock.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad, validation error {error:.2f} degrees"
-        )
+        said = f", validation error {error:.2f} degrees" if error == error else ""
+        self.job.say(f"epoch {clock.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad{said}")
         clock.end_epoch(row)
+
+    def _validate(self) -> float:
+        """Error of the average on the validation people; not a number where nobody is held out."""
+        if "val" not in self.job.folder.splits:
+            return float("nan")
+        return self.job.validate(self.average.module).mean  # type: ignore[arg-type]
 
     def after_step(self) -> None:
         """Moves the average."""
@@ -156,7 +181,9 @@ class Finetuning:
         return {}
 
     def best_epoch(self) -> int:
-        """The epoch (from 0) with the lowest validation error, the first of equals."""
+        """The epoch (from 0) that is kept: with the lowest validation error, the first of equals, or the last."""
+        if self.recipe.keep == "last":
+            return len(self.clock.rows) - 1
         errors = [row["val_error_deg"] for row in self.clock.rows]
         return errors.index(min(errors))
 

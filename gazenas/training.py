@@ -276,7 +276,9 @@ class Job:
     def reference_split(self) -> str:
         """The split on which simple predictors are measured and faces are shown: the test set where it has labels."""
         test = self.folder.splits.get("test")
-        return "val" if test is None or test.gaze is None else "test"
+        if test is not None and (test.gaze is not None or "val" not in self.folder.splits):
+            return "test"
+        return "val"
 
     def conclude(self, verb: str, network: Network, extra: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """Measures the finished network and writes the summary, and predictions where the test set has no labels."""
@@ -296,7 +298,7 @@ class Job:
             "params": count_params(network),
             "input_size": network.input_size,
             "test_error_deg": errors.get("test"),
-            "val_error_deg": errors["val"],
+            "val_error_deg": errors.get("val"),
             "mean_predictor_error_deg": mean_predictor_error(train, reference),
             "head_pose_error_deg": head_pose_error(train, reference),
             "reference_split": reference.name,
@@ -306,6 +308,9 @@ class Job:
             "data": {
                 "people": {name: len(split.people) for name, split in self.folder.splits.items()},
                 "images": {name: len(split) for name, split in self.folder.splits.items()},
+                "frame": self.folder.frame,
+                "group": self.folder.group,
+                "choices": self.folder.choices,
                 "notes": self.folder.notes,
             },
         } | dict(extra())

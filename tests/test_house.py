@@ -29,9 +29,11 @@ LEVELS = {
     "runs": 3,
     "training": 3,
     "finetuning": 4,
+    "calibration": 4,
+    "protocol_runs": 5,
     "search": 4,
-    "commands": 5,
-    "__main__": 6,
+    "commands": 6,
+    "__main__": 7,
 }
 HEAVY = ("h5py", "scipy", "fvcore", "onnx", "onnxruntime", "matplotlib")
 

@@ -34,6 +34,9 @@ def run(argv: list[str]) -> None:
         required=True,
         help="run folder, arch.json with weights beside it, shipped name, or ONNX file",
     )
+    parser.add_argument(
+        "--user", type=str, default="", help="a person's file by 'gazenas calibrate --save'; not for ONNX"
+    )
     parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
     parser.add_argument("--split", type=str, default="test", help="train, val or test")
     parser.add_argument("--out", type=str, required=True, help="folder to write")
@@ -51,7 +54,7 @@ def run(argv: list[str]) -> None:
     folder = open_data(Path(arguments.data), Reading(seed=arguments.seed))
     split = folder.split(arguments.split)
     with RunFolder(Path(arguments.out), "evaluate", overwrite=arguments.overwrite) as place:
-        predictions, size = _predict(arguments.model, folder, split, device)
+        predictions, size = _predict(arguments.model, folder, split, device, arguments.user)
         for note in folder.notes:
             console.print(note)
         place.settle_config(recorded_config(arguments))
@@ -99,12 +102,14 @@ def _print_evaluation(title: str, evaluation: Evaluation, summary: Mapping[str, 
 
 
 def _predict(
-    model: str, folder: GazeFolder, split: GazeSplit, device: str
+    model: str, folder: GazeFolder, split: GazeSplit, device: str, user: str
 ) -> tuple[NDArray[np.float32], dict[str, object]]:
     """Predictions for a split in order, and what is known of the model's size."""
     if model.endswith(".onnx"):
+        if user:
+            raise InputError("--user: an ONNX file has its person baked in; 'gazenas export --user' does it")
         return _predict_onnx(model, folder, split)
-    network = load_model(model).to(device)
+    network = load_model(model, user=user or None).to(device)
     folder.expect_size(network.input_size, f"{model}")
     batches = Loader(split, EVALUATION_BATCH, 0, train=False, device=device).epoch(0)
     size = {

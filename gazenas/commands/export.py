@@ -36,6 +36,7 @@ def run(argv: list[str]) -> None:
         required=True,
         help="ONNX file to write; one that exists is replaced once the new one is verified",
     )
+    parser.add_argument("--user", type=str, default="", help="a person's file by 'gazenas calibrate --save', baked in")
     parser.add_argument("--precision", type=Literal["fp32", "fp16"], default="fp32", help="of weights and arithmetic")
     parser.add_argument(
         "--data", type=str, default="", help="data folder whose test faces are compared on; rendered faces without it"
@@ -44,7 +45,7 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the faces drawn or rendered")
     arguments = parser.parse_args(argv)
     use_device("cpu", 0)
-    network = load_model(arguments.model)
+    network = load_model(arguments.model, user=arguments.user or None)
     out = Path(arguments.out)
     if out.suffix != ".onnx" or not out.parent.is_dir():
         raise InputError(f"--out: expected FILE.onnx in an existing folder, found {arguments.out}")

@@ -9,6 +9,7 @@ import torch
 from gazenas.commands.common import add_recipe, add_training_arguments, make_parser, parse, recipe_values
 from gazenas.commands.training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
+from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.finetuning import PAPER_RECIPE, SCHEDULES, FinetuneRecipe, Finetuning
 from gazenas.models.builders import build_subnet
 from gazenas.report.curves import draw_finetuning
@@ -27,6 +28,12 @@ HELPS = {
     "milestones": ("milestones", "steps: epochs after which the factor applies, such as [10, 15]"),
     "weight_decay": ("weight_decay", "of all weights"),
     "average": ("average", "limit of the weight average's decay"),
+    "keep": ("keep", "best: the epoch that validates best; last: the last one"),
+    "batches": (
+        "batches",
+        "mixed, or session: each batch of one session (one person where those are unknown), for 'gazenas calibrate'",
+    ),
+    "augment": ("augment", f"one of {', '.join(AUGMENTATIONS)}; both keep labels true"),
     "patience": ("patience", "stop after so many epochs without a better validation error; 0 never"),
 }
 

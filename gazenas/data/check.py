@@ -186,7 +186,7 @@ def _layout_for_reading(opened: GazeFolder) -> Finding:
     readers = [split.images for split in opened.splits.values() if isinstance(split.images, XGazeFiles)]
     if not readers:
         return Finding("reading", PASS, "one file an image; 'gazenas data prepare' makes files that read faster")
-    rows = max(reader.chunk_rows() for reader in readers)
+    rows = max(split.block for split in opened.splits.values())
     if rows == 1:
         return Finding("reading", PASS, "every image can be read alone: any order is fast")
     return Finding("reading", WARN, f"{rows} images are decoded together: the loader shuffles them in blocks of {rows}")

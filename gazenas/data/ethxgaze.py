@@ -73,11 +73,6 @@ class XGazeFiles:
             return None
         return np.concatenate([file[key][()].astype(np.float32) for file in files])
 
-    def chunk_rows(self) -> int:
-        """The most neighbouring images that are decoded together, 1 where each can be read alone."""
-        chunks = [self._file(number)["face_patch"].chunks for number in range(len(self.paths))]
-        return max((chunk[0] for chunk in chunks if chunk is not None), default=1)
-
     def _file(self, number: int) -> h5py.File:
         if number not in self._open:
             self._open[number] = h5py.File(self.paths[number], "r")
@@ -243,7 +238,11 @@ def _read_labels(path: Path, *, needs_gaze: bool, reading: Reading) -> dict[str,
             for key in ("face_gaze", "face_head_pose")
             if key in file
         }
-        return {"size": shape[1], "count": shape[0]} | labels | _read_sessions(file, shape[0], path)
+        return (
+            {"size": shape[1], "count": shape[0], "block": (patches.chunks or (1,))[0]}
+            | labels
+            | _read_sessions(file, shape[0], path)
+        )
 
 
 def _read_angles(file: h5py.File, key: str, count: int, path: Path) -> NDArray[np.float32]:
@@ -322,4 +321,5 @@ def _join(
         images=ResizedImages(stored, reading.size) if resize else stored,
         sessions=[str(entry) for entry in sessions] if known else [],
         session=session.astype(np.int64) if known else None,
+        block=max(part["block"] for part in parts),
     )

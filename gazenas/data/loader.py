@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from gazenas.data.augmentation import augment, draw_changes
 from gazenas.data.split import GazeSplit
 from gazenas.distributed import ALONE, World
 from gazenas.models.network import MEAN, STD
+
+ORDERS = ("mixed", "session")
 
 
 @dataclass
@@ -56,6 +59,9 @@ class Loader:
         workers: processes that read; each runs single-threaded. 0 reads in this one.
         device: where batches go.
         world: each process reads its own share of every batch.
+        order: in training ``mixed``, or ``session``: the rows of a batch are of one session, or of one person where sessions
+            are unknown; smaller groups make smaller batches.
+        augmentation: one of ``AUGMENTATIONS``.
     """
 
     split: GazeSplit
@@ -65,18 +71,19 @@ class Loader:
     workers: int = 0
     device: str = "cpu"
     world: World = ALONE
+    order: str = "mixed"
+    augmentation: str = "plain"
 
     def __len__(self) -> int:
         """Batches an epoch."""
+        if self.train and self.order == "session":
+            counts = np.bincount(self.split.group(by_session=True))
+            return int(sum(max(1, count // self.batch_size) for count in counts if count > 1))
         return max(1, len(self.split) // self.batch_size) if self.train else -(-len(self.split) // self.batch_size)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from batch ``start``, a function of the seed, ``number`` and ``start`` alone."""
-        order = np.arange(len(self.split))
-        if self.train:
-            order = torch.randperm(len(order), generator=self._generator(number)).numpy()
-        size = self.batch_size
-        whole = [order[batch * size : (batch + 1) * size] for batch in range(start, len(self))]
+        whole = self._batches(number)[start:]
         shares = [rows[self.world.rank :: self.world.size] for rows in whole]
         shares = [rows for rows in shares if len(rows)]  # a short last batch may have none for this process
         reader = DataLoader(
@@ -85,9 +92,36 @@ class Loader:
         for index, (pixels, gaze, rows) in enumerate(reader):
             images, gaze = normalise(pixels.to(self.device)), gaze.to(self.device)
             if self.train:
-                draws = draw_changes(len(whole[index]), self._generator(number, start + index))
-                images, gaze = augment(images, gaze, *(d[self.world.rank :: self.world.size] for d in draws))
+                generator = self._generator(number, start + index)
+                changes = draw_changes(len(whole[index]), generator, self.augmentation, images.shape[3])
+                images, gaze = augment(images, gaze, changes.share(self.world.rank, self.world.size))
             yield Batch(images, gaze, rows, len(rows) * self.world.size / len(whole[index]))
+
+    def _batches(self, number: int) -> list[NDArray[np.int64]]:
+        """Rows of every batch of an epoch."""
+        size = self.batch_size
+        if not self.train:
+            return [np.arange(len(self.split))[begin : begin + size] for begin in range(0, len(self.split), size)]
+        generator = self._generator(number)
+        if self.order == "session":
+            return self._session_batches(generator)
+        # Rows that are decoded together stay together: elsewhere a batch would decode each block for one image.
+        block = self.split.block
+        blocks = torch.randperm(-(-len(self.split) // block), generator=generator).numpy()
+        order = (blocks[:, None] * block + np.arange(block)).reshape(-1)
+        order = order[order < len(self.split)]
+        return [order[batch * size : (batch + 1) * size] for batch in range(len(self))]
+
+    def _session_batches(self, generator: torch.Generator) -> list[NDArray[np.int64]]:
+        groups = self.split.group(by_session=True)
+        batches = []
+        for group in np.unique(groups):
+            rows = np.flatnonzero(groups == group)
+            rows = rows[torch.randperm(len(rows), generator=generator).numpy()]
+            if len(rows) > 1:  # BatchNorm needs two
+                count = max(1, len(rows) // self.batch_size)
+                batches += [rows[b * self.batch_size : (b + 1) * self.batch_size] for b in range(count)]
+        return [batches[int(place)] for place in torch.randperm(len(batches), generator=generator)]
 
     def _generator(self, *place: int) -> torch.Generator:
         """Random numbers of their own for an epoch, or for a batch of it, so that any batch can be the first."""
@@ -100,19 +134,3 @@ def normalise(pixels: Tensor) -> Tensor:
     scale = torch.tensor([1 / (255 * s) for s in STD], device=pixels.device)
     shift = torch.tensor([m / s for m, s in zip(MEAN, STD, strict=True)], device=pixels.device)
     return torch.addcmul(-shift, pixels.float(), scale).permute(0, 3, 1, 2)
-
-
-def draw_changes(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """For each of ``count`` images whether it is mirrored, its gain and its offset: ``(N,)`` each."""
-    mirrored = torch.rand(count, generator=generator) < 0.5
-    gain = 1 + 0.15 * (2 * torch.rand(count, generator=generator) - 1)
-    offset = 0.2 * (2 * torch.rand(count, generator=generator) - 1)
-    return mirrored, gain, offset
-
-
-def augment(images: Tensor, gaze: Tensor, mirrored: Tensor, gain: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-    """Mirrors images, which negates their yaw, and changes brightness and contrast by a gain and an offset each."""
-    mirrored, gain, offset = (values.to(images.device)[:, None, None, None] for values in (mirrored, gain, offset))
-    images = torch.where(mirrored, images.flip(3), images) * gain + offset
-    sign = torch.where(mirrored.flatten(), -1.0, 1.0)
-    return images.contiguous(memory_format=torch.channels_last), torch.stack([gaze[:, 0], gaze[:, 1] * sign], 1)

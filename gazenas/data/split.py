@@ -48,6 +48,7 @@ class GazeSplit:
         images: reads ``(n, S, S, 3)`` uint8 RGB by rows.
         sessions: names of recording sessions, where they are known.
         session: ``(N,)`` index into ``sessions``, or None.
+        block: how many neighbouring rows are decoded together.
         columns: whatever else is known by row, such as ``face_mat_norm``; carried along, not used.
     """
 
@@ -60,6 +61,7 @@ class GazeSplit:
     images: Images
     sessions: list[str] = field(default_factory=list)
     session: NDArray[np.int64] | None = None
+    block: int = 1
     columns: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -78,6 +80,7 @@ class GazeSplit:
             head_pose=None if self.head_pose is None else self.head_pose[rows],
             session=None if self.session is None else self.session[rows],
             images=SomeImages(self.images, rows),
+            block=1,
             columns={key: values[rows] for key, values in self.columns.items()},
         )
 
@@ -98,7 +101,7 @@ class GazeSplit:
         """The same split with its images in memory where they take at most ``limit`` bytes, else itself."""
         if len(self) * self.size**2 * 3 > limit or isinstance(self.images, LoadedImages):
             return self
-        return replace(self, images=LoadedImages(self.images(np.arange(len(self))), self.images))
+        return replace(self, images=LoadedImages(self.images(np.arange(len(self))), self.images), block=1)
 
 
 def join(name: str, splits: Sequence[GazeSplit]) -> GazeSplit:

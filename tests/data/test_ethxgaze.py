@@ -14,7 +14,8 @@ import torch
 
 from gazenas.architecture import InputError
 from gazenas.data import GazeFolder, Reading, open_data
-from gazenas.data.loader import MEAN, STD, Loader, augment, draw_changes, normalise
+from gazenas.data.augmentation import augment, draw_changes
+from gazenas.data.loader import MEAN, STD, Loader, normalise
 from gazenas.distributed import World
 
 
@@ -209,7 +210,7 @@ def test_normalise_is_imagenets() -> None:
 
 def test_augmentation_mirrors_image_and_yaw_together() -> None:
     images, gaze = torch.randn(64, 3, 6, 6), torch.rand(64, 2) + 0.1
-    changed, labels = augment(images, gaze, *draw_changes(64, torch.Generator().manual_seed(0)))
+    changed, labels = augment(images, gaze, draw_changes(64, torch.Generator().manual_seed(0)))
     mirrored = labels[:, 1] < 0
     assert 10 < int(mirrored.sum()) < 54
     assert torch.equal(labels[:, 0], gaze[:, 0])

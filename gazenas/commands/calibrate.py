@@ -1,0 +1,176 @@
+"""``gazenas calibrate``: adapts a model to people and reports, on held-out images of theirs, whether it helped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+from gazenas.architecture import InputError, write_aside
+from gazenas.calibration import METHODS, UNLABELLED, Outcome, Sample, save_user, try_methods, with_change
+from gazenas.commands.common import (
+    add_reading_arguments,
+    console,
+    counting_bar,
+    degrees,
+    make_parser,
+    print_table,
+    reading_of,
+    use_device,
+)
+from gazenas.data import open_data
+from gazenas.data.split import GazeSplit
+from gazenas.engine import predict_faces
+from gazenas.gaze import angular_error
+from gazenas.models.builders import load_model
+from gazenas.models.network import Network
+
+COUNTS = (1, 5, 9, 20, 50, 100)
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    parser = make_parser(
+        "calibrate",
+        "Adapts a model to each person from k of their images and measures it on others of theirs, before and after. "
+        "statistics and blended need no labels; bias, affine and last are fitted on k labelled images.",
+    )
+    parser.add_argument(
+        "--model", type=str, required=True, help="run folder, arch.json with weights beside it, or shipped name"
+    )
+    parser.add_argument("--data", type=str, required=True, help="data folder in any known layout")
+    parser.add_argument("--split", type=str, default="test", help="whose people: a part of the data set")
+    parser.add_argument("--out", type=str, required=True, help="folder for calibration.csv and summary.json")
+    parser.add_argument("--k", type=list[int], default=list(COUNTS), help="numbers of images to adapt to")
+    parser.add_argument("--draws", type=PositiveInt, default=3, help="of k images for each person and k")
+    parser.add_argument(
+        "--person", type=str, default="", help="one person only; needed with --save where there are several"
+    )
+    parser.add_argument("--save", type=str, default="", help="safetensors file for the person, written where it helped")
+    parser.add_argument("--method", type=str, default="auto", help=f"for --save: auto or one of {', '.join(METHODS)}")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the halves and draws")
+    parser.add_argument(
+        "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one"
+    )
+    parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
+    add_reading_arguments(parser)
+    arguments = parser.parse_args(argv)
+    if not arguments.k or min(arguments.k) < 1:
+        raise InputError(f"--k: expected numbers of at least 1, found {arguments.k}")
+    if arguments.method not in ("auto", *METHODS):
+        raise InputError(f"--method: expected auto or one of {', '.join(METHODS)}, found {arguments.method!r}")
+    network = load_model(arguments.model).to(use_device(arguments.device, arguments.threads))
+    reading = reading_of(arguments, network.input_size)
+    split = open_data(Path(arguments.data), reading, arguments.format).split(arguments.split)
+    if split.gaze is None:
+        raise InputError(
+            f"{arguments.data}: {split.name}: expected gaze labels, by which to tell whether it helps, found none"
+        )
+    people = _people(split, arguments.person, bool(arguments.save))
+    outcomes: list[Outcome] = []
+    with counting_bar("people", len(people)) as done:
+        for person in people:
+            rows = np.flatnonzero(split.person == split.people.index(person))
+            faces, gaze = split.images(rows), split.gaze[rows]
+            outcomes += try_methods(
+                network, person, faces, gaze, sorted(set(arguments.k)), arguments.draws, arguments.seed
+            )
+            done(1)
+    if not outcomes:
+        raise InputError(f"--k: nobody of {split.name} has twice {min(arguments.k)} images: half of them are held out")
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out, outcomes, arguments.model)
+    _print(outcomes, split)
+    console.print(f"calibration.csv and summary.json are in {out}")
+    if arguments.save:
+        _save(Path(arguments.save), network, split, people[0], arguments.method, max(arguments.k), arguments.seed)
+
+
+def _people(split: GazeSplit, person: str, one: bool) -> list[str]:
+    if person and person not in split.people:
+        raise InputError(f"--person: expected one of {', '.join(split.people[:8])}, found {person!r}")
+    if one and not person and len(split.people) > 1:
+        raise InputError(f"--save: expected --person, since {split.name} has {len(split.people)} people")
+    return [person] if person else split.people
+
+
+def _write(out: Path, outcomes: Sequence[Outcome], model: str) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["person", "method", "k", "draw", "held_out_images", "before_deg", "after_deg"])
+    writer.writerows([o.person, o.method, o.k, o.draw, o.images, f"{o.before:.4f}", f"{o.after:.4f}"] for o in outcomes)
+    with write_aside(out / "calibration.csv") as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8")
+    values = {"verb": "calibrate", "model": model, "before_deg": _before(outcomes), "after_deg": _means(outcomes)}
+    with write_aside(out / "summary.json") as aside:
+        aside.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _before(outcomes: Sequence[Outcome]) -> float:
+    """Mean over people without any adaptation."""
+    return float(np.mean(list({o.person: o.before for o in outcomes}.values())))
+
+
+def _means(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+    """By method and k, the mean over people and draws."""
+    return {
+        method: {
+            str(k): float(np.mean([o.after for o in outcomes if o.method == method and o.k == k]))
+            for k in sorted({o.k for o in outcomes})
+        }
+        for method in METHODS
+    }
+
+
+def _print(outcomes: Sequence[Outcome], split: GazeSplit) -> None:
+    means, people = _means(outcomes), len({o.person for o in outcomes})
+    counts = sorted({o.k for o in outcomes})
+    rows = [["none", *[degrees(_before(outcomes))] * len(counts)]]
+    for method, by_k in means.items():
+        word = f"{method} ({'no labels' if method in UNLABELLED else 'k labels'})"
+        rows.append([word, *[degrees(by_k[str(k)]) for k in counts]])
+    title = f"calibrate: mean over {people} people of {split.name}, held-out half of each one's images"
+    print_table(title, ["k images of the person", *map(str, counts)], rows)
+    worse = []
+    for method in METHODS:
+        hurt = [
+            f"k={k}: {sum(o.after > o.before for o in outcomes if o.method == method and o.k == k)}"
+            f" of {sum(o.method == method and o.k == k for o in outcomes)}"
+            for k in counts
+        ]
+        worse.append([method, "; ".join(hurt)])
+    print_table("draws that it made worse", ["", ""], worse)
+
+
+def _save(path: Path, network: Network, split: GazeSplit, person: str, method: str, k: int, seed: int) -> None:
+    """Adapts to k images and writes the person's file, unless their other images say that it does not help."""
+    if path.suffix != ".safetensors" or not path.parent.is_dir():
+        raise InputError(f"--save: expected FILE.safetensors in an existing folder, found {path}")
+    assert split.gaze is not None, "checked before"
+    rows = np.flatnonzero(split.person == split.people.index(person))
+    order = np.random.default_rng(seed).permutation(rows)
+    own, held = np.sort(order[: min(k, len(rows) // 2)]), np.sort(order[len(rows) // 2 :])
+    faces, sample = split.images(held), Sample(split.images(own), split.gaze[own])
+    before = float(angular_error(predict_faces(network, faces), split.gaze[held]).mean())
+    tried = {}
+    for name in METHODS if method == "auto" else (method,):
+        change = METHODS[name](network, sample)
+        tried[name] = (float(angular_error(with_change(network, change, faces), split.gaze[held]).mean()), change)
+    best = min(tried, key=lambda name: tried[name][0])
+    after, change = tried[best]
+    said = (
+        f"{person}: {best} from {len(own)} images, {before:.2f} degrees before, {after:.2f} after on {len(held)} others"
+    )
+    if after >= before:
+        console.print(f"{said}: not applied, nothing written")
+        return
+    story = {"person": person, "method": best, "images": len(own), "before_deg": before, "after_deg": after}
+    story["fingerprint"] = network.architecture().fingerprint()
+    save_user(path, change, story)
+    console.print(f"{said}; written to {path}: load_model(..., user=...) and 'gazenas export --user' take it")

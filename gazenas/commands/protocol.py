@@ -1,0 +1,280 @@
+"""``gazenas protocol``: fine-tunes and tests as a data set's users do, and prints the table that a paper prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jsonargparse import Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+from gazenas.architecture import InputError, write_aside
+from gazenas.commands.common import (
+    RichProgress,
+    add_reading_arguments,
+    add_recipe,
+    console,
+    degrees,
+    make_parser,
+    print_table,
+    reading_of,
+    recipe_values,
+    use_device,
+)
+from gazenas.commands.finetune import HELPS
+from gazenas.data import DATASETS, open_data
+from gazenas.data.loader import Loader
+from gazenas.data.protocols import PROTOCOLS, Fold, Settings, hold_out_validation
+from gazenas.data.split import GazeFolder
+from gazenas.engine import predict
+from gazenas.finetuning import FinetuneRecipe
+from gazenas.interruption import Interruption
+from gazenas.models.builders import build_subnet, load_model
+from gazenas.models.network import Network
+from gazenas.protocol_runs import (
+    DONE,
+    Surroundings,
+    evaluate_fold,
+    fold_path,
+    is_done,
+    read_predictions,
+    report,
+    train_fold,
+    write_leaderboard,
+)
+from gazenas.training import EVALUATION_BATCH
+
+FINETUNE_HELPS = {field: words for field, words in HELPS.items() if field != "keep"}
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb: its first argument is the protocol."""
+    names = "\n".join(f"  {name:16} {protocol.about}" for name, protocol in PROTOCOLS.items())
+    if not argv or argv[0] in ("-h", "--help"):
+        console.print(
+            f"usage: gazenas protocol NAME [arguments]; gazenas protocol NAME --help explains them\n\n{names}"
+        )
+        return
+    if argv[0] not in PROTOCOLS:
+        raise InputError(f"protocol: unknown name {argv[0]!r}: expected one of {', '.join(PROTOCOLS)}")
+    arguments = _parse(argv[0], argv[1:])
+    begun = time.monotonic()
+    device = use_device(arguments.device, arguments.threads, arguments.workers)
+    folder, folds, notes = _folds(argv[0], arguments)
+    out = Path(arguments.out)
+    config = _config(argv[0], arguments, folder)
+    chosen = _chosen(arguments.folds, folds)
+    for note in [*folder.notes, *notes]:
+        console.print(note)
+    gpus = torch.cuda.device_count()
+    if arguments.device == "auto" and gpus > 1 and len(chosen) > 1 and arguments.arch:
+        _spread(argv, chosen, gpus)
+    _run_folds(arguments, folder, [folds[number] for number in chosen], config, device)
+    _conclude(argv[0], out, folder, folds, [*folder.notes, *notes], arguments, begun)
+
+
+def _parse(name: str, argv: list[str]) -> Namespace:
+    parser = make_parser(f"protocol {name}", f"{PROTOCOLS[name].about[0].upper()}{PROTOCOLS[name].about[1:]}.")
+    parser.add_argument(
+        "--arch", type=str, default="", help="arch.json, run folder or shipped name: fine-tuned on every fold"
+    )
+    parser.add_argument(
+        "--weights", type=str, default="", help="safetensors to begin every fold with; fresh ones without it"
+    )
+    parser.add_argument(
+        "--model", type=str, default="", help="run folder or shipped name: evaluated on every fold, not trained"
+    )
+    parser.add_argument("--data", type=str, required=True, help="data folder in any known layout")
+    parser.add_argument("--test_data", "--test-data", type=str, default="", help="cross: the data set to test on")
+    parser.add_argument(
+        "--out", type=str, required=True, help="folder to write; the same command again goes on with it"
+    )
+    parser.add_argument(
+        "--folds", type=str, default="", help="numbers of folds to run now, such as 0,3; all without it"
+    )
+    parser.add_argument("--people", type=PositiveInt, default=1, help="held-out, familiar: how many are held out")
+    parser.add_argument(
+        "--labelled", type=PositiveInt, default=200, help="ethxgaze-person: labelled images of a person"
+    )
+    parser.add_argument(
+        "--select",
+        type=Literal["last", "val"],
+        default="last",
+        help="a fold's epoch: the last, or the one that validates best on people held out of the training side",
+    )
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn")
+    parser.add_argument(
+        "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: folds in parallel on all GPUs"
+    )
+    parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
+    parser.add_argument("--workers", type=NonNegativeInt, default=0, help="processes that read images")
+    add_recipe(parser, FinetuneRecipe(), FINETUNE_HELPS)
+    add_reading_arguments(parser)
+    arguments = parser.parse_args(argv)
+    if bool(arguments.arch) == bool(arguments.model):
+        raise InputError("expected either --arch, to fine-tune, or --model, to evaluate; found both or neither")
+    return arguments
+
+
+def _folds(name: str, arguments: Namespace) -> tuple[GazeFolder, list[Fold], list[str]]:
+    """The data set at the network's size, and proven folds."""
+    network = _network(arguments)
+    reading = reading_of(arguments, network.input_size)
+    if arguments.format not in ("auto", *DATASETS):
+        raise InputError(f"--format: expected auto or one of {', '.join(DATASETS)}, found {arguments.format!r}")
+    if name == "mpiifacegaze" and reading.frame == "auto" and (Path(arguments.data) / "Label").is_dir():
+        reading = replace(reading, frame="SR")  # the data set's own numbers are printed in its own frame
+    folder = open_data(Path(arguments.data), reading, arguments.format)
+    other = open_data(Path(arguments.test_data), replace(reading, frame="auto")) if arguments.test_data else None
+    settings = Settings(arguments.seed, arguments.people, arguments.labelled, other)
+    folds, notes = PROTOCOLS[name].folds(folder, settings)
+    if arguments.select == "val" and arguments.arch:
+        folds = [hold_out_validation(fold, arguments.seed) for fold in folds]
+    else:
+        folds = [replace(fold, val=None) for fold in folds]
+    for fold in folds:
+        fold.prove(folder.group)
+    _refuse_other_frame(arguments.model, other or folder)
+    return folder, folds, notes
+
+
+def _network(arguments: Namespace) -> Network:
+    if arguments.model:
+        return load_model(arguments.model)
+    torch.manual_seed(arguments.seed)
+    return build_subnet(arguments.arch, weights=arguments.weights or None)
+
+
+def _refuse_other_frame(model: str, folder: GazeFolder) -> None:
+    """Refuses a model whose run says that it was trained in another frame."""
+    path = Path(model) / "summary.json"
+    if not model or not path.is_file():
+        return
+    frame = json.loads(path.read_text(encoding="utf-8")).get("data", {}).get("frame", folder.frame)
+    if frame != folder.frame:
+        raise InputError(f"{model} was trained on labels in frame {frame}, {folder.folder} is in frame {folder.frame}")
+
+
+def _config(name: str, arguments: Namespace, folder: GazeFolder) -> dict[str, Any]:
+    """What must stay the same from a fold's beginning to its end."""
+    free = ("config", "recorded", "out", "folds", "device", "threads", "workers")
+    values = {key: value for key, value in arguments.as_dict().items() if key not in free}
+    values |= {"protocol": name, "frame": folder.frame, "choices": folder.choices}
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def _chosen(words: str, folds: list[Fold]) -> list[int]:
+    try:
+        numbers = [int(word) for word in words.split(",")] if words else list(range(len(folds)))
+    except ValueError:
+        raise InputError(f"--folds: expected numbers such as 0,3, found {words!r}") from None
+    wrong = [number for number in numbers if not 0 <= number < len(folds)]
+    if wrong:
+        raise InputError(f"--folds: expected 0 to {len(folds) - 1}, found {wrong[0]}")
+    return numbers
+
+
+def _spread(argv: list[str], chosen: list[int], gpus: int) -> None:
+    """Runs folds in one process a GPU; what they leave undone is done afterwards, which says why."""
+    processes = []
+    for gpu in range(min(gpus, len(chosen))):
+        share = ",".join(str(number) for number in chosen[gpu::gpus])
+        words = [sys.executable, "-m", "gazenas", "protocol", *argv, "--folds", share, "--device", f"cuda:{gpu}"]
+        processes.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, env=os.environ.copy()))
+    for process in processes:
+        process.wait()
+
+
+def _run_folds(
+    arguments: Namespace, folder: GazeFolder, folds: list[Fold], config: dict[str, Any], device: str
+) -> None:
+    recipe = FinetuneRecipe(**recipe_values(arguments, FINETUNE_HELPS))
+    recipe = replace(recipe, keep="best" if arguments.select == "val" else "last")
+    with Interruption() as interruption, RichProgress() as progress:
+        place = Surroundings(Path(arguments.out), device, arguments.workers, arguments.seed, progress, interruption)
+        for fold in folds:
+            if is_done(place.out, fold, config):
+                continue
+            progress.say(f"fold {fold.name}: {len(fold.train):,} images to train on, {len(fold.test):,} to test")
+            if arguments.arch:
+                train_fold(fold, folder, lambda: _network(arguments), recipe, config, place)
+            else:
+                evaluate_fold(fold, _predictor(arguments, device), config, place)
+
+
+def _predictor(arguments: Namespace, device: str) -> Callable[[Fold], Any]:
+    network = _network(arguments).to(device)
+
+    def answers(fold: Fold) -> Any:
+        batches = Loader(fold.test, EVALUATION_BATCH, 0, train=False, workers=arguments.workers, device=device).epoch(0)
+        return predict(network, batches)
+
+    return answers
+
+
+def _conclude(
+    name: str, out: Path, folder: GazeFolder, folds: list[Fold], notes: list[str], arguments: Namespace, begun: float
+) -> None:
+    """Tables, ``summary.json``, and a file for the leaderboard where the test side has no labels."""
+    found = report(out, folds)
+    done = len(found["folds"])
+    summary = {
+        "verb": "protocol",
+        "protocol": name,
+        "dataset": folder.dataset,
+        "group": folder.group,
+        "frame": folder.frame,
+        "folds_done": done,
+        "folds_of_protocol": len(folds),
+        "notes": notes,
+        "known": folds[0].known,
+        "seed": arguments.seed,
+        "select": arguments.select if arguments.arch else "evaluated as it is",
+        "seconds": round(time.monotonic() - begun, 1),
+    } | found
+    with write_aside(out / "summary.json") as aside:
+        aside.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    print_table(
+        f"protocol {name}: by {folder.group}",
+        [folder.group, "images", "mean"],
+        [[row["person"], f"{row['images']:,}", degrees(row["mean_deg"])] for row in found["people"]],
+    )
+    rows = [
+        [
+            row["fold"],
+            str(row["people"]),
+            f"{row['images']:,}",
+            degrees(row.get("mean_deg")),
+            row["train_hash"],
+            row["test_hash"],
+        ]
+        for row in found["folds"]
+    ]
+    print_table("by fold", ["fold", f"{folder.group}s", "images", "mean", "train split", "test split"], rows)
+    interval = found["interval_95_deg"]
+    totals = {
+        "mean over folds": degrees(found["mean_over_folds_deg"]),
+        "standard deviation over folds": degrees(found["std_over_folds_deg"]),
+        "mean over images": degrees(found["mean_over_images_deg"]),
+        f"95% interval over {folder.group}s (bootstrap)": "not measured"
+        if interval is None
+        else f"{degrees(interval[0])} to {degrees(interval[1])}",
+    } | {f"{key} ({value['images']:,} images)": degrees(value["mean_deg"]) for key, value in found["subsets"].items()}
+    print_table(f"{done} of {len(folds)} folds", ["angular error", ""], [list(row) for row in totals.items()])
+    if folds[0].known:
+        console.print(folds[0].known)
+    if name == "ethxgaze" and folds[0].test.gaze is None and (fold_path(out, folds[0]) / DONE).exists():
+        write_leaderboard(out / "leaderboard.txt", read_predictions(fold_path(out, folds[0]) / "predictions_test.csv"))
+        console.print(
+            f"test has no labels: {len(folds[0].test):,} predictions for the leaderboard are in {out / 'leaderboard.txt'}"
+        )
+    console.print(f"predictions of every fold, folds.csv, people.csv and summary.json are in {out}")

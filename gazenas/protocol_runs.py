@@ -1,0 +1,204 @@
+"""Runs the folds of a protocol, each gone on with where it stopped, and adds their predictions up to one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gazenas.architecture import InputError, write_aside
+from gazenas.data.protocols import Fold
+from gazenas.data.split import GazeFolder
+from gazenas.evaluation import bootstrap_interval
+from gazenas.finetuning import FinetuneRecipe, Finetuning
+from gazenas.gaze import angular_error
+from gazenas.interruption import Interruption
+from gazenas.models.network import Network
+from gazenas.runs import RunFolder
+from gazenas.training import Job, Progress
+
+Floats = NDArray[np.float32]
+DONE = "fold.json"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where and how folds run: output folder, device, loader processes, seed, progress, what stops them."""
+
+    out: Path
+    device: str
+    workers: int
+    seed: int
+    progress: Progress
+    interruption: Interruption
+    save_minutes: float = 5.0
+
+
+def fold_path(out: Path, fold: Fold) -> Path:
+    """The run folder of a fold."""
+    return out / "folds" / fold.name
+
+
+def is_done(out: Path, fold: Fold, config: dict[str, Any]) -> bool:
+    """Whether a fold was finished with the same rows and settings.
+
+    Raises:
+        InputError: where it was finished with others.
+    """
+    path = fold_path(out, fold) / DONE
+    if not path.exists():
+        return False
+    values = json.loads(path.read_text(encoding="utf-8"))
+    expected = {"config": config, "train_hash": fold.train.fingerprint(), "test_hash": fold.test.fingerprint()}
+    changed = [
+        f"{key} was {values.get(key)!r}, is {value!r}" for key, value in expected.items() if values.get(key) != value
+    ]
+    if changed:
+        raise InputError(f"{path.parent}: was finished otherwise: {'; '.join(changed)}; use another --out")
+    return True
+
+
+def train_fold(
+    fold: Fold,
+    folder: GazeFolder,
+    build: Callable[[], Network],
+    recipe: FinetuneRecipe,
+    config: dict[str, Any],
+    place: Surroundings,
+) -> None:
+    """Fine-tunes on a fold's training side and predicts its test side; goes on with what is there.
+
+    Args:
+        fold: proven to share nobody.
+        folder: the data set, for its frame and size.
+        build: makes the network to begin with.
+        recipe: its ``keep`` is ``last``, or ``best`` where the fold has ``val``.
+        config: what must not change between a beginning and its end.
+        place: where and how.
+
+    Raises:
+        StoppedError: after a signal, everything saved.
+    """
+    splits = {"train": fold.train, "test": fold.test} | ({} if fold.val is None else {"val": fold.val})
+    own = GazeFolder(folder.folder, folder.size, folder.frame, splits, [], folder.dataset, folder.group, folder.choices)
+    with RunFolder(fold_path(place.out, fold), "protocol", resume=True) as run:
+        torch.manual_seed(place.seed)
+        job = Job(own, run, place.seed, place.device, place.workers, place.progress)
+        job.interruption, job.save_minutes = place.interruption, place.save_minutes
+        tuning = Finetuning(recipe, build(), job)
+        run.settle_config(config)
+        state, story = run.load_checkpoint()
+        if state is not None:
+            tuning.load_state(state)
+            job.say(f"fold {fold.name}: {story}, epoch {tuning.clock.epoch + 1}")
+        network = tuning.run()
+        finish_fold(fold, run, job.predict(network, "test"), config)
+
+
+def evaluate_fold(fold: Fold, predict: Callable[[Fold], Floats], config: dict[str, Any], place: Surroundings) -> None:
+    """Predicts a fold's test side with a model that is not trained."""
+    with RunFolder(fold_path(place.out, fold), "protocol", resume=True) as run:
+        run.settle_config(config)
+        finish_fold(fold, run, predict(fold), config)
+
+
+def finish_fold(fold: Fold, run: RunFolder, predictions: Floats, config: dict[str, Any]) -> None:
+    """Writes the predictions and, last, the file that says that the fold is done."""
+    run.write_predictions(fold.test, predictions)
+    values = {
+        "name": fold.name,
+        "train_hash": fold.train.fingerprint(),
+        "test_hash": fold.test.fingerprint(),
+        "train_people": fold.train.people,
+        "val_people": [] if fold.val is None else fold.val.people,
+        "test_people": fold.test.people,
+        "train_images": len(fold.train),
+        "test_images": len(fold.test),
+        "known": fold.known,
+        "config": config,
+    }
+    with write_aside(run.path / DONE) as aside:
+        aside.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def read_predictions(path: Path) -> Floats:
+    """``(N, 2)`` pitch and yaw of a fold's ``predictions_test.csv``, by which the tables are made."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [(float(row["pitch"]), float(row["yaw"])) for row in csv.DictReader(file)]
+    return np.array(rows, np.float32).reshape(-1, 2)
+
+
+def report(out: Path, folds: Sequence[Fold]) -> dict[str, Any]:
+    """Errors of the folds that are done, in degrees, from their written predictions; writes ``folds.csv`` and ``people.csv``.
+
+    Returns:
+        ``folds`` and ``people`` as rows, ``mean_over_folds_deg``, ``mean_over_images_deg``, ``std_over_folds_deg``,
+        ``interval_95_deg`` (bootstrap over people), ``subsets``; errors are None where nothing is labelled.
+    """
+    rows: list[dict[str, Any]] = []
+    people: dict[str, list[Floats]] = {}
+    subsets: dict[str, list[Floats]] = {}
+    for fold in folds:
+        path = fold_path(out, fold)
+        if not (path / DONE).exists():
+            continue
+        predictions = read_predictions(path / "predictions_test.csv")
+        hashes = {"train_hash": fold.train.fingerprint(), "test_hash": fold.test.fingerprint()}
+        row: dict[str, Any] = {"fold": fold.name, "people": len(fold.test.people), "images": len(fold.test)}
+        if fold.test.gaze is not None:
+            errors = angular_error(predictions, fold.test.gaze)
+            row |= {"mean_deg": float(errors.mean()), "median_deg": float(np.median(errors))}
+            for number, person in enumerate(fold.test.people):
+                people.setdefault(person, []).append(errors[fold.test.person == number])
+            for name, mask in fold.subsets.items():
+                subsets.setdefault(name, []).append(errors[mask])
+        rows.append(row | hashes)
+    pooled = {person: np.concatenate(parts) for person, parts in people.items()}
+    table = [{"person": p, "images": len(e), "mean_deg": float(e.mean())} for p, e in sorted(pooled.items())]
+    _write_rows(out / "folds.csv", rows)
+    _write_rows(out / "people.csv", table)
+    joined = {name: np.concatenate(parts) for name, parts in subsets.items()}
+    return {
+        "folds": rows,
+        "people": table,
+        "subsets": {n: {"images": len(e), "mean_deg": float(e.mean()) if len(e) else None} for n, e in joined.items()},
+        **_summary([row["mean_deg"] for row in rows if "mean_deg" in row], list(pooled.values())),
+    }
+
+
+def _summary(means: list[float], people: list[Floats]) -> dict[str, Any]:
+    if not means:
+        return dict.fromkeys(("mean_over_folds_deg", "std_over_folds_deg", "mean_over_images_deg", "interval_95_deg"))
+    sums, counts = np.array([part.sum() for part in people]), np.array([len(part) for part in people])
+    return {
+        "mean_over_folds_deg": float(np.mean(means)),
+        "std_over_folds_deg": float(np.std(means, ddof=1)) if len(means) > 1 else None,
+        "mean_over_images_deg": float(sums.sum() / counts.sum()),
+        "interval_95_deg": list(bootstrap_interval(sums, counts)),
+    }
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with write_aside(path) as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8")
+
+
+def write_leaderboard(path: Path, predictions: Floats) -> None:
+    """One ``pitch,yaw`` line in radians a row, in the order of the test list and of the rows as stored."""
+    lines = "".join(f"{pitch:.6f},{yaw:.6f}\n" for pitch, yaw in predictions.tolist())
+    with write_aside(path) as aside:
+        aside.write_text(lines, encoding="utf-8")
