@@ -33,7 +33,7 @@ from gazenas.commands.finetune import HELPS
 from gazenas.data import DATASETS, open_data
 from gazenas.data.loader import Loader
 from gazenas.data.protocols import PROTOCOLS, Fold, Settings, hold_out_validation
-from gazenas.data.split import GazeFolder
+from gazenas.data.split import GazeFolder, plural
 from gazenas.engine import predict
 from gazenas.finetuning import FinetuneRecipe
 from gazenas.interruption import Interruption
@@ -259,13 +259,13 @@ def _conclude(
         ]
         for row in found["folds"]
     ]
-    print_table("by fold", ["fold", f"{folder.group}s", "images", "mean", "train split", "test split"], rows)
+    print_table("by fold", ["fold", f"{plural(folder.group)}", "images", "mean", "train split", "test split"], rows)
     interval = found["interval_95_deg"]
     totals = {
         "mean over folds": degrees(found["mean_over_folds_deg"]),
         "standard deviation over folds": degrees(found["std_over_folds_deg"]),
         "mean over images": degrees(found["mean_over_images_deg"]),
-        f"95% interval over {folder.group}s (bootstrap)": "not measured"
+        f"95% interval over {plural(folder.group)} (bootstrap)": "not measured"
         if interval is None
         else f"{degrees(interval[0])} to {degrees(interval[1])}",
     } | {f"{key} ({value['images']:,} images)": degrees(value["mean_deg"]) for key, value in found["subsets"].items()}

@@ -14,7 +14,7 @@ from gazenas.architecture import InputError
 from gazenas.data.ethxgaze import XGazeFiles
 from gazenas.data.evidence import Evidence, from_head, from_network, head_from_landmarks, redness
 from gazenas.data.pictures import resized
-from gazenas.data.split import GazeFolder, GazeSplit, RowFault, join, prove_disjoint
+from gazenas.data.split import GazeFolder, GazeSplit, RowFault, join, plural, prove_disjoint
 
 PASS, FAIL, WARN, UNDECIDED = "pass", "FAIL", "warn", "undecided"
 SAMPLE = 600  # rows of which colours and conventions are judged
@@ -159,7 +159,9 @@ def _duplicates(opened: GazeFolder, pixels: Pixels) -> Finding:
                 first[digest] = (name, person)
     total = sum(len(split) for split in opened.splits.values()) - len(pixels.faults)
     if strangers:
-        return Finding("duplicates", FAIL, f"{len(strangers)} images belong to two {opened.group}s: {strangers[0]}")
+        return Finding(
+            "duplicates", FAIL, f"{len(strangers)} images belong to two {plural(opened.group)}: {strangers[0]}"
+        )
     if twice or total > len(pixels.digests):
         many = len(twice) + total - len(pixels.digests)
         return Finding(
@@ -178,7 +180,9 @@ def _people(opened: GazeFolder) -> Finding:
     count = len({person for people in split.values() for person in people})
     alone = "" if opened.group == "person" else "; the data set names recordings, not people"
     return Finding(
-        "people", PASS, f"{count} {opened.group}s, none in two of {', '.join(sides or list(opened.parts)[:6])}{alone}"
+        "people",
+        PASS,
+        f"{count} {plural(opened.group)}, none in two of {', '.join(sides or list(opened.parts)[:6])}{alone}",
     )
 
 

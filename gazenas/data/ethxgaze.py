@@ -24,7 +24,7 @@ from gazenas.architecture import InputError
 from gazenas.data.convention import flipped
 from gazenas.data.pictures import ResizedImages
 from gazenas.data.reading import DEFAULTS, FRAMES, Reading
-from gazenas.data.split import GazeFolder, GazeSplit, Images, prove_disjoint
+from gazenas.data.split import GazeFolder, GazeSplit, Images, plural, prove_disjoint
 
 SPLIT_FILE, STORY_FILE = "train_test_split.json", "dataset.json"
 VALIDATION_SHARE = 0.1
@@ -192,7 +192,7 @@ def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[st
         split["val"] = [name for name in split["train"] if owners[name] in chosen]
         split["train"] = [name for name in split["train"] if owners[name] not in chosen]
         notes.append(
-            f"no val list in {SPLIT_FILE}: drew {count} of {len(people)} {_plural(story['group'])} by seed {seed}: {', '.join(chosen)}"
+            f"no val list in {SPLIT_FILE}: drew {count} of {len(people)} {plural(story['group'])} by seed {seed}: {', '.join(chosen)}"
         )
     owned = {name: [story["people"].get(entry, Path(entry).stem) for entry in names] for name, names in split.items()}
     prove_disjoint(owned, str(path), story["group"])
@@ -201,10 +201,6 @@ def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[st
     if story["group"] == "recording":
         notes.append(f"{story['dataset']} names recordings, not people: everything by recording")
     return {name: names for name, names in split.items() if names}, notes
-
-
-def _plural(group: str) -> str:
-    return {"person": "people"}.get(group, f"{group}s")
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def open_gaze360_mat(folder: Path, reading: Reading) -> GazeFolder:
             rows.sessions.append("")
             rows.gaze.append(angles[row])
         if rows.faces:
-            size = size or picture_side(root / rows.faces[0])
+            size = size or picture_side(root, rows.faces)
             splits[part] = make_split(part, rows, PictureFiles(root, rows.faces, size))
     if not splits:
         raise InputError(f"{path}: none of {count} rows can be used: {int((~detected).sum())} have no detected face")

@@ -272,7 +272,7 @@ def open_labels(
         own = columns if isinstance(columns, Columns) else columns[name]
         rows, wrong, orders[name] = read_labels(path, own, reading)
         faults += wrong
-        size = size or picture_side(root / rows.faces[0])
+        size = size or picture_side(root, rows.faces)
         splits[name] = make_split(name, rows, PictureFiles(root, rows.faces, size))
     said = sorted(set(orders.values()))
     choices = {"order": said[0] if len(said) == 1 else ", ".join(f"{k}: {v}" for k, v in orders.items())}

@@ -39,17 +39,20 @@ def resized(picture: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.asarray(picture, np.uint8)
 
 
-def picture_side(path: Path) -> int:
-    """The longer side of an image file, without decoding it.
+def picture_side(root: Path, paths: Sequence[str], tries: int = 20) -> int:
+    """The longer side of the first of some image files that can be opened, without decoding it.
 
     Raises:
-        InputError: where it is absent or no image.
+        InputError: where the first ``tries`` are all absent or no images.
     """
-    try:
-        with Image.open(path) as picture:
-            return max(picture.size)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: expected an image, by which to know the size of all: {error}") from error
+    reasons = []
+    for path in paths[:tries]:
+        try:
+            with Image.open(root / path) as picture:
+                return max(picture.size)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            reasons.append(f"{root / path}: expected an image, by which to know the size of all: {error}")
+    raise InputError(f"{reasons[0]} (and {len(reasons) - 1} more)")
 
 
 class PictureFiles:

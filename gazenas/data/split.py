@@ -258,3 +258,8 @@ def prove_disjoint(people: dict[str, list[str]], where: str, group: str = "perso
                 raise InputError(
                     f"{where}: {group} {both[0]!r} is in both {first} and {second} ({len(both)} such); splits must be by {group}"
                 )
+
+
+def plural(group: str) -> str:
+    """``people`` for ``person``, ``recordings`` for ``recording``."""
+    return {"person": "people"}.get(group, f"{group}s")

@@ -41,7 +41,7 @@ def open_table(folder: Path, reading: Reading) -> GazeFolder:
         raise InputError(
             f"{path}: none of {len(lines)} rows can be read" + (f"; the first: {faults[0].reason}" if faults else "")
         )
-    size = reading.size or picture_side(path.parent / rows.faces[0])
+    size = reading.size or picture_side(path.parent, rows.faces)
     split = make_split("all", rows, PictureFiles(path.parent, rows.faces, size))
     notes = [f"table: angles in {unit}, frame {frame}" + ("" if reading.frame != "auto" else " (--frame says another)")]
     if faults:

@@ -13,8 +13,11 @@ import h5py
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
+from scipy.ndimage import map_coordinates
+from scipy.spatial.transform import Rotation
 
 from gazenas.data import open_data
+from gazenas.data.synthetic.scene import head_rotation
 
 Array = np.ndarray[Any, Any]
 
@@ -202,6 +205,35 @@ def ethxgaze(folder: Path, faces: Faces) -> None:
     (folder / "train_test_split.json").write_text(json.dumps(split))
 
 
+def photos(folder: Path, faces: Faces) -> None:
+    """Each face as a camera sees it that is turned away from it: the same centre, so a homography of the normalised view."""
+    side = faces.images.shape[1]
+    normal = np.array([[960 * side / 224, 0, side / 2 - 0.5], [0, 960 * side / 224, side / 2 - 0.5], [0, 0, 1]])
+    camera = np.array([[1100.0, 0, 320], [0, 1090, 240], [0, 0, 1]])
+    across, down = np.meshgrid(np.arange(640), np.arange(480))
+    pixels = np.stack([across.ravel(), down.ravel(), np.ones(across.size)])
+    model = np.array([[-45, 0, 0], [-15, 0, 0], [15, 0, 0], [45, 0, 0], [-10, 0, 0], [10, 0, 0]])
+    rng, rows = np.random.default_rng(0), []
+    for i, (image, gaze, head, person) in enumerate(
+        zip(faces.images, faces.gaze, faces.head, faces.person, strict=True)
+    ):
+        turn = Rotation.from_euler("xyz", rng.uniform(-0.1, 0.1, 3)).as_matrix()  # normalised frame to camera's
+        seen = normal @ turn.T @ np.linalg.inv(camera) @ pixels
+        places = [seen[1] / seen[2], seen[0] / seen[2]]
+        photo = np.stack(
+            [map_coordinates(image[..., c].astype(float), places, order=1, mode="nearest") for c in range(3)], -1
+        )
+        name = save(folder, f"photos/{i}.jpg", photo.reshape(480, 640, 3).round().astype(np.uint8))
+        rotation = turn @ head_rotation(*head)
+        centre = turn @ np.array([0, 0, 600.0])
+        row = {"image": name, "person": f"p{person}", "camera": "tilted", "head_rotation": rotation.tolist()}
+        rows.append(
+            row | {"head_translation": centre.tolist(), "gaze_target": (centre + 700 * turn @ vector(gaze)).tolist()}
+        )
+    values = {"cameras": {"tilted": {"matrix": camera.tolist()}}, "face_model": model.tolist(), "images": rows}
+    (folder / "photos.json").write_text(json.dumps(values))
+
+
 WRITERS: dict[str, Callable[[Path, Faces], None]] = {
     "ethxgaze": ethxgaze,
     "ethxgaze-text": ethxgaze_text,
@@ -210,6 +242,7 @@ WRITERS: dict[str, Callable[[Path, Faces], None]] = {
     "gaze360-mat": gaze360_mat,
     "mpiifacegaze": mpiifacegaze,
     "mpiifacegaze-mat": mpiifacegaze_mat,
+    "photos": photos,
     "rtgene": rtgene,
     "table": table,
 }

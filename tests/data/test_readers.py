@@ -54,8 +54,12 @@ def test_rows_are_those_written(folder: Path, faces: Faces, tmp_path: Path) -> N
                 person = int(re.findall(r"\d+", name)[0])
                 index = int(np.flatnonzero(faces.person == person)[index])
             expected = faces.images[index]
-            lossless = folder.name in ("ethxgaze", "mpiifacegaze-mat", "table")
-            np.testing.assert_array_equal(image, expected if lossless else jpeg(expected, tmp_path))
+            if folder.name == "photos":  # warped twice
+                small = np.asarray(Image.fromarray(image).resize(expected.shape[:2], Image.Resampling.BOX), float)
+                assert np.abs(small - expected).mean() < 6
+            else:
+                lossless = folder.name in ("ethxgaze", "mpiifacegaze-mat", "table")
+                np.testing.assert_array_equal(image, expected if lossless else jpeg(expected, tmp_path))
             if split.gaze is not None:
                 np.testing.assert_allclose(split.gaze[row], faces.gaze[index], atol=1e-6)
             if split.head_pose is not None:
