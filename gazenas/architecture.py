@@ -42,6 +42,33 @@ def write_aside(path: Path) -> Iterator[Path]:
         raise
 
 
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes an object as JSON.
+
+    Raises:
+        ValueError: where a number is not finite, which JSON does not know.
+    """
+    with write_aside(path) as aside:
+        aside.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        InputError: where the file is absent or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: expected JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    return values
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of the multi-branch network: a fusion module, then a parallel module.
@@ -205,8 +232,7 @@ class Architecture:
 
     def save(self, path: str | Path) -> None:
         """Writes ``arch.json``, beside its target first."""
-        with write_aside(Path(path)) as aside:
-            aside.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_json(Path(path), self.to_dict())
 
     @staticmethod
     def load(path: str | Path) -> Architecture:
@@ -215,13 +241,7 @@ class Architecture:
         Raises:
             InputError: where the file is absent, not JSON, of another format, or names what its space lacks.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such architecture file") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{path}: expected an architecture as JSON: {error}") from error
-        return Architecture.from_dict(values, str(path))
+        return Architecture.from_dict(read_json(Path(path)), str(path))
 
     @staticmethod
     def from_dict(values: object, where: str) -> Architecture:

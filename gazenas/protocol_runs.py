@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gazenas.architecture import InputError, write_aside
+from gazenas.architecture import InputError, read_json, write_aside, write_json
 from gazenas.data.protocols import Fold
 from gazenas.data.split import GazeFolder
 from gazenas.evaluation import bootstrap_interval
@@ -27,11 +26,12 @@ from gazenas.training import Job, Progress
 
 Floats = NDArray[np.float32]
 DONE = "fold.json"
+SETTINGS = "protocol.json"
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where and how folds run: output folder, device, loader processes, seed, progress, what stops them."""
+    """Where and how folds run: output folder, device, loader processes, seed, progress, what stops them, minutes between checkpoints."""
 
     out: Path
     device: str
@@ -39,7 +39,7 @@ class Surroundings:
     seed: int
     progress: Progress
     interruption: Interruption
-    save_minutes: float = 5.0
+    save_minutes: float
 
 
 def fold_path(out: Path, fold: Fold) -> Path:
@@ -47,8 +47,34 @@ def fold_path(out: Path, fold: Fold) -> Path:
     return out / "folds" / fold.name
 
 
-def is_done(out: Path, fold: Fold, config: dict[str, Any]) -> bool:
-    """Whether a fold was finished with the same rows and settings.
+def settle(out: Path, config: dict[str, Any]) -> None:
+    """Records what must stay the same from the first fold to the last.
+
+    Raises:
+        InputError: where the folder holds folds of other settings, naming those that differ.
+    """
+    path = out / SETTINGS
+    out.mkdir(parents=True, exist_ok=True)
+    strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
+    if not path.exists():
+        if strangers and SETTINGS not in strangers:  # another process may have written it just now
+            raise InputError(
+                f"{out}: expected an empty folder or one of this protocol, found {', '.join(strangers[:3])}"
+            )
+        write_json(path, config)
+        return
+    found = read_json(path)
+    changed = [
+        f"{key} was {found.get(key)!r}, is {config.get(key)!r}"
+        for key in sorted({*found, *config})
+        if found.get(key) != config.get(key)
+    ]
+    if changed:
+        raise InputError(f"{out}: was begun with other settings: {'; '.join(changed)}; use another --out")
+
+
+def is_done(out: Path, fold: Fold) -> bool:
+    """Whether a fold was finished with the same rows.
 
     Raises:
         InputError: where it was finished with others.
@@ -56,14 +82,16 @@ def is_done(out: Path, fold: Fold, config: dict[str, Any]) -> bool:
     path = fold_path(out, fold) / DONE
     if not path.exists():
         return False
-    values = json.loads(path.read_text(encoding="utf-8"))
-    expected = {"config": config, "train_hash": fold.train.fingerprint(), "test_hash": fold.test.fingerprint()}
-    changed = [
-        f"{key} was {values.get(key)!r}, is {value!r}" for key, value in expected.items() if values.get(key) != value
-    ]
+    values, hashes = read_json(path), hashes_of(fold)
+    changed = [f"{key} was {values.get(key)!r}, is {value!r}" for key, value in hashes.items() if values[key] != value]
     if changed:
-        raise InputError(f"{path.parent}: was finished otherwise: {'; '.join(changed)}; use another --out")
+        raise InputError(f"{path.parent}: was finished with other images: {'; '.join(changed)}; use another --out")
     return True
+
+
+def hashes_of(fold: Fold) -> dict[str, str]:
+    """What says which rows are on either side."""
+    return {"train_hash": fold.train.fingerprint(), "test_hash": fold.test.fingerprint()}
 
 
 def train_fold(
@@ -115,8 +143,7 @@ def finish_fold(fold: Fold, run: RunFolder, predictions: Floats, config: dict[st
     run.write_predictions(fold.test, predictions)
     values = {
         "name": fold.name,
-        "train_hash": fold.train.fingerprint(),
-        "test_hash": fold.test.fingerprint(),
+        **hashes_of(fold),
         "train_people": fold.train.people,
         "val_people": [] if fold.val is None else fold.val.people,
         "test_people": fold.test.people,
@@ -125,8 +152,7 @@ def finish_fold(fold: Fold, run: RunFolder, predictions: Floats, config: dict[st
         "known": fold.known,
         "config": config,
     }
-    with write_aside(run.path / DONE) as aside:
-        aside.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(run.path / DONE, values)
 
 
 def read_predictions(path: Path) -> Floats:
@@ -151,7 +177,6 @@ def report(out: Path, folds: Sequence[Fold]) -> dict[str, Any]:
         if not (path / DONE).exists():
             continue
         predictions = read_predictions(path / "predictions_test.csv")
-        hashes = {"train_hash": fold.train.fingerprint(), "test_hash": fold.test.fingerprint()}
         row: dict[str, Any] = {"fold": fold.name, "people": len(fold.test.people), "images": len(fold.test)}
         if fold.test.gaze is not None:
             errors = angular_error(predictions, fold.test.gaze)
@@ -160,7 +185,7 @@ def report(out: Path, folds: Sequence[Fold]) -> dict[str, Any]:
                 people.setdefault(person, []).append(errors[fold.test.person == number])
             for name, mask in fold.subsets.items():
                 subsets.setdefault(name, []).append(errors[mask])
-        rows.append(row | hashes)
+        rows.append(row | hashes_of(fold))
     pooled = {person: np.concatenate(parts) for person, parts in people.items()}
     table = [{"person": p, "images": len(e), "mean_deg": float(e.mean())} for p, e in sorted(pooled.items())]
     _write_rows(out / "folds.csv", rows)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from gazenas.architecture import InputError, write_aside
+from gazenas.architecture import InputError, write_aside, write_json
 from gazenas.calibration import METHODS, UNLABELLED, Outcome, Sample, save_user, try_methods, with_change
 from gazenas.commands.common import (
     add_reading_arguments,
@@ -108,8 +107,7 @@ def _write(out: Path, outcomes: Sequence[Outcome], model: str) -> None:
     with write_aside(out / "calibration.csv") as aside:
         aside.write_text(text.getvalue(), encoding="utf-8")
     values = {"verb": "calibrate", "model": model, "before_deg": _before(outcomes), "after_deg": _means(outcomes)}
-    with write_aside(out / "summary.json") as aside:
-        aside.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(out / "summary.json", values)
 
 
 def _before(outcomes: Sequence[Outcome]) -> float:

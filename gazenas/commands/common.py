@@ -39,6 +39,23 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
     parser.add_argument("--out", type=str, required=True, help="run folder to write")
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn")
+    add_device_arguments(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out; from the beginning where nothing was saved yet",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="remove the run in --out and start again")
+    parser.add_argument(
+        "--dry_run",
+        "--dry-run",
+        action="store_true",
+        help="print the resolved recipe, sizes, memory and hours; train nothing",
+    )
+
+
+def add_device_arguments(parser: ArgumentParser) -> None:
+    """Where a training runs, and how often it is saved."""
     parser.add_argument(
         "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one"
     )
@@ -49,23 +66,11 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         "--workers", type=NonNegativeInt, default=0, help="processes that read images; 0 reads in this one"
     )
     parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run in --out; from the beginning where nothing was saved yet",
-    )
-    parser.add_argument(
         "--save_minutes",
         "--save-minutes",
         type=NonNegativeFloat,
         default=5.0,
         help="between two checkpoints within an epoch; there is one after every epoch anyway",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="remove the run in --out and start again")
-    parser.add_argument(
-        "--dry_run",
-        "--dry-run",
-        action="store_true",
-        help="print the resolved recipe, sizes, memory and hours; train nothing",
     )
 
 

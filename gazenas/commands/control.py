@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from jsonargparse import Namespace
 
-from gazenas.architecture import InputError, write_aside
+from gazenas.architecture import InputError, read_json, write_aside
 from gazenas.commands.common import console, print_table, recorded_config
 from gazenas.distributed import asked_for
 from gazenas.report.search import draw_control
@@ -50,7 +49,7 @@ def run_control(arguments: Namespace, run_one: Callable[[Namespace, str], None])
                     values = arguments.clone()
                     values.update(Namespace(changed | {"control": "none"}))  # type: ignore[no-untyped-call]
                     run_one(values, kind)
-                summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+                summary = read_json(folder / "summary.json")
                 rows.append({"control": kind, "seed": seed} | {key: summary[key] for key in COLUMNS[2:]})
                 _write_rows(out / "comparison.csv", rows)
         place.write_summary({"verb": "control", "runs": rows, "spread": compare(rows)})

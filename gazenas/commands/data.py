@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from jsonargparse.typing import NonNegativeInt
 from numpy.typing import NDArray
 
-from gazenas.architecture import InputError, write_aside
+from gazenas.architecture import InputError, write_json
 from gazenas.commands.common import (
     add_reading_arguments,
     console,
@@ -124,10 +123,9 @@ def _check(argv: list[str]) -> None:
         findings, pixels = check_folder(opened, answers, network.input_size, done)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
-    with write_aside(out / "check.json") as aside:
-        report = [{"check": f.check, "status": f.status.lower(), "text": f.text} for f in findings]
-        values = {"folder": arguments.folder, "dataset": opened.dataset, "choices": opened.choices, "findings": report}
-        aside.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    report = [{"check": f.check, "status": f.status.lower(), "text": f.text} for f in findings]
+    values = {"folder": arguments.folder, "dataset": opened.dataset, "choices": opened.choices, "findings": report}
+    write_json(out / "check.json", values)
     if pixels.sample is not None:
         _montage(opened, pixels.sample, out)
     for note in opened.notes:

@@ -16,9 +16,10 @@ import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from gazenas.architecture import InputError, write_aside
+from gazenas.architecture import InputError, read_json, write_json
 from gazenas.commands.common import (
     RichProgress,
+    add_device_arguments,
     add_reading_arguments,
     add_recipe,
     console,
@@ -47,6 +48,7 @@ from gazenas.protocol_runs import (
     is_done,
     read_predictions,
     report,
+    settle,
     train_fold,
     write_leaderboard,
 )
@@ -72,6 +74,7 @@ def run(argv: list[str]) -> None:
     out = Path(arguments.out)
     config = _config(argv[0], arguments, folder)
     chosen = _chosen(arguments.folds, folds)
+    settle(out, config)
     for note in [*folder.notes, *notes]:
         console.print(note)
     gpus = torch.cuda.device_count()
@@ -111,11 +114,7 @@ def _parse(name: str, argv: list[str]) -> Namespace:
         help="a fold's epoch: the last, or the one that validates best on people held out of the training side",
     )
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn")
-    parser.add_argument(
-        "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: folds in parallel on all GPUs"
-    )
-    parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
-    parser.add_argument("--workers", type=NonNegativeInt, default=0, help="processes that read images")
+    add_device_arguments(parser)
     add_recipe(parser, FinetuneRecipe(), FINETUNE_HELPS)
     add_reading_arguments(parser)
     arguments = parser.parse_args(argv)
@@ -158,14 +157,14 @@ def _refuse_other_frame(model: str, folder: GazeFolder) -> None:
     path = Path(model) / "summary.json"
     if not model or not path.is_file():
         return
-    frame = json.loads(path.read_text(encoding="utf-8")).get("data", {}).get("frame", folder.frame)
+    frame = read_json(path).get("data", {}).get("frame", folder.frame)
     if frame != folder.frame:
         raise InputError(f"{model} was trained on labels in frame {frame}, {folder.folder} is in frame {folder.frame}")
 
 
 def _config(name: str, arguments: Namespace, folder: GazeFolder) -> dict[str, Any]:
     """What must stay the same from a fold's beginning to its end."""
-    free = ("config", "recorded", "out", "folds", "device", "threads", "workers")
+    free = ("config", "recorded", "out", "folds", "device", "threads", "workers", "save_minutes")
     values = {key: value for key, value in arguments.as_dict().items() if key not in free}
     values |= {"protocol": name, "frame": folder.frame, "choices": folder.choices}
     plain: dict[str, Any] = json.loads(json.dumps(values))
@@ -200,9 +199,11 @@ def _run_folds(
     recipe = FinetuneRecipe(**recipe_values(arguments, FINETUNE_HELPS))
     recipe = replace(recipe, keep="best" if arguments.select == "val" else "last")
     with Interruption() as interruption, RichProgress() as progress:
-        place = Surroundings(Path(arguments.out), device, arguments.workers, arguments.seed, progress, interruption)
+        out, minutes = Path(arguments.out), arguments.save_minutes
+        place = Surroundings(out, device, arguments.workers, arguments.seed, progress, interruption, minutes)
         for fold in folds:
-            if is_done(place.out, fold, config):
+            if is_done(place.out, fold):
+                progress.say(f"fold {fold.name}: done before")
                 continue
             progress.say(f"fold {fold.name}: {len(fold.train):,} images to train on, {len(fold.test):,} to test")
             if arguments.arch:
@@ -226,55 +227,53 @@ def _conclude(
 ) -> None:
     """Tables, ``summary.json``, and a file for the leaderboard where the test side has no labels."""
     found = report(out, folds)
-    done = len(found["folds"])
     summary = {
         "verb": "protocol",
         "protocol": name,
         "dataset": folder.dataset,
         "group": folder.group,
         "frame": folder.frame,
-        "folds_done": done,
+        "folds_done": len(found["folds"]),
         "folds_of_protocol": len(folds),
         "notes": notes,
         "known": folds[0].known,
         "seed": arguments.seed,
         "select": arguments.select if arguments.arch else "evaluated as it is",
         "seconds": round(time.monotonic() - begun, 1),
-    } | found
-    with write_aside(out / "summary.json") as aside:
-        aside.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    print_table(
-        f"protocol {name}: by {folder.group}",
-        [folder.group, "images", "mean"],
-        [[row["person"], f"{row['images']:,}", degrees(row["mean_deg"])] for row in found["people"]],
-    )
-    rows = [
-        [
-            row["fold"],
-            str(row["people"]),
-            f"{row['images']:,}",
-            degrees(row.get("mean_deg")),
-            row["train_hash"],
-            row["test_hash"],
-        ]
-        for row in found["folds"]
-    ]
-    print_table("by fold", ["fold", f"{plural(folder.group)}", "images", "mean", "train split", "test split"], rows)
+    }
+    write_json(out / "summary.json", summary | found)
+    _print(name, folder.group, found, len(folds))
+    for known in sorted({fold.known for fold in folds if fold.known}):
+        console.print(known)
+    first = fold_path(out, folds[0])
+    if name == "ethxgaze" and folds[0].test.gaze is None and (first / DONE).exists():
+        write_leaderboard(out / "leaderboard.txt", read_predictions(first / "predictions_test.csv"))
+        images = f"{len(folds[0].test):,} predictions for the leaderboard"
+        console.print(f"test has no labels: {images} are in {out / 'leaderboard.txt'}")
+    console.print(f"predictions of every fold, folds.csv, people.csv and summary.json are in {out}")
+
+
+def _print(name: str, group: str, found: dict[str, Any], of: int) -> None:
+    """Errors by person where there are any, by fold, and in all."""
+    if found["people"]:
+        rows = [[row["person"], f"{row['images']:,}", degrees(row["mean_deg"])] for row in found["people"]]
+        print_table(f"protocol {name}: by {group}", [group, "images", "mean"], rows)
+    folds = found["folds"]
+    numbers = [[row["fold"], str(row["people"]), f"{row['images']:,}", degrees(row.get("mean_deg"))] for row in folds]
+    hashes = [[row["train_hash"], row["test_hash"]] for row in folds]
+    title = f"protocol {name}: {len(folds)} of {of} folds"
+    columns = ["fold", plural(group), "images", "mean", "train split", "test split"]
+    print_table(title, columns, [left + right for left, right in zip(numbers, hashes, strict=True)])
     interval = found["interval_95_deg"]
+    if interval is None:
+        return
+    several = len(found["people"]) > 1
     totals = {
         "mean over folds": degrees(found["mean_over_folds_deg"]),
         "standard deviation over folds": degrees(found["std_over_folds_deg"]),
         "mean over images": degrees(found["mean_over_images_deg"]),
-        f"95% interval over {plural(folder.group)} (bootstrap)": "not measured"
-        if interval is None
-        else f"{degrees(interval[0])} to {degrees(interval[1])}",
+        f"95% interval over {plural(group)} (bootstrap)": f"{degrees(interval[0])} to {degrees(interval[1])}"
+        if several
+        else f"not measured: one {group}",
     } | {f"{key} ({value['images']:,} images)": degrees(value["mean_deg"]) for key, value in found["subsets"].items()}
-    print_table(f"{done} of {len(folds)} folds", ["angular error", ""], [list(row) for row in totals.items()])
-    if folds[0].known:
-        console.print(folds[0].known)
-    if name == "ethxgaze" and folds[0].test.gaze is None and (fold_path(out, folds[0]) / DONE).exists():
-        write_leaderboard(out / "leaderboard.txt", read_predictions(fold_path(out, folds[0]) / "predictions_test.csv"))
-        console.print(
-            f"test has no labels: {len(folds[0].test):,} predictions for the leaderboard are in {out / 'leaderboard.txt'}"
-        )
-    console.print(f"predictions of every fold, folds.csv, people.csv and summary.json are in {out}")
+    print_table("in all", ["angular error", ""], [list(row) for row in totals.items()])

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gazenas.architecture import InputError
+from gazenas.architecture import InputError, read_json
 from gazenas.data.convention import flipped
 from gazenas.data.pictures import ResizedImages
 from gazenas.data.reading import DEFAULTS, FRAMES, Reading
@@ -134,7 +134,7 @@ def _read_story(folder: Path) -> dict[str, Any]:
     path = folder / STORY_FILE
     if not path.is_file():
         return story
-    values = _read_json(path)
+    values = read_json(path)
     for key, default in story.items():
         if not isinstance(values.get(key, default), type(default)):
             raise InputError(f"{path}: {key}: expected {type(default).__name__}, found {values[key]!r}")
@@ -146,16 +146,6 @@ def _read_story(folder: Path) -> dict[str, Any]:
     return story
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: expected JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected lists under train and test, found {type(values).__name__}")
-    return values
-
-
 def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
     """File names by split, people proven to be on one side only, and notes on what was decided here."""
     path = folder / SPLIT_FILE
@@ -163,7 +153,7 @@ def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[st
         raise InputError(f"{folder}: no such data folder; 'gazenas synth {folder}' makes one")
     if not path.is_file():
         raise InputError(f"{folder}: expected {SPLIT_FILE} beside train/ and test/ (ETH-XGaze's layout), found none")
-    values = _read_json(path)
+    values = read_json(path)
     notes = []
     split = {}
     for name in PARTS:

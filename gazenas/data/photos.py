@@ -8,7 +8,6 @@ frame; ``session`` at will. ``face_model`` at the top holds the same six points 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from gazenas.architecture import InputError
+from gazenas.architecture import InputError, read_json
 from gazenas.data.normalisation import Camera, Floats, Target, View, face_centre, solve_pose, view_face, warp_image
 from gazenas.data.pictures import read_picture
 from gazenas.data.reading import DEFAULTS, Reading
@@ -126,15 +125,8 @@ def _split(folder: Path, photos: list[Photo], target: Target) -> GazeSplit:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; it describes cameras and images")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: expected JSON: {error}") from error
-    if (
-        not isinstance(values, dict)
-        or not isinstance(values.get("cameras"), dict)
-        or not isinstance(values.get("images"), list)
-    ):
+    values = read_json(path)
+    if not isinstance(values.get("cameras"), dict) or not isinstance(values.get("images"), list):
         raise InputError(f"{path}: expected an object with cameras (by name) and images (a list)")
     if not values["images"]:
         raise InputError(f"{path}: images: expected at least one, found none")

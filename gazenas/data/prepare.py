@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gazenas.architecture import InputError, write_aside
+from gazenas.architecture import InputError, read_json, write_aside, write_json
 from gazenas.data.ethxgaze import SPLIT_FILE, STORY_FILE
 from gazenas.data.split import GazeFolder, GazeSplit, RowFault
 
@@ -81,8 +81,8 @@ def prepare(
         parts.setdefault(task.part, []).append(task.path.name)
     if not lists["val"]:
         del lists["val"]  # drawn by whoever reads
-    _write_json(out / STORY_FILE, story | {"people": {t.path.name: t.person for t in written}, "parts": parts})
-    _write_json(out / SPLIT_FILE, lists)
+    write_json(out / STORY_FILE, story | {"people": {t.path.name: t.person for t in written}, "parts": parts})
+    write_json(out / SPLIT_FILE, lists)
     return lists
 
 
@@ -106,7 +106,7 @@ def _take_place(out: Path, story: dict[str, Any]) -> None:
     if found and not path.exists():
         raise InputError(f"--out: {out} is not empty (holds {', '.join(found[:3])}): choose another folder")
     if path.exists():
-        earlier = json.loads(path.read_text(encoding="utf-8"))
+        earlier = read_json(path)
         changed = [key for key in story if earlier.get(key) != story[key]]
         if changed:
             said = "; ".join(f"{key} was {earlier.get(key)!r}, is {story[key]!r}" for key in changed)
@@ -114,7 +114,7 @@ def _take_place(out: Path, story: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for half in out.rglob(".*.part"):
         half.unlink()
-    _write_json(path, story)
+    write_json(path, story)
 
 
 def _tasks(source: GazeFolder, out: Path) -> list[Task]:
@@ -190,8 +190,3 @@ def _list_faults(path: Path, faults: list[RowFault]) -> None:
     writer.writerows([fault.where, fault.reason] for fault in faults)
     with write_aside(path) as aside:
         aside.write_text(text.getvalue(), encoding="utf-8")
-
-
-def _write_json(path: Path, values: object) -> None:
-    with write_aside(path) as aside:
-        aside.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ import torch
 from gazenas.__main__ import VERBS, main
 from gazenas.data import open_data
 from gazenas.data.loader import Loader
+from gazenas.data.protocols import PROTOCOLS
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
 from gazenas.models.builders import build_subnet, load_model
@@ -315,7 +316,7 @@ def test_bad_input_is_status_2_and_one_message(
         ],
         "expected a table": search(data_folder, out, "--target-ms", "50%", "--latency-table", str(tmp_path / "file")),
         "is not usable here": search(data_folder, out, "--device", "quantum"),
-        "no such architecture file": [
+        "a.json: no such file": [
             "finetune",
             "--arch",
             str(tmp_path / "a.json"),
@@ -363,13 +364,22 @@ def test_bad_input_is_status_2_and_one_message(
     assert build_subnet(found) is not None
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "data show"])
+LISTS = {"data": ("show", "check", "prepare", "normalize"), "protocol": tuple(PROTOCOLS)}
+
+
+@pytest.mark.parametrize(
+    "verb", [*(v for v in VERBS if v not in LISTS), *(f"{v} {w}" for v in LISTS for w in LISTS[v])]
+)
 def test_help_shows_defaults(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if verb == "data":
-        main(["data", "--help"])
-    else:
-        with pytest.raises(SystemExit):
-            main([*verb.split(), "--help"])
+    with pytest.raises(SystemExit):
+        main([*verb.split(), "--help"])
     said = capsys.readouterr().out
-    assert "usage: gazenas" in said
-    assert verb == "data" or "default: " in said
+    assert f"usage: gazenas {verb}" in said
+    assert "default: " in said
+
+
+@pytest.mark.parametrize("verb", LISTS)
+def test_help_lists_what_a_verb_can_do(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in LISTS[verb])

@@ -7,7 +7,6 @@ same whatever the number of processes.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -16,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gazenas.architecture import InputError, write_aside
+from gazenas.architecture import InputError, write_aside, write_json
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.landmarks import landmarks
 from gazenas.data.synthetic.person import sample_person
@@ -80,8 +79,7 @@ def generate(
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for name in pool.map(_write_person, tasks):
             on_file(name)
-    with write_aside(folder / SPLIT_FILE) as aside:
-        aside.write_text(json.dumps(split, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / SPLIT_FILE, split)
     return split
 
 

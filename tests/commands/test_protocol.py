@@ -1,0 +1,243 @@
+"""Protocols as a person runs them: on every kind of folder, killed and gone on with, and their tables checked from the CSV files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+import signal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from gazenas.__main__ import main
+from gazenas.data import open_data
+from gazenas.data.protocols import PROTOCOLS, Settings
+from gazenas.engine import predict_faces
+from gazenas.models.builders import full_architecture, load_model, load_space
+from tests.commands.test_never_lost import begin
+from tests.commands.test_verbs import run_bad
+from tests.conftest import MICRO
+from tests.data import layouts
+from tests.data.layouts import WRITERS, Faces
+
+TRAIN = ("--epochs", "1", "--batch-size", "8", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def faces(data_folder: Path) -> Faces:
+    every = layouts.faces_of(data_folder)
+    rows = np.arange(0, len(every.gaze), 2)
+    return Faces(every.images[rows], every.gaze[rows], every.head[rows], every.person[rows])
+
+
+@pytest.fixture(scope="module")
+def sources(faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every layout, an architecture to fine-tune, and a model that has been."""
+    root = tmp_path_factory.mktemp("sources")
+    for name, write in WRITERS.items():
+        if name != "photos":
+            write(root / name, faces)
+    full_architecture(load_space(MICRO)).save(root / "arch.json")
+    words = ["--arch", str(root / "arch.json"), "--data", str(root / "ethxgaze"), *TRAIN]
+    assert main(["finetune", *words, "--out", str(root / "model")]) == 0
+    return root
+
+
+def protocol(name: str, sources: Path, layout: str, out: Path, *more: str) -> list[str]:
+    arch = [] if "--model" in more else ["--arch", str(sources / "arch.json"), *TRAIN]
+    return ["protocol", name, *arch, "--data", str(sources / layout), "--out", str(out), *more]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def error_of(row: dict[str, str]) -> float:
+    """Degrees between the two directions of a row of predictions_test.csv, by the angle's own formula."""
+    pitch, yaw, true_pitch, true_yaw = (float(row[k]) for k in ("pitch", "yaw", "true_pitch", "true_yaw"))
+    turned = math.cos(pitch) * math.cos(true_pitch) * math.cos(yaw - true_yaw)
+    return math.degrees(math.acos(min(1.0, turned + math.sin(pitch) * math.sin(true_pitch))))
+
+
+def check_tables(out: Path) -> None:
+    """folds.csv, people.csv and summary.json follow from the written predictions and from nothing else."""
+    summary, folds, everyone = json.loads((out / "summary.json").read_text()), [], {}
+    for fold in rows_of(out / "folds.csv"):
+        rows = rows_of(out / "folds" / fold["fold"] / "predictions_test.csv")
+        errors = [error_of(row) for row in rows]
+        assert int(fold["images"]) == len(rows)
+        assert float(fold["mean_deg"]) == pytest.approx(sum(errors) / len(errors), abs=2e-3)
+        folds.append(sum(errors) / len(errors))
+        for row, value in zip(rows, errors, strict=True):
+            everyone.setdefault(row["person"], []).append(value)
+    for row in rows_of(out / "people.csv"):
+        mine = everyone.pop(row["person"])
+        assert float(row["mean_deg"]) == pytest.approx(sum(mine) / len(mine), abs=2e-3)
+        everyone[row["person"]] = mine
+    assert {row["person"] for row in rows_of(out / "people.csv")} == set(everyone)
+    pooled = [value for values in everyone.values() for value in values]
+    assert summary["mean_over_folds_deg"] == pytest.approx(np.mean(folds), abs=2e-3)
+    assert summary["mean_over_images_deg"] == pytest.approx(np.mean(pooled), abs=2e-3)
+    if len(folds) > 1:
+        assert summary["std_over_folds_deg"] == pytest.approx(np.std(folds, ddof=1), abs=2e-3)
+    low, high = summary["interval_95_deg"]
+    assert low - 2e-3 <= summary["mean_over_images_deg"] <= high + 2e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "more", "folds"),
+    [
+        ("ethxgaze", "ethxgaze", (), 1),
+        ("ethxgaze-person", "ethxgaze", ("--labelled", "5"), 1),
+        ("mpiifacegaze", "mpiifacegaze", (), 5),
+        ("mpiifacegaze", "mpiifacegaze-mat", ("--folds", "0,3"), 2),
+        ("eyediap", "eyediap", ("--select", "val"), 4),
+        ("rtgene", "rtgene", (), 3),
+        ("gaze360", "gaze360", ("--select", "val"), 1),
+        ("gaze360", "gaze360-mat", (), 1),
+        ("cross", "mpiifacegaze", ("--test-data", "OTHER/eyediap"), 1),
+        ("held-out", "table", ("--people", "2"), 3),
+        ("familiar", "table", ("--people", "2", "--batches", "session"), 1),
+        ("held-out", "table", ("--people", "2", "--model", "OTHER/model"), 3),
+    ],
+)
+def test_end_to_end(name: str, layout: str, more: tuple[str, ...], folds: int, sources: Path, tmp_path: Path) -> None:
+    words = [word.replace("OTHER", str(sources)) for word in more]
+    assert main(protocol(name, sources, layout, tmp_path, *words)) == 0
+    check_tables(tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["folds_done"] == folds == len(rows_of(tmp_path / "folds.csv"))
+    assert summary["group"] == ("recording" if layout.startswith("gaze360") else "person")
+    assert summary["frame"] == {"gaze360": "none", "gaze360-mat": "none", "mpiifacegaze-mat": "SR"}.get(
+        layout, "SR" if name == "mpiifacegaze" else "R"
+    )
+    for fold in (tmp_path / "folds").iterdir():
+        sides = json.loads((fold / "fold.json").read_text())
+        shared = set(sides["train_people"]) & {*sides["test_people"], *sides["val_people"]}
+        assert bool(shared) == bool(sides["known"])
+        assert ("--select" in more) == bool(sides["val_people"])
+        trained = rows_of(fold / "metrics.csv") if "--model" not in more else []
+        assert all((row["val_error_deg"] != "") == ("--select" in more) for row in trained)
+
+
+def test_subsets_follow_from_the_predictions(sources: Path, tmp_path: Path) -> None:
+    assert main(protocol("gaze360", sources, "gaze360", tmp_path)) == 0
+    rows = rows_of(tmp_path / "folds" / "test" / "predictions_test.csv")
+    subsets = json.loads((tmp_path / "summary.json").read_text())["subsets"]
+    for name, limit in (("all", 180), ("|yaw| <= 90", 90), ("|yaw| <= 20", 20)):
+        errors = [error_of(row) for row in rows if abs(math.degrees(float(row["true_yaw"]))) <= limit]
+        assert subsets[name]["images"] == len(errors)
+        if errors:
+            assert subsets[name]["mean_deg"] == pytest.approx(sum(errors) / len(errors), abs=2e-3)
+
+
+def test_the_leaderboard_s_file_is_in_the_split_s_order(
+    published_folder: Path, sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two unlabelled people in an order that is not the alphabet's; each line is the network's answer to that image."""
+    split = json.loads((published_folder / "train_test_split.json").read_text())
+    first = split["train"].pop()
+    shutil.move(published_folder / "train" / first, published_folder / "test" / first)
+    split["test"] = sorted([first, *split["test"]], reverse=True)
+    (published_folder / "train_test_split.json").write_text(json.dumps(split))
+    with h5py.File(published_folder / "test" / first, "a") as file:
+        del file["face_gaze"]
+    words = ["--model", str(sources / "model"), "--data", str(published_folder), "--out", str(tmp_path / "out")]
+    assert main(["protocol", "ethxgaze", *words]) == 0
+    lines = [
+        [float(x) for x in line.split(",")] for line in (tmp_path / "out" / "leaderboard.txt").read_text().splitlines()
+    ]
+    expected = []
+    for name in split["test"]:
+        with h5py.File(published_folder / "test" / name) as file:
+            expected.append(predict_faces(load_model(sources / "model"), file["face_patch"][:][..., ::-1].copy()))
+    np.testing.assert_allclose(lines, np.concatenate(expected), atol=2e-6)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "not measured" in said
+    assert "test has no labels: 32 predictions" in said
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["mean_over_folds_deg"] is None
+
+
+@pytest.fixture(scope="module")
+def whole(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run."""
+    out = tmp_path_factory.mktemp("whole")
+    assert main(protocol("rtgene", sources, "rtgene", out)) == 0
+    return out
+
+
+def assert_same_tables(one: Path, other: Path) -> None:
+    results = [f"folds/fold{n}/{name}" for n in (1, 2, 3) for name in ("weights.safetensors", "predictions_test.csv")]
+    for name in ("folds.csv", "people.csv", *results):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("point", "count"),
+    [("fold.json", "1"), ("fold.json", "2"), ("new-last.pt", "4"), ("predictions_test.csv", "2"), ("folds.csv", "1")],
+)
+def test_killed_between_and_within_folds(point: str, count: str, whole: Path, sources: Path, tmp_path: Path) -> None:
+    """The same command again ends in the tables of an undisturbed run, and does no finished fold again."""
+    command = protocol("rtgene", sources, "rtgene", tmp_path / "killed", "--save-minutes", "0")
+    process = begin(command, point, count)
+    process.wait(120)
+    assert process.returncode == -signal.SIGKILL
+    done = {
+        path: path.stat().st_mtime_ns
+        for path in tmp_path.glob("killed/folds/*/weights.safetensors")
+        if (path.parent / "fold.json").exists()
+    }
+    assert main(command) == 0
+    for path, when in done.items():
+        assert path.stat().st_mtime_ns == when
+    assert_same_tables(whole, tmp_path / "killed")
+
+
+def test_folds_may_come_in_any_order(whole: Path, sources: Path, tmp_path: Path) -> None:
+    for folds in ("2", "0", "0,1,2"):
+        assert main(protocol("rtgene", sources, "rtgene", tmp_path / "apart", "--folds", folds)) == 0
+    assert_same_tables(whole, tmp_path / "apart")
+
+
+def test_the_seed_draws_the_groups(sources: Path) -> None:
+    opened = open_data(sources / "table")
+    drawn = [PROTOCOLS["held-out"].folds(opened, Settings(seed=seed, people=2))[0] for seed in (0, 0, 1)]
+    hashes = [[fold.test.fingerprint() for fold in folds] for folds in drawn]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_bad_input_is_named(sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(protocol("held-out", sources, "table", tmp_path / "begun", "--folds", "0")) == 0
+    capsys.readouterr()
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.txt").write_text("mine")
+    table = sources / "table"
+    cases = {
+        "unknown name 'mpii'": ["protocol", "mpii"],
+        "expected either --arch, to fine-tune, or --model": ["protocol", "rtgene", "--data", str(table), "--out", "x"],
+        "--folds: expected 0 to 4, found 5": protocol("held-out", sources, "table", tmp_path / "a", "--folds", "5"),
+        "--folds: expected numbers such as 0,3": protocol("held-out", sources, "table", tmp_path / "a", "--folds", "x"),
+        "epochs was 1, is 2": protocol("held-out", sources, "table", tmp_path / "begun", "--epochs", "2"),
+        "protocol was 'held-out', is 'familiar'": protocol("familiar", sources, "table", tmp_path / "begun"),
+        "found thesis.txt": protocol("held-out", sources, "table", full),
+        "expected --test-data": protocol("cross", sources, "table", tmp_path / "a"),
+        "in frame R, ": protocol("cross", sources, "table", tmp_path / "a", "--test-data", str(sources / "gaze360")),
+        "labels in frame R, ": protocol(
+            "gaze360", sources, "gaze360", tmp_path / "a", "--model", str(sources / "model")
+        ),
+        "expected at least 2 groups of people": protocol("rtgene", sources, "table", tmp_path / "a"),
+        "more than 200 labelled images": protocol("ethxgaze-person", sources, "ethxgaze", tmp_path / "a"),
+        "--format: expected auto or one of": protocol("rtgene", sources, "rtgene", tmp_path / "a", "--format", "mat"),
+        "no.json: no such file": ["protocol", "rtgene", "--arch", "no.json", "--data", str(table), "--out", "x"],
+    }
+    for message, arguments in cases.items():
+        assert message in run_bad(arguments, capsys), arguments
+    assert not (tmp_path / "a").exists() or not any((tmp_path / "a").iterdir())
+    assert (full / "thesis.txt").read_text() == "mine"
+    assert [path.name for path in full.iterdir()] == ["thesis.txt"]
