@@ -9,10 +9,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py --out demo
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

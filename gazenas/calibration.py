@@ -24,6 +24,7 @@ from gazenas.architecture import write_aside
 from gazenas.data.loader import normalise
 from gazenas.engine import predict_faces
 from gazenas.gaze import angular_error
+from gazenas.models.builders import weights_hash
 from gazenas.models.network import Network
 
 Faces = NDArray[np.uint8]
@@ -218,8 +219,15 @@ def try_methods(
     return outcomes
 
 
-def save_user(path: Path, change: Change, story: Mapping[str, Any]) -> None:
-    """Writes a person's entries as safetensors, apart from the weights, with what is known about them."""
+def save_user(path: Path, change: Change, network: Network, story: Mapping[str, Any]) -> None:
+    """Writes a person's entries as safetensors, apart from the weights, with the hash of the weights that they are laid over.
+
+    Args:
+        path: of the file.
+        change: from one of ``METHODS``.
+        network: as it was before it was adapted.
+        story: what is known about the entries.
+    """
     plain = {name: value.contiguous().cpu() for name, value in change.items()}
     with write_aside(path) as aside:
-        aside.write_bytes(save(plain, {"gazenas": json.dumps(story)}))
+        aside.write_bytes(save(plain, {"weights": weights_hash(network), "story": json.dumps(story)}))

@@ -9,14 +9,16 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
+from matplotlib.figure import Figure
 
+from gazenas.__main__ import main
 from gazenas.architecture import SearchSpace
 from gazenas.data.synthetic import generate
 from gazenas.models.builders import build_supernet, load_space
 from gazenas.models.network import Network
+from tests.running import MICRO, TUNE, disturb, search
 
 torch.set_num_threads(1)  # more threads than idle cores make small networks many times slower
-MICRO = Path(__file__).parent / "micro.yaml"
 
 
 @pytest.fixture(scope="session")
@@ -53,18 +55,26 @@ def published_folder(data_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def disturb(network: Network) -> Network:
-    """Moves every weight and statistic off its initial value, so that nothing cancels by accident."""
-    generator = torch.Generator().manual_seed(1)
+@pytest.fixture(scope="session")
+def found(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search that nothing disturbed."""
+    out = tmp_path_factory.mktemp("runs") / "search"
+    assert main(search(data_folder, out)) == 0
+    return out
 
-    def noise(shape: torch.Size) -> torch.Tensor:
-        return torch.randn(shape, generator=generator)
 
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.1 * noise(parameter.shape).to(parameter))
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.add_(0.3 * noise(module.running_mean.shape).to(module.running_mean))
-                module.running_var.mul_(torch.exp(0.3 * noise(module.running_var.shape)).to(module.running_var))
-    return network
+@pytest.fixture(scope="session")
+def tuned(found: Path, data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "finetune"
+    weights = ["--arch", str(found / "arch.json"), "--weights", str(found / "weights.safetensors")]
+    assert main(["finetune", *weights, "--data", str(data_folder), *TUNE, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Pictures of single pixels, since drawing takes half of a small run; ``found`` and ``tuned`` are drawn in full."""
+    if not request.node.get_closest_marker("pictures"):
+        savefig = Figure.savefig
+        one = Figure(figsize=(0.01, 0.01))
+        monkeypatch.setattr(Figure, "savefig", lambda self, path, **words: savefig(one, path, **words))

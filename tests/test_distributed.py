@@ -21,7 +21,7 @@ from gazenas.distributed import ALONE
 from gazenas.engine import gaze_loss
 from gazenas.models.builders import load_model
 from gazenas.models.network import Network
-from tests.commands.test_verbs import TUNE, metrics, search
+from tests.running import MICRO, TUNE, metrics, search
 
 GRADIENT = """
 import sys, torch
@@ -87,12 +87,11 @@ def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]
     return [(process.wait(180), *process.communicate()) for process in processes]  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_averaged_gradient_is_that_of_one_process(
     micro_net: Network, data_folder: Path, tmp_path: Path, count: int
 ) -> None:
     """With BatchNorm in eval mode, and a batch that does not divide evenly."""
-    from tests.conftest import MICRO
 
     torch.save(micro_net.state_dict(), tmp_path / "weights.pt")
     words = ["-c", GRADIENT, str(data_folder), str(MICRO), str(tmp_path / "weights.pt"), str(tmp_path / "grad")]
@@ -140,27 +139,24 @@ def test_evaluation_over_processes_is_exact(pair: tuple[Path, Path], data_folder
     assert evaluate_predictions(found, split).mean == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_same_again_and_near_to_one_process(pair: tuple[Path, Path], data_folder: Path, tmp_path: Path) -> None:
+def test_the_same_again_and_near_to_one_process(
+    pair: tuple[Path, Path], found: Path, data_folder: Path, tmp_path: Path
+) -> None:
     """Two processes repeat themselves to the byte; against one, BatchNorm sees half batches, so errors only come near."""
-    from gazenas.__main__ import main
-
     run, _ = pair
     for status, _, said in finish(start(2, ["-m", "gazenas", *search(data_folder, tmp_path / "again")])):
         assert status == 0, said
     for name in ("arch.json", "weights.safetensors"):
         assert (run / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     assert metrics(run) == metrics(tmp_path / "again")
-    assert main(search(data_folder, tmp_path / "alone")) == 0
-    errors = [
-        json.loads((folder / "summary.json").read_text())["val_error_deg"] for folder in (run, tmp_path / "alone")
-    ]
+    errors = [json.loads((folder / "summary.json").read_text())["val_error_deg"] for folder in (run, found)]
     assert abs(errors[0] - errors[1]) < 0.25 * errors[1]
 
 
 def test_two_processes_fine_tune(pair: tuple[Path, Path], data_folder: Path, tmp_path: Path) -> None:
     run, _ = pair
     words = ["-m", "gazenas", "finetune", "--arch", str(run), "--weights", str(run / "weights.safetensors"), *TUNE]
-    words += ["--data", str(data_folder)]
+    words += ["--data", str(data_folder), "--epochs", "1"]
     for out in ("one", "two"):
         for status, _, said in finish(start(2, [*words, "--out", str(tmp_path / out)])):
             assert status == 0, said
@@ -183,7 +179,7 @@ def test_a_run_of_two_goes_on_alone_and_says_what_changes(
     assert "the run had 2 processes, now there are 1" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_when_one_process_dies_the_other_stops_with_its_name(data_folder: Path, tmp_path: Path, victim: int) -> None:
     out = tmp_path / "run"
     processes = start(2, ["-m", "gazenas", *search(data_folder, out, "--epochs", "200", "--save-minutes", "0")])

@@ -63,6 +63,9 @@ def run(argv: list[str]) -> None:
         raise InputError(f"--k: expected numbers of at least 1, found {arguments.k}")
     if arguments.method not in ("auto", *METHODS):
         raise InputError(f"--method: expected auto or one of {', '.join(METHODS)}, found {arguments.method!r}")
+    save = Path(arguments.save)
+    if arguments.save and (save.suffix != ".safetensors" or not save.parent.is_dir()):
+        raise InputError(f"--save: expected FILE.safetensors in an existing folder, found {save}")
     network = load_model(arguments.model).to(use_device(arguments.device, arguments.threads))
     reading = reading_of(arguments, network.input_size)
     split = open_data(Path(arguments.data), reading, arguments.format).split(arguments.split)
@@ -88,7 +91,7 @@ def run(argv: list[str]) -> None:
     _print(outcomes, split)
     console.print(f"calibration.csv and summary.json are in {out}")
     if arguments.save:
-        _save(Path(arguments.save), network, split, people[0], arguments.method, max(arguments.k), arguments.seed)
+        _save(save, network, split, people[0], arguments.method, max(arguments.k), arguments.seed)
 
 
 def _people(split: GazeSplit, person: str, one: bool) -> list[str]:
@@ -148,8 +151,6 @@ def _print(outcomes: Sequence[Outcome], split: GazeSplit) -> None:
 
 def _save(path: Path, network: Network, split: GazeSplit, person: str, method: str, k: int, seed: int) -> None:
     """Adapts to k images and writes the person's file, unless their other images say that it does not help."""
-    if path.suffix != ".safetensors" or not path.parent.is_dir():
-        raise InputError(f"--save: expected FILE.safetensors in an existing folder, found {path}")
     assert split.gaze is not None, "checked before"
     rows = np.flatnonzero(split.person == split.people.index(person))
     order = np.random.default_rng(seed).permutation(rows)
@@ -162,13 +163,11 @@ def _save(path: Path, network: Network, split: GazeSplit, person: str, method: s
         tried[name] = (float(angular_error(with_change(network, change, faces), split.gaze[held]).mean()), change)
     best = min(tried, key=lambda name: tried[name][0])
     after, change = tried[best]
-    said = (
-        f"{person}: {best} from {len(own)} images, {before:.2f} degrees before, {after:.2f} after on {len(held)} others"
-    )
+    among = f" (the best of {len(tried)} ways there)" if len(tried) > 1 else ""
+    said = f"{person}: {best} from {len(own)} images, {before:.2f} degrees before, {after:.2f} after on {len(held)} others{among}"
     if after >= before:
         console.print(f"{said}: not applied, nothing written")
         return
     story = {"person": person, "method": best, "images": len(own), "before_deg": before, "after_deg": after}
-    story["fingerprint"] = network.architecture().fingerprint()
-    save_user(path, change, story)
+    save_user(path, change, network, story)
     console.print(f"{said}; written to {path}: load_model(..., user=...) and 'gazenas export --user' take it")

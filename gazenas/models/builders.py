@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -177,13 +178,13 @@ def load_model(path: str | Path, *, user: str | Path | None = None) -> Network:
     Args:
         path: a run folder (``arch.json`` and ``weights.safetensors``), an ``arch.json`` with the weights beside
             it, or a name of :func:`list_subnets`.
-        user: a person's statistics as safetensors, laid over the weights.
+        user: what ``gazenas calibrate --save`` wrote for a person, laid over the weights.
 
     Returns:
         The network in eval mode.
 
     Raises:
-        InputError: where a file is absent or does not fit.
+        InputError: where a file is absent or does not fit, or ``user`` was made for other weights.
     """
     place = Path(path)
     if not place.exists() and str(path) not in list_subnets():
@@ -192,14 +193,35 @@ def load_model(path: str | Path, *, user: str | Path | None = None) -> Network:
     folder = place if place.is_dir() else place.parent
     load_weights(network, folder / "weights.safetensors")
     if user is not None:
-        statistics = _read_tensors(Path(user))
-        unknown = sorted(set(statistics) - set(network.state_dict()))
-        if unknown:
-            raise InputError(
-                f"{user}: holds {unknown[0]!r}, which the network lacks; was it made for another architecture?"
-            )
-        _load_state(network, network.state_dict() | statistics, Path(user))
+        _add_user(network, Path(user))
     return network.eval()
+
+
+def _add_user(network: Network, path: Path) -> None:
+    """Lays a person's entries over the weights for which they were made."""
+    entries, state = _read_tensors(path), network.state_dict()
+    unknown = sorted(set(entries) - set(state))
+    if unknown:
+        raise InputError(
+            f"{path}: holds {unknown[0]!r}, which the network lacks; was it made for another architecture?"
+        )
+    with safe_open(path, framework="pt") as file:
+        made_for = (file.metadata() or {}).get("weights", "")
+    if made_for and made_for != weights_hash(network):
+        raise InputError(
+            f"{path}: was made for weights {made_for}, found weights {weights_hash(network)}; "
+            "'gazenas calibrate --save' makes one for these"
+        )
+    _load_state(network, state | entries, path)
+
+
+def weights_hash(network: nn.Module) -> str:
+    """A hash of all parameters and buffers, by name: 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -18,11 +18,9 @@ from gazenas.data import open_data
 from gazenas.data.protocols import PROTOCOLS, Settings
 from gazenas.engine import predict_faces
 from gazenas.models.builders import full_architecture, load_model, load_space
-from tests.commands.test_never_lost import begin
-from tests.commands.test_verbs import run_bad
-from tests.conftest import MICRO
 from tests.data import layouts
 from tests.data.layouts import WRITERS, Faces
+from tests.running import MICRO, begin, run_bad
 
 TRAIN = ("--epochs", "1", "--batch-size", "8", "--threads", "1")
 

@@ -21,43 +21,7 @@ from gazenas.data.protocols import PROTOCOLS
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
 from gazenas.models.builders import build_subnet, load_model
-from tests.conftest import MICRO
-
-SAME = ("arch.json", "weights.safetensors")
-SEARCH = ("--space", str(MICRO), "--target-macs", "55%", "--epochs", "5", "--batch-size", "8", "--threads", "1")
-TUNE = ("--epochs", "3", "--batch-size", "8", "--threads", "1")
-
-
-def search(data: Path, out: Path, *more: str) -> list[str]:
-    return ["search", "--data", str(data), *SEARCH, "--out", str(out), *more]
-
-
-def metrics(run: Path) -> list[list[str]]:
-    """metrics.csv without times and rates."""
-    rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
-    keep = [i for i, name in enumerate(rows[0]) if name not in ("seconds", "images_per_second")]
-    return [[row[i] for i in keep] for row in rows]
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    for name in SAME:
-        assert (one / name).read_bytes() == (other / name).read_bytes(), name
-    assert metrics(one) == metrics(other)
-
-
-@pytest.fixture(scope="module")
-def found(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "search"
-    assert main(search(data_folder, out)) == 0
-    return out
-
-
-@pytest.fixture(scope="module")
-def tuned(found: Path, data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "finetune"
-    weights = ["--arch", str(found / "arch.json"), "--weights", str(found / "weights.safetensors")]
-    assert main(["finetune", *weights, "--data", str(data_folder), *TUNE, "--out", str(out)]) == 0
-    return out
+from tests.running import MICRO, SEARCH, TUNE, assert_same_run, metrics, run_bad, search
 
 
 def test_search_leaves_what_it_promises(found: Path) -> None:
@@ -104,7 +68,7 @@ def test_same_seed_same_bytes(found: Path, data_folder: Path, tmp_path: Path) ->
     assert (tmp_path / "other" / "weights.safetensors").read_bytes() != (found / "weights.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("wait_for", ["log.txt", "metrics.csv"])
+@pytest.mark.parametrize("wait_for", ["metrics.csv", pytest.param("log.txt", marks=pytest.mark.slow)])
 def test_killed_and_resumed(found: Path, data_folder: Path, tmp_path: Path, wait_for: str) -> None:
     out = tmp_path / "killed"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -251,6 +215,7 @@ def test_config_is_taken_back(found: Path, tmp_path: Path) -> None:
     assert_same_run(found, tmp_path / "again")
 
 
+@pytest.mark.pictures
 def test_looking(data_folder: Path, found: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "show", str(data_folder), "--count", "10", "--out", str(tmp_path / "f.png")]) == 0
     assert main(["summary", str(found), "--verify", "--out", str(tmp_path / "a.png")]) == 0
@@ -269,18 +234,6 @@ def test_dry_run_trains_nothing(data_folder: Path, tmp_path: Path, capsys: pytes
     assert "hours of training" in said
     assert "M MACs" in said
     assert not (tmp_path / "dry").exists()
-
-
-def run_bad(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    capsys.readouterr()
-    try:
-        status = main(arguments)
-    except SystemExit as stopped:
-        status = int(stopped.code or 0)
-    said = capsys.readouterr()
-    assert status == 2, said
-    assert "Traceback" not in said.err
-    return said.err
 
 
 def test_bad_input_is_status_2_and_one_message(

@@ -25,7 +25,7 @@ from gazenas.models.heads import HEADS
 from gazenas.models.heads.mrft import fitted_patches
 from gazenas.models.network import Network
 from gazenas.ops.squeeze_excite import SqueezeExcite
-from tests.conftest import MICRO
+from tests.running import MICRO
 
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
 HEAD_SETTINGS = {

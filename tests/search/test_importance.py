@@ -13,7 +13,7 @@ from gazenas.search import unit_groups
 from gazenas.search.importance import IMPORTANCES
 from gazenas.search.pressure import proximal_step
 from gazenas.search.sensitivity import DECAY, Sensitivity
-from tests.conftest import disturb
+from tests.running import disturb
 
 
 def test_contribution_is_the_deviation_that_a_channel_adds() -> None:

@@ -13,9 +13,7 @@ from gazenas.__main__ import main
 from gazenas.data.synthetic import generate
 from gazenas.models.builders import build_supernet
 from gazenas.search.budget import empty_widths, macs_resource, widths_of
-from tests.commands.test_never_lost import begin
-from tests.commands.test_verbs import assert_same_run, metrics, search
-from tests.conftest import MICRO
+from tests.running import MICRO, assert_same_run, begin, metrics, search
 
 
 def check(run: Path, planned: int) -> None:
@@ -32,7 +30,15 @@ def check(run: Path, planned: int) -> None:
     assert max(columns["moved_deg"]) < 0.05
 
 
-@pytest.mark.parametrize("more", [("--lr", "0.05"), ("--lr", "1e-6"), ("--importance", "alpha"), ("--pressure", "l1")])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--lr", "0.05"),
+        ("--pressure", "l1"),
+        pytest.param(("--lr", "1e-6"), marks=pytest.mark.slow),
+        pytest.param(("--importance", "alpha"), marks=pytest.mark.slow),
+    ],
+)
 def test_on_budget_whatever_the_recipe(data_folder: Path, tmp_path: Path, more: tuple[str, ...]) -> None:
     assert main(search(data_folder, tmp_path / "run", *more)) == 0
     check(tmp_path / "run", planned=3)
@@ -77,6 +83,7 @@ def test_two_budgets_together(data_folder: Path, tmp_path: Path) -> None:
     assert max(shares) >= 0.98
 
 
+@pytest.mark.pictures
 def test_a_family_from_one_run(data_folder: Path, tmp_path: Path) -> None:
     words = ["search", "--data", str(data_folder), "--space", str(MICRO), "--targets", "40%,70%,55%", "--epochs", "6"]
     run = tmp_path / "run"
@@ -113,16 +120,16 @@ def test_a_fixed_lambda_decides_by_itself_and_may_leave_nothing(
 
 def test_against_chance(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "chance"
-    words = search(data_folder, out, "--control", "random", "--control-seeds", "2")
+    words = search(data_folder, out, "--control", "random", "--control-seeds", "1")
     assert main(words) == 0
     table = [line.split(",") for line in (out / "comparison.csv").read_text().splitlines()]
-    assert [row[:2] for row in table[1:]] == [[k, s] for s in "01" for k in ("found", "uniform", "random")]
+    assert [row[:2] for row in table[1:]] == [[k, s] for s in "0" for k in ("found", "uniform", "random")]
     target = json.loads((out / "seed0" / "found" / "summary.json").read_text())["target_macs"]
     macs = [int(row[table[0].index("macs")]) for row in table[1:]]
     assert all(0.98 * target <= each <= target for each in macs)
     steps = {kind: len(metrics(out / "seed0" / kind)) for kind in ("found", "uniform", "random")}
     assert set(steps.values()) == {6}
-    assert len({row[-1] for row in table[1:]}) >= 4
+    assert len({row[-1] for row in table[1:]}) >= 2
     before = (out / "comparison.csv").read_bytes()
     capsys.readouterr()
     assert main([*words, "--resume"]) == 0  # finished runs are kept

@@ -13,7 +13,7 @@ from gazenas.counting import count_macs, count_params
 from gazenas.models.builders import build_subnet, build_supernet
 from gazenas.models.network import Network
 from gazenas.search import freeze, shrink, unit_groups
-from tests.conftest import disturb
+from tests.running import disturb
 
 Pattern = Callable[[int, torch.Tensor], torch.Tensor]
 
