@@ -92,7 +92,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "split file is not JSON": (lambda f: (f / "train_test_split.json").write_text("{"), "expected JSON"),
     "split file is a list": (
         lambda f: (f / "train_test_split.json").write_text("[]"),
-        "expected lists under train and test",
+        "expected a JSON object, found list",
     ),
     "names are numbers": (edit_split(lambda s: s.update(train=[1])), "train: expected a list of file names"),
     "names are paths": (edit_split(lambda s: s["train"].append("../x.h5")), "expected bare file names"),

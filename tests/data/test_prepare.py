@@ -276,7 +276,7 @@ DAMAGES += [
     ("table", remove("images/7.png"), "no such image"),
     ("table", cut("images/7.png"), "cannot be decoded"),
     ("photos", rewrite("photos.json", lambda text: text[:-9]), "expected JSON"),
-    ("photos", rewrite("photos.json", lambda text: "[]"), "expected an object with cameras"),
+    ("photos", rewrite("photos.json", lambda text: "[]"), "expected a JSON object, found list"),
     ("photos", edit_json("photos.json", lambda v: v["images"].clear()), "expected at least one, found none"),
     ("photos", edit_json("photos.json", lambda v: v["images"][0].update(camera="x")), "camera: expected one of tilted"),
     ("photos", edit_json("photos.json", lambda v: v["cameras"]["tilted"].update(matrix=[1])), "matrix: expected"),
