@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gazenas.architecture import Architecture, InputError, SearchSpace
     from gazenas.counting import count_macs, count_params
     from gazenas.gaze import angular_error
-    from gazenas.models.builders import build_subnet, build_supernet, list_subnets, load_model, load_space
+    from gazenas.models.builders import build_model, build_subnet, build_supernet, list_subnets, load_model, load_space
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "InputError",
     "SearchSpace",
     "angular_error",
+    "build_model",
     "build_subnet",
     "build_supernet",
     "count_macs",
@@ -34,7 +35,7 @@ _HOMES = {
     "architecture": ("Architecture", "InputError", "SearchSpace"),
     "counting": ("count_macs", "count_params"),
     "gaze": ("angular_error",),
-    "models.builders": ("build_subnet", "build_supernet", "list_subnets", "load_model", "load_space"),
+    "models.builders": ("build_model", "build_subnet", "build_supernet", "list_subnets", "load_model", "load_space"),
 }
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,13 @@ class Stage:
     """One stage of the multi-branch network: a fusion module, then a parallel module.
 
     ``channels`` and ``blocks`` (search blocks in the parallel module) have one entry a branch, the highest
-    resolution first. A stage has as many branches as the one before, or one more.
+    resolution first. A stage has as many branches as the one before, or one more. ``stride`` is that of the fusion
+    module's block, 1, or 2 where there is one branch.
     """
 
     channels: tuple[int, ...]
     blocks: tuple[int, ...]
+    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,15 @@ class SearchSpace:
         """How many resolutions the network ends with."""
         return len(self.stages[-1].channels)
 
+    def reduction(self, stage: int) -> int:
+        """How many times smaller than the image the highest resolution of a stage is (from 0; -1 for the stem)."""
+        return 4 * prod(each.stride for each in self.stages[: stage + 1])
+
+    def sizes(self) -> list[int]:
+        """Sides of the maps that the head gets, the highest resolution first."""
+        top = self.reduction(len(self.stages) - 1)
+        return [self.input_size // (top << branch) for branch in range(self.branches)]
+
     def blocks(self) -> list[BlockSpec]:
         """All search blocks in the order in which the network runs them."""
         return [
@@ -142,12 +154,14 @@ class SearchSpace:
         for to in range(min(len(before), len(now))):
             for source in range(max(0, to - 1), min(len(before), to + 2)):
                 name = f"stage{stage + 1}.fusion.branch{to + 1}.from{source + 1}"
-                stride = 2 if source < to else 1
-                specs.append(BlockSpec(name, before[source], now[to], stride, 4 << source, self.fusion))
+                stride = 2 if source < to else self.stages[stage].stride
+                top = self.reduction(stage - 1)
+                specs.append(BlockSpec(name, before[source], now[to], stride, top << source, self.fusion))
         if len(now) > len(before):
             lowest = len(before)
             name = f"stage{stage + 1}.fusion.branch{lowest + 1}.new"
-            specs.append(BlockSpec(name, now[lowest - 1], now[lowest], 2, 4 << (lowest - 1), self.fusion))
+            top = self.reduction(stage)
+            specs.append(BlockSpec(name, now[lowest - 1], now[lowest], 2, top << (lowest - 1), self.fusion))
         return specs
 
     def parallel_blocks(self, stage: int) -> list[BlockSpec]:
@@ -159,7 +173,7 @@ class SearchSpace:
                 channels,
                 channels,
                 1,
-                4 << branch,
+                self.reduction(stage) << branch,
                 self.parallel[branch],
             )
             for branch, (channels, count) in enumerate(zip(now.channels, now.blocks, strict=True))
@@ -178,7 +192,11 @@ class SearchSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists and numbers, as they stand in YAML and JSON."""
-        return _plain({f.name: getattr(self, f.name) for f in fields(self)})  # type: ignore[no-any-return]
+        values: dict[str, Any] = _plain({f.name: getattr(self, f.name) for f in fields(self)})
+        for stage in values["stages"]:
+            if stage["stride"] == 1:
+                del stage["stride"]
+        return values
 
     @staticmethod
     def from_dict(values: object, where: str) -> SearchSpace:
@@ -313,12 +331,18 @@ def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
         for number, stage in enumerate(stages, 1):
             good = (
                 isinstance(stage, dict)
-                and set(stage) == {"channels", "blocks"}
-                and all(_counts(v) for v in stage.values())
+                and {"channels", "blocks"} <= set(stage) <= {"channels", "blocks", "stride"}
+                and _counts(stage["channels"])
+                and isinstance(stage["blocks"], list)
+                and all(_is_count(count, 0) for count in stage["blocks"])
             )
             good = good and len(stage["channels"]) == len(stage["blocks"])
+            good = good and (stage.get("stride", 1) in (1, 2) if len(stage["channels"]) == 1 else "stride" not in stage)
             faults.expect(
-                good, f"stages[{number}]", "channels and blocks, as many entries each as the stage has branches", stage
+                good,
+                f"stages[{number}]",
+                "channels and blocks, as many entries each as the stage has branches, and stride 1 or 2 with one branch",
+                stage,
             )
     faults.expect(_is_operators(values["fusion"]), "fusion", "operators with their settings", values["fusion"])
     parallel = values["parallel"]
@@ -333,7 +357,9 @@ def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
         name=values["name"],
         input_size=values["input_size"],
         stem=tuple(values["stem"]),
-        stages=tuple(Stage(tuple(stage["channels"]), tuple(stage["blocks"])) for stage in stages),
+        stages=tuple(
+            Stage(tuple(stage["channels"]), tuple(stage["blocks"]), stage.get("stride", 1)) for stage in stages
+        ),
         squeeze=values["squeeze"],
         fusion=_frozen(values["fusion"]),
         parallel=_frozen(parallel),
@@ -357,7 +383,7 @@ def _check_space(space: SearchSpace, where: str) -> None:
     faults.expect(
         len(space.parallel) >= max(branches), "parallel", f"{max(branches)} entries, one a branch", len(space.parallel)
     )
-    lowest = 4 << (max(branches) - 1)
+    lowest = space.reduction(len(space.stages)) << (max(branches) - 1)
     faults.expect(space.input_size % lowest == 0, "input_size", f"a multiple of {lowest}", space.input_size)
     faults.stop()
 

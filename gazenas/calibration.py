@@ -20,11 +20,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gazenas.architecture import write_aside
+from gazenas.architecture import InputError, write_aside
 from gazenas.data.loader import normalise
 from gazenas.engine import predict_faces
 from gazenas.gaze import angular_error
-from gazenas.models.builders import weights_hash
+from gazenas.models.builders import GazeModel, weights_hash
 from gazenas.models.network import Network
 
 Faces = NDArray[np.uint8]
@@ -42,7 +42,7 @@ class Sample:
     gaze: Floats
 
 
-def personal_statistics(network: Network, faces: Faces, prior: float) -> Change:
+def personal_statistics(network: GazeModel, faces: Faces, prior: float) -> Change:
     """BatchNorm means and variances over a person's unlabelled images.
 
     Args:
@@ -71,21 +71,21 @@ def personal_statistics(network: Network, faces: Faces, prior: float) -> Change:
             norm.momentum = momenta[name]
 
 
-def _statistics(network: Network, sample: Sample) -> Change:
+def _statistics(network: GazeModel, sample: Sample) -> Change:
     return personal_statistics(network, sample.faces, 0.0)
 
 
-def _blended(network: Network, sample: Sample) -> Change:
+def _blended(network: GazeModel, sample: Sample) -> Change:
     return personal_statistics(network, sample.faces, PRIOR)
 
 
-def _bias(network: Network, sample: Sample) -> Change:
+def _bias(network: GazeModel, sample: Sample) -> Change:
     layer = last_layer(network)
     off = (sample.gaze - predict_faces(network, sample.faces)).mean(0)
     return _last(network, layer.weight, layer.bias + torch.from_numpy(off).to(layer.bias))
 
 
-def _affine(network: Network, sample: Sample) -> Change:
+def _affine(network: GazeModel, sample: Sample) -> Change:
     """``p' = p + W p + b`` of the predicted angles, as a last layer."""
     layer, answers = last_layer(network), predict_faces(network, sample.faces)
     weight, bias = fit_residual(answers, sample.gaze - answers)
@@ -95,7 +95,7 @@ def _affine(network: Network, sample: Sample) -> Change:
     return _last(network, turn @ weights, turn @ biases + shift)
 
 
-def _layer(network: Network, sample: Sample) -> Change:
+def _layer(network: GazeModel, sample: Sample) -> Change:
     """The last layer fitted anew, held near to what it was."""
     layer, inputs = last_layer(network), _last_inputs(network, sample.faces)
     weight, bias = fit_residual(inputs, sample.gaze - predict_faces(network, sample.faces))
@@ -103,7 +103,7 @@ def _layer(network: Network, sample: Sample) -> Change:
     return _last(network, moved, layer.bias.detach().cpu() + torch.from_numpy(bias).float())
 
 
-METHODS: dict[str, Callable[[Network, Sample], Change]] = {
+METHODS: dict[str, Callable[[GazeModel, Sample], Change]] = {
     "statistics": _statistics,
     "blended": _blended,
     "bias": _bias,
@@ -113,10 +113,17 @@ METHODS: dict[str, Callable[[Network, Sample], Change]] = {
 UNLABELLED = ("statistics", "blended")  # methods that never look at the gaze
 
 
-def last_layer(network: Network) -> nn.Linear:
-    """The layer whose two outputs are pitch and yaw."""
-    layer = network.head.gaze
-    assert isinstance(layer, nn.Linear), "every head ends in one"
+def last_layer(network: GazeModel) -> nn.Linear:
+    """The layer whose two outputs are pitch and yaw.
+
+    Raises:
+        InputError: where there is none.
+    """
+    layer = network.head.gaze if isinstance(network, Network) else getattr(network.body, "gaze", None)
+    if not isinstance(layer, nn.Linear) or layer.out_features != 2:
+        raise InputError(
+            "expected a network whose last layer gives pitch and yaw, found another; see statistics, blended"
+        )
     return layer
 
 
@@ -148,14 +155,14 @@ def fit_residual(inputs: NDArray[Any], residual: NDArray[Any]) -> tuple[NDArray[
     return weights, mean - weights @ centre
 
 
-def _last(network: Network, weight: Tensor, bias: Tensor) -> Change:
+def _last(network: GazeModel, weight: Tensor, bias: Tensor) -> Change:
     names = {id(value): name for name, value in network.named_parameters()}
     layer = last_layer(network)
     changed = {names[id(layer.weight)]: weight, names[id(layer.bias)]: bias}
     return {name: value.detach().to(layer.weight).clone() for name, value in changed.items()}
 
 
-def _last_inputs(network: Network, faces: Faces) -> Floats:
+def _last_inputs(network: GazeModel, faces: Faces) -> Floats:
     """``(k, d)`` what the last layer sees."""
     seen: list[Tensor] = []
     hook = last_layer(network).register_forward_hook(lambda module, given, answer: seen.append(given[0].float().cpu()))
@@ -167,7 +174,7 @@ def _last_inputs(network: Network, faces: Faces) -> Floats:
     return inputs
 
 
-def with_change(network: Network, change: Change, faces: Faces) -> Floats:
+def with_change(network: GazeModel, change: Change, faces: Faces) -> Floats:
     """``(N, 2)`` answers of the network with a person's entries, which it does not keep."""
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.load_state_dict(before | change)
@@ -191,7 +198,7 @@ class Outcome:
 
 
 def try_methods(
-    network: Network, person: str, faces: Faces, gaze: Floats, counts: Sequence[int], draws: int, seed: int
+    network: GazeModel, person: str, faces: Faces, gaze: Floats, counts: Sequence[int], draws: int, seed: int
 ) -> list[Outcome]:
     """Every method at every ``k``, each on ``draws`` draws of k images; all are tested on the same held-out half.
 
@@ -219,7 +226,7 @@ def try_methods(
     return outcomes
 
 
-def save_user(path: Path, change: Change, network: Network, story: Mapping[str, Any]) -> None:
+def save_user(path: Path, change: Change, network: GazeModel, story: Mapping[str, Any]) -> None:
     """Writes a person's entries as safetensors, apart from the weights, with the hash of the weights that they are laid over.
 
     Args:

@@ -73,6 +73,7 @@ ZEROS = frozenset(
         "_unsafe_view",
         "abs",
         "adaptive_avg_pool2d",
+        "adaptive_max_pool2d",
         "add",
         "add_",
         "alias",

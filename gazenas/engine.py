@@ -54,11 +54,17 @@ def gaze_loss(prediction: Tensor, gaze: Tensor) -> Tensor:
     return (prediction - gaze).abs().mean()
 
 
+def gaze_losses(output: Tensor, batch: Batch) -> Losses:
+    """The L1 loss alone."""
+    return {"gaze": gaze_loss(output.float(), batch.gaze)}
+
+
 def train_epoch(
     network: nn.Module,
     batches: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
     *,
+    objective: Callable[[Any, Batch], Losses] = gaze_losses,
     extra_losses: Callable[[], Losses] = dict,
     after_step: Callable[[], None] = lambda: None,
     on_step: Callable[[dict[str, float]], None] = lambda values: None,
@@ -71,7 +77,8 @@ def train_epoch(
         network: in any mode; left in training mode. With several processes, what ``world.wrap`` gave.
         batches: images and gaze on the network's device, this process's share of each.
         optimizer: over the network's parameters.
-        extra_losses: further parts of the loss, by name, added to ``gaze``.
+        objective: parts of the loss, by name, from the network's output and the batch.
+        extra_losses: further parts of the loss, by name, added to them.
         after_step: called after each step of the optimizer, with gradients still there.
         on_step: called with each batch's losses once they are in the tally.
         tally: of an epoch that is gone on with.
@@ -89,9 +96,9 @@ def train_epoch(
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for batch in batches:
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            prediction = network(batch.images)
+            output = network(batch.images)
         # Every image counts alike although shares may differ by one: gradients are averaged over processes.
-        losses = {"gaze": gaze_loss(prediction.float(), batch.gaze) * batch.weight} | extra_losses()
+        losses = {name: part * batch.weight for name, part in objective(output, batch).items()} | extra_losses()
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from gazenas.averaging import WeightAverage
 from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.data.loader import ORDERS
 from gazenas.engine import Losses, optimizer_groups
-from gazenas.models.network import Network
+from gazenas.models.builders import GazeModel
 from gazenas.training import Clock, Job
 
 SCHEDULES = ("exp", "plateau", "steps")
@@ -100,7 +100,7 @@ class Finetuning:
         InputError: where the recipe or the data does not fit, before anything is trained.
     """
 
-    def __init__(self, recipe: FinetuneRecipe, network: Network, job: Job) -> None:
+    def __init__(self, recipe: FinetuneRecipe, network: GazeModel, job: Job) -> None:
         recipe.check()
         job.folder.expect_size(network.input_size, "the architecture")
         self.recipe, self.job = recipe, job
@@ -119,7 +119,7 @@ class Finetuning:
         self.clock = Clock()
         self.best: dict[str, Tensor] = {}
 
-    def run(self) -> Network:
+    def run(self) -> GazeModel:
         """Trains until the last epoch or until patience ends; gives the best average, in eval mode."""
         while self.clock.epoch < self.recipe.epochs and not self.out_of_patience():
             self.train_epoch()
@@ -128,7 +128,7 @@ class Finetuning:
             self.job.say(
                 f"no better validation error for {self.recipe.patience} epochs: stopped after {self.clock.epoch}"
             )
-        best: Network = self.average.module  # type: ignore[assignment]
+        best: GazeModel = self.average.module  # type: ignore[assignment]
         best.load_state_dict(self.best)
         for parameter in best.parameters():
             parameter.requires_grad_(True)
@@ -157,8 +157,14 @@ class Finetuning:
             "seconds": round(time.monotonic() - begun, 2),
             "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
         }
+        plain = set(losses) == {"gaze"}
+        parts = (
+            f"gaze loss {losses['gaze']:.4f} rad"
+            if plain
+            else f"losses {', '.join(f'{k} {v:.4f}' for k, v in losses.items())}"
+        )
         said = f", validation error {error:.2f} degrees" if error == error else ""
-        self.job.say(f"epoch {clock.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad{said}")
+        self.job.say(f"epoch {clock.epoch + 1}/{recipe.epochs}: {parts}{said}")
         clock.end_epoch(row)
 
     def _validate(self) -> float:

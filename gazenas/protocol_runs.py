@@ -20,7 +20,7 @@ from gazenas.evaluation import bootstrap_interval
 from gazenas.finetuning import FinetuneRecipe, Finetuning
 from gazenas.gaze import angular_error
 from gazenas.interruption import Interruption
-from gazenas.models.network import Network
+from gazenas.models.builders import GazeModel
 from gazenas.runs import RunFolder
 from gazenas.training import Job, Progress
 
@@ -97,7 +97,7 @@ def hashes_of(fold: Fold) -> dict[str, str]:
 def train_fold(
     fold: Fold,
     folder: GazeFolder,
-    build: Callable[[], Network],
+    build: Callable[[], GazeModel],
     recipe: FinetuneRecipe,
     config: dict[str, Any],
     place: Surroundings,

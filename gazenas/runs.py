@@ -21,7 +21,7 @@ from safetensors.torch import save
 from gazenas.architecture import InputError, write_aside
 from gazenas.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from gazenas.data.split import GazeSplit
-from gazenas.models.network import Network
+from gazenas.models.builders import GazeModel
 
 # What may differ between a run and its resumption without changing what it computes.
 FREE_KEYS = frozenset({"out", "resume", "overwrite", "config", "dry_run", "workers", "threads", "save_minutes"})
@@ -141,7 +141,7 @@ class RunFolder:
         writer.writerows(rows)
         self._write("metrics.csv", text.getvalue())
 
-    def write_network(self, network: Network, inside: str = "") -> None:
+    def write_network(self, network: GazeModel, inside: str = "") -> None:
         """Writes ``arch.json`` and ``weights.safetensors`` of a subnet, here or in a folder inside."""
         if not self.main:
             return

@@ -19,10 +19,11 @@ from gazenas.counting import count_macs, count_params
 from gazenas.data.loader import Batch, Loader
 from gazenas.data.split import GazeFolder, GazeSplit
 from gazenas.distributed import ALONE, World
-from gazenas.engine import Losses, NonFiniteLossError, Tally, predict, train_epoch
+from gazenas.engine import Losses, NonFiniteLossError, Tally, gaze_losses, predict, train_epoch
 from gazenas.evaluation import Evaluation, evaluate_predictions, head_pose_error, mean_predictor_error
 from gazenas.interruption import Interruption, StoppedError
-from gazenas.models.network import Network
+from gazenas.models.baselines import Baseline
+from gazenas.models.builders import GazeModel
 from gazenas.runs import RunFolder
 
 MEMORY_LIMIT = 2 << 30  # bytes of images that a split may hold in memory
@@ -49,10 +50,14 @@ class Progress(Protocol):
 class Trainee(Protocol):
     """What a :class:`Job` trains: a search or a fine-tuning."""
 
-    network: Network
     optimizer: torch.optim.Optimizer
     loader: Loader
     clock: Clock
+
+    @property
+    def network(self) -> GazeModel:
+        """What is trained."""
+        ...
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on to the same bytes."""
@@ -204,6 +209,7 @@ class Job:
                 model,
                 batches,
                 trainee.optimizer,
+                objective=_objective(trainee.network),
                 extra_losses=trainee.extra_losses,
                 after_step=after_step,
                 on_step=on_step,
@@ -252,11 +258,11 @@ class Job:
             f"last good checkpoint: {last or 'none yet'}; try a smaller --lr, or look at these images"
         )
 
-    def validate(self, network: Network, name: str = "val") -> Evaluation:
+    def validate(self, network: GazeModel, name: str = "val") -> Evaluation:
         """Errors of ``network`` on a labelled split."""
         return evaluate_predictions(self.predict(network, name), self.split(name))
 
-    def predict(self, network: Network, name: str) -> Floats:
+    def predict(self, network: GazeModel, name: str) -> Floats:
         """``(N, 2)`` angles of ``network`` for a split in order; each process computes its share of the images."""
         loader = self.loader(name, EVALUATION_BATCH, train=False)
         rows: list[NDArray[np.int64]] = []
@@ -280,7 +286,7 @@ class Job:
             return "test"
         return "val"
 
-    def conclude(self, verb: str, network: Network, extra: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    def conclude(self, verb: str, network: GazeModel, extra: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """Measures the finished network and writes the summary, and predictions where the test set has no labels."""
         errors: dict[str, float | None] = {}
         for name in [name for name in ("val", "test") if name in self.folder.splits]:
@@ -329,3 +335,9 @@ def step_time(step: Callable[[], None], steps: int = 20) -> tuple[float, int]:
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return seconds, torch.cuda.max_memory_allocated()
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _objective(network: GazeModel) -> Callable[[Any, Batch], Losses]:
+    """The loss that a comparator's paper gives it, or the L1 loss."""
+    own = network.objective if isinstance(network, Baseline) else None
+    return gaze_losses if own is None else lambda output, batch: own(output, batch.images, batch.gaze)

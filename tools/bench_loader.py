@@ -13,10 +13,11 @@ With ``--step`` a training step of that space at this batch size is timed as wel
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 import h5py
@@ -54,7 +55,7 @@ class OpenedEachTime(Dataset[tuple[Tensor, Tensor]]):
         return pixels.sub_(mean).div_(std), torch.from_numpy(label)
 
 
-def opened_each_time(folder: Path, batch: int, workers: int) -> Iterator[int]:
+def opened_each_time(folder: Path, batch: int, workers: int) -> Generator[int, None, None]:
     """Sizes of batches, epoch after epoch."""
     data = OpenedEachTime(folder / "train", open_data(folder).split("train"))
     while True:
@@ -62,24 +63,24 @@ def opened_each_time(folder: Path, batch: int, workers: int) -> Iterator[int]:
         yield from (len(images) for images, _ in reader)
 
 
-def from_files(folder: Path, batch: int, workers: int) -> Iterator[int]:
+def from_files(folder: Path, batch: int, workers: int) -> Generator[int, None, None]:
     """The same from the training loader, mirrors and brightness included, which the other has none of."""
     return _ours(open_data(folder).split("train"), batch, workers)
 
 
-def as_training(folder: Path, batch: int, workers: int) -> Iterator[int]:
+def as_training(folder: Path, batch: int, workers: int) -> Generator[int, None, None]:
     """The same with images in memory where they fit."""
     return _ours(open_data(folder).split("train").in_memory(MEMORY_LIMIT), batch, workers)
 
 
-def _ours(split: GazeSplit, batch: int, workers: int) -> Iterator[int]:
+def _ours(split: GazeSplit, batch: int, workers: int) -> Generator[int, None, None]:
     loader, epoch = Loader(split, batch, 0, train=True, workers=workers), 0
     while True:
         yield from (len(read.images) for read in loader.epoch(epoch))
         epoch += 1
 
 
-WAYS: dict[str, Callable[[Path, int, int], Iterator[int]]] = {
+WAYS: dict[str, Callable[[Path, int, int], Generator[int, None, None]]] = {
     "opened for every image": opened_each_time,
     "ours, from the files": from_files,
     "ours, as training reads": as_training,
@@ -89,18 +90,19 @@ WAYS: dict[str, Callable[[Path, int, int], Iterator[int]]] = {
 def rate(way: str, folder: Path, batch: int, workers: int, seconds: float) -> float:
     """Images per second; the first batch, for which processes start, is not counted."""
     torch.set_num_threads(1)
-    batches = WAYS[way](folder, batch, workers)
-    next(batches)
-    begun, images = time.perf_counter(), 0
-    while time.perf_counter() - begun < seconds:
-        images += next(batches)
-    return images / (time.perf_counter() - begun)
+    with closing(WAYS[way](folder, batch, workers)) as batches:
+        next(batches)
+        begun, images = time.perf_counter(), 0
+        while time.perf_counter() - begun < seconds:
+            images += next(batches)
+        return images / (time.perf_counter() - begun)
 
 
 def apart(way: str, folder: Path, batch: int, workers: int, seconds: float) -> float:
     """:func:`rate` in a process of its own: a file that is open already opens faster."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(rate, way, folder, batch, workers, seconds).result()
+    words = [str(folder), "--batch", str(batch), "--seconds", str(seconds), "--only", way, "--workers", str(workers)]
+    done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def step_seconds(space: str, batch: int, size: int) -> float:
@@ -126,8 +128,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="each, in turns; medians are printed")
     parser.add_argument("--step", default="", help="a search space whose training step is timed as well")
+    parser.add_argument("--only", choices=WAYS, help="measure one way in this process and print its rate alone")
+    parser.add_argument("--workers", type=int, default=0, help="for --only")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.only:
+        print(rate(arguments.only, arguments.folder, arguments.batch, arguments.workers, arguments.seconds))
+        return
     split, batch = open_data(arguments.folder).split("train"), arguments.batch
     fits = len(split) * split.size**2 * 3 <= MEMORY_LIMIT
     print(

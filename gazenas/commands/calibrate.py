@@ -26,8 +26,7 @@ from gazenas.data import open_data
 from gazenas.data.split import GazeSplit
 from gazenas.engine import predict_faces
 from gazenas.gaze import angular_error
-from gazenas.models.builders import load_model
-from gazenas.models.network import Network
+from gazenas.models.builders import GazeModel, load_model
 
 COUNTS = (1, 5, 9, 20, 50, 100)
 
@@ -149,7 +148,7 @@ def _print(outcomes: Sequence[Outcome], split: GazeSplit) -> None:
     print_table("draws that it made worse", ["", ""], worse)
 
 
-def _save(path: Path, network: Network, split: GazeSplit, person: str, method: str, k: int, seed: int) -> None:
+def _save(path: Path, network: GazeModel, split: GazeSplit, person: str, method: str, k: int, seed: int) -> None:
     """Adapts to k images and writes the person's file, unless their other images say that it does not help."""
     assert split.gaze is not None, "checked before"
     rows = np.flatnonzero(split.person == split.people.index(person))

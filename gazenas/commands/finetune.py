@@ -11,7 +11,7 @@ from gazenas.commands.training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
 from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.finetuning import PAPER_RECIPE, SCHEDULES, FinetuneRecipe, Finetuning
-from gazenas.models.builders import build_subnet
+from gazenas.models.builders import build_model
 from gazenas.report.curves import draw_finetuning
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
@@ -42,7 +42,10 @@ def run(argv: list[str]) -> None:
     """Runs the verb."""
     parser = make_parser("finetune", "Trains an architecture on a data folder and keeps the epoch that validates best.")
     parser.add_argument(
-        "--arch", type=str, required=True, help="arch.json, a run folder, or the name of a shipped subnet"
+        "--arch", type=str, required=True, help="arch.json, a run folder, a shipped subnet, or a comparator"
+    )
+    parser.add_argument(
+        "--input_size", "--input-size", type=int, default=0, help="side of the images; 0 for the network's own"
     )
     parser.add_argument("--weights", type=str, default="", help="safetensors to begin with; fresh weights without it")
     add_training_arguments(parser)
@@ -53,7 +56,7 @@ def run(argv: list[str]) -> None:
     arguments = parse(parser, argv, RECIPES, HELPS)
     recipe = FinetuneRecipe(**recipe_values(arguments, HELPS))
     torch.manual_seed(arguments.seed)
-    network = build_subnet(arguments.arch, weights=arguments.weights or None)
+    network = build_model(arguments.arch, weights=arguments.weights or None, input_size=arguments.input_size or None)
     verb = TrainingVerb(
         "finetune",
         begin=lambda job: Finetuning(recipe, network, job),

@@ -38,8 +38,7 @@ from gazenas.data.split import GazeFolder, plural
 from gazenas.engine import predict
 from gazenas.finetuning import FinetuneRecipe
 from gazenas.interruption import Interruption
-from gazenas.models.builders import build_subnet, load_model
-from gazenas.models.network import Network
+from gazenas.models.builders import GazeModel, build_model, load_model
 from gazenas.protocol_runs import (
     DONE,
     Surroundings,
@@ -88,6 +87,9 @@ def _parse(name: str, argv: list[str]) -> Namespace:
     parser = make_parser(f"protocol {name}", f"{PROTOCOLS[name].about[0].upper()}{PROTOCOLS[name].about[1:]}.")
     parser.add_argument(
         "--arch", type=str, default="", help="arch.json, run folder or shipped name: fine-tuned on every fold"
+    )
+    parser.add_argument(
+        "--input_size", "--input-size", type=int, default=0, help="side of the images; 0 for the network's own"
     )
     parser.add_argument(
         "--weights", type=str, default="", help="safetensors to begin every fold with; fresh ones without it"
@@ -145,11 +147,11 @@ def _folds(name: str, arguments: Namespace) -> tuple[GazeFolder, list[Fold], lis
     return folder, folds, notes
 
 
-def _network(arguments: Namespace) -> Network:
+def _network(arguments: Namespace) -> GazeModel:
     if arguments.model:
         return load_model(arguments.model)
     torch.manual_seed(arguments.seed)
-    return build_subnet(arguments.arch, weights=arguments.weights or None)
+    return build_model(arguments.arch, weights=arguments.weights or None, input_size=arguments.input_size or None)
 
 
 def _refuse_other_frame(model: str, folder: GazeFolder) -> None:

@@ -16,6 +16,7 @@ from gazenas.data import Reading, open_data
 from gazenas.distributed import joined
 from gazenas.engine import train_epoch
 from gazenas.interruption import Interruption
+from gazenas.models.builders import GazeModel
 from gazenas.models.network import Network
 from gazenas.report.architecture import draw_architecture
 from gazenas.report.predictions import draw_prediction_plots
@@ -26,7 +27,7 @@ from gazenas.training import Job, Trainee, step_time
 class Finisher(Trainee, Protocol):
     """A search or a fine-tuning, from its beginning to a finished network."""
 
-    def run(self) -> Network:
+    def run(self) -> GazeModel:
         """Trains what is left; gives the finished network."""
         ...
 
@@ -103,7 +104,8 @@ def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
     if not world.main:
         return
     verb.draw(trainee, place)
-    draw_architecture(network.architecture(), place.plot_path("architecture"))
+    if isinstance(network, Network):
+        draw_architecture(network.architecture(), place.plot_path("architecture"))
     shown = job.reference_split()
     draw_prediction_plots(job.split(shown), job.predictions[shown], place.path / "plots")
     rows = verb.sizes(trainee) | {

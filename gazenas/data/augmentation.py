@@ -80,14 +80,16 @@ def augment(images: Tensor, gaze: Tensor, changes: Changes) -> tuple[Tensor, Ten
         gaze: ``(N, 2)`` pitch and yaw in radians; a mirrored image has the opposite yaw.
         changes: for these N images.
     """
-    device = images.device
-    mirrored, gain, offset = (
-        v.to(device)[:, None, None, None] for v in (changes.mirrored, changes.gain, changes.offset)
-    )
-    images = torch.where(mirrored, images.flip(3), images) * gain + offset
+    device, side = images.device, images.shape[3]
+    mirrored, gain, offset = (v.to(device) for v in (changes.mirrored, changes.gain, changes.offset))
+    # Rows of pixels and channels lie together in memory: one long inner loop instead of many of three.
+    rows = images.permute(0, 2, 3, 1).reshape(len(images), side, side * 3)
+    bright = torch.addcmul(offset[:, None, None], rows, gain[:, None, None]).view(-1, side, side, 3)
+    bright[mirrored] = bright[mirrored].flip(2)
+    images = bright.permute(0, 3, 1, 2)
     if changes.colour is not None:
         images = _strong(images, changes)
-    sign = torch.where(mirrored.flatten(), -1.0, 1.0)
+    sign = torch.where(mirrored, -1.0, 1.0)
     return images.contiguous(memory_format=torch.channels_last), torch.stack([gaze[:, 0], gaze[:, 1] * sign], 1)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gazenas.data.augmentation import augment, draw_changes
-from gazenas.data.split import GazeSplit
+from gazenas.data.split import GazeSplit, LoadedImages
 from gazenas.distributed import ALONE, World
 from gazenas.models.network import MEAN, STD
 
@@ -56,7 +56,7 @@ class Loader:
         batch_size: rows a batch, all processes together; in training a smaller last batch is left out.
         seed: of shuffling and augmentation.
         train: shuffled and augmented, or in order and as they are.
-        workers: processes that read; each runs single-threaded. 0 reads in this one.
+        workers: processes that read files; each runs single-threaded. 0 reads in this one, as do images in memory.
         device: where batches go.
         world: each process reads its own share of every batch.
         order: in training ``mixed``, or ``session``: the rows of a batch are of one session, or of one person where sessions
@@ -86,8 +86,10 @@ class Loader:
         whole = self._batches(number)[start:]
         shares = [rows[self.world.rank :: self.world.size] for rows in whole]
         shares = [rows for rows in shares if len(rows)]  # a short last batch may have none for this process
+        # Images that lie in memory are only copied; handing them from process to process would take longer.
+        workers = 0 if isinstance(self.split.images, LoadedImages) else self.workers
         reader = DataLoader(
-            _Rows(self.split, shares), batch_size=None, num_workers=self.workers, pin_memory=self.device != "cpu"
+            _Rows(self.split, shares), batch_size=None, num_workers=workers, pin_memory=self.device != "cpu"
         )
         for index, (pixels, gaze, rows) in enumerate(reader):
             images, gaze = normalise(pixels.to(self.device)), gaze.to(self.device)
@@ -131,6 +133,9 @@ class Loader:
 
 def normalise(pixels: Tensor) -> Tensor:
     """uint8 RGB ``(N, S, S, 3)`` to float ``(N, 3, S, S)`` with ImageNet's mean and deviation, laid out channels last."""
-    scale = torch.tensor([1 / (255 * s) for s in STD], device=pixels.device)
-    shift = torch.tensor([m / s for m, s in zip(MEAN, STD, strict=True)], device=pixels.device)
-    return torch.addcmul(-shift, pixels.float(), scale).permute(0, 3, 1, 2)
+    side = pixels.shape[2]
+    scale = torch.tensor([1 / (255 * s) for s in STD], device=pixels.device).repeat(side)
+    shift = torch.tensor([m / s for m, s in zip(MEAN, STD, strict=True)], device=pixels.device).repeat(side)
+    # Rows of pixels and channels lie together in memory: one long inner loop instead of many of three.
+    rows = pixels.flatten(2).float().mul_(scale).sub_(shift)
+    return rows.view(pixels.shape).permute(0, 3, 1, 2)

@@ -20,7 +20,8 @@ from gazenas.architecture import InputError, write_aside
 from gazenas.counting import count_macs, count_params
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
-from gazenas.models.network import MEAN, STD, Network
+from gazenas.models.builders import GazeModel
+from gazenas.models.network import MEAN, STD
 
 OPSET = 18
 CONVENTION = "v = (-cos(pitch) sin(yaw), -sin(pitch), -cos(pitch) cos(yaw)); x right, y down, z away from the camera"
@@ -44,7 +45,7 @@ class ExportReport:
     images: int
 
 
-def export_onnx(network: Network, path: Path, images: NDArray[np.uint8], *, precision: str = "fp32") -> ExportReport:
+def export_onnx(network: GazeModel, path: Path, images: NDArray[np.uint8], *, precision: str = "fp32") -> ExportReport:
     """Writes ``path`` once the file has been verified; where it fails, nothing is left and nothing is replaced.
 
     Args:
@@ -70,8 +71,10 @@ def export_onnx(network: Network, path: Path, images: NDArray[np.uint8], *, prec
     return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images))
 
 
-def onnx_bytes(network: Network, precision: str = "fp32") -> bytes:
+def onnx_bytes(network: GazeModel, precision: str = "fp32") -> bytes:
     """The file that :func:`export_onnx` writes, not yet verified."""
+    if getattr(network, "input_channels", 3) != 3:
+        raise InputError("expected a network for RGB images, found one for others: the runtime's preprocessing is RGB")
     model = _stripped(_exported(network))
     if precision == "fp16":
         model = _halved(model)
@@ -114,7 +117,7 @@ def compare(network: nn.Module, path: Path, images: NDArray[np.uint8]) -> NDArra
     return differences
 
 
-def _exported(network: Network) -> Any:
+def _exported(network: GazeModel) -> Any:
     """The exporter's model proto, weights inside, with a dynamic batch."""
     clean = deepcopy(network).cpu().float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example: Tensor = torch.zeros(2, 3, network.input_size, network.input_size)

@@ -13,13 +13,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from gazenas.architecture import Architecture, BlockSpec, InputError, SearchSpace
+from gazenas.architecture import Architecture, BlockSpec, InputError, SearchSpace, read_json
+from gazenas.models.baselines import BASELINES, Baseline, BaselineSpec
 from gazenas.models.heads import HEADS
 from gazenas.models.modules import FusionModule, ParallelModule, Stage
 from gazenas.models.network import Network
 from gazenas.models.search_block import BlockWidths, SearchBlock
 from gazenas.ops import OPS
 from gazenas.ops.squeeze_excite import SqueezeExcite
+
+GazeModel = Network | Baseline
 
 
 def space_folder() -> Path:
@@ -131,22 +134,76 @@ def full_architecture(space: SearchSpace) -> Architecture:
     return Architecture(space, kept)
 
 
-def build_subnet(arch: Architecture | str | Path, *, weights: str | Path | None = None) -> Network:
+def build_subnet(
+    arch: Architecture | str | Path,
+    *,
+    weights: str | Path | None = None,
+    input_size: int | None = None,
+    input_channels: int = 3,
+) -> Network:
     """The network that an architecture describes, without importance factors, in float32.
 
     Args:
         arch: an architecture, an ``arch.json``, or a name of :func:`list_subnets`.
-        weights: a safetensors file, loaded strictly; fresh weights without it.
+        weights: a safetensors file, loaded strictly, or ``"default"`` for those that are shipped with a name; fresh weights
+            without it.
+        input_size: overrides the architecture's, divisible by 32; weights fit only where the head has no learned positions
+            or the number of its tokens stays the same.
+        input_channels: 3, RGB, or 1, such as infrared. Three-channel weights are then added up, which answers a grey image
+            as RGB copies of it would be.
 
     Raises:
         InputError: where a file is absent or does not fit.
     """
-    if not isinstance(arch, Architecture):
-        arch = _find_architecture(arch)
-    network = build_network(arch, importance=False)
+    shipped = isinstance(arch, str) and arch in list_subnets()
+    if weights == "default":
+        if not shipped:
+            known = ", ".join(list_subnets())
+            raise InputError(f"weights: expected 'default' with a shipped name ({known}), found it with {arch!r}")
+        weights = _subnet_folder() / f"{arch}.safetensors"
+    found = arch if isinstance(arch, Architecture) else _find_architecture(arch)
+    if not isinstance(found, Architecture):
+        raise InputError(f"{arch}: expected an architecture, found the comparator {found.baseline}; see build_model")
+    if input_size is not None:
+        found = Architecture(found.space.resized(input_size), found.kept)
+    network = build_network(found, importance=False, input_channels=input_channels)
     if weights is not None:
         load_weights(network, Path(weights))
     return network
+
+
+def build_model(name: str | Path, *, weights: str | Path | None = None, input_size: int | None = None) -> GazeModel:
+    """A subnet or a published comparator.
+
+    Args:
+        name: what :func:`build_subnet` takes, or a name of ``BASELINES``.
+        weights: as there.
+        input_size: side of the images; a comparator has its paper's without it.
+
+    Raises:
+        InputError: as :func:`build_subnet`.
+    """
+    spec = _baseline_spec(name, input_size)
+    if spec is None:
+        return build_subnet(str(name), weights=weights, input_size=input_size)
+    network = BASELINES[spec.baseline](**({"input_size": spec.input_size} if spec.input_size else {}))
+    if weights is not None:
+        load_weights(network, Path(weights))
+    return network
+
+
+def _baseline_spec(name: str | Path, input_size: int | None) -> BaselineSpec | None:
+    """What a name or a file says of a comparator; an input size of 0 stands for its paper's."""
+    if str(name) in BASELINES:
+        return BaselineSpec(str(name), input_size or 0)
+    if str(name) in list_subnets() or not Path(name).exists():
+        return None
+    found = _find_architecture(name)
+    if isinstance(found, Architecture):
+        return None
+    if found.baseline not in BASELINES:
+        raise InputError(f"{name}: expected a comparator of {', '.join(BASELINES)}, found {found.baseline!r}")
+    return BaselineSpec(found.baseline, input_size or found.input_size)
 
 
 def list_subnets() -> list[str]:
@@ -158,7 +215,7 @@ def _subnet_folder() -> Path:
     return Path(str(files("gazenas"))) / "models" / "subnets"
 
 
-def _find_architecture(name_or_path: str | Path) -> Architecture:
+def _find_architecture(name_or_path: str | Path) -> Architecture | BaselineSpec:
     path = Path(name_or_path)
     if path.is_dir():
         path = path / "arch.json"
@@ -169,10 +226,13 @@ def _find_architecture(name_or_path: str | Path) -> Architecture:
             raise InputError(
                 f"unknown subnet {str(name_or_path)!r}: expected an arch.json, a run folder, or a shipped name ({known})"
             )
-    return Architecture.load(path)
+    values = read_json(path)
+    if "baseline" in values:
+        return BaselineSpec.from_dict(values, str(path))
+    return Architecture.from_dict(values, str(path))
 
 
-def load_model(path: str | Path, *, user: str | Path | None = None) -> Network:
+def load_model(path: str | Path, *, user: str | Path | None = None) -> GazeModel:
     """A trained network, ready to run.
 
     Args:
@@ -189,15 +249,25 @@ def load_model(path: str | Path, *, user: str | Path | None = None) -> Network:
     place = Path(path)
     if not place.exists() and str(path) not in list_subnets():
         raise InputError(f"{path}: no such run folder, architecture file or subnet name")
-    network = build_subnet(path)
-    folder = place if place.is_dir() else place.parent
-    load_weights(network, folder / "weights.safetensors")
+    if place.exists():
+        weights = (place if place.is_dir() else place.parent) / "weights.safetensors"
+    else:
+        weights = _subnet_folder() / f"{path}.safetensors"
+    spec = _baseline_spec(path, None)
+    network = build_model(path) if spec else build_subnet(path, input_channels=_input_channels(weights))
+    load_weights(network, weights)
     if user is not None:
         _add_user(network, Path(user))
     return network.eval()
 
 
-def _add_user(network: Network, path: Path) -> None:
+def _input_channels(weights: Path) -> int:
+    """Of the network whose weights these are."""
+    first = _read_tensors(weights).get("stem.0.weight")
+    return 3 if first is None else int(first.shape[1])
+
+
+def _add_user(network: nn.Module, path: Path) -> None:
     """Lays a person's entries over the weights for which they were made."""
     entries, state = _read_tensors(path), network.state_dict()
     unknown = sorted(set(entries) - set(state))
@@ -245,6 +315,9 @@ def _read_tensors(path: Path) -> dict[str, Any]:
 
 def _load_state(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
     expected = network.state_dict()
+    stem = "stem.0.weight"
+    if stem in expected and stem in tensors and expected[stem].shape[1] == 1 and tensors[stem].shape[1] == 3:
+        tensors = tensors | {stem: tensors[stem].sum(1, keepdim=True)}
     missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
     other = [key for key in expected if key in tensors and expected[key].shape != tensors[key].shape]
     if missing or extra or other:
@@ -258,12 +331,13 @@ def _load_state(network: nn.Module, tensors: dict[str, Any], path: Path) -> None
     network.load_state_dict(tensors)
 
 
-def build_network(arch: Architecture, *, importance: bool) -> Network:
+def build_network(arch: Architecture, *, importance: bool, input_channels: int = 3) -> Network:
     """Builds what an architecture describes.
 
     Args:
         arch: what is kept of a space.
         importance: with importance factors (a supernet, possibly shrunk) or without (a subnet).
+        input_channels: of the images.
 
     Raises:
         InputError: where a block keeps more than its space offers.
@@ -295,21 +369,21 @@ def build_network(arch: Architecture, *, importance: bool) -> Network:
         stages.append(
             Stage(fusion=FusionModule(joins=joins, opening=opening), parallel=ParallelModule(branches=branches))
         )
-    return Network(space=space, stem=_build_stem(space.stem), stages=stages, head=_build_head(space), blocks=blocks)
+    stem = _build_stem(input_channels, space.stem)
+    return Network(space=space, stem=stem, stages=stages, head=_build_head(space), blocks=blocks)
 
 
-def _build_stem(channels: tuple[int, int]) -> nn.Sequential:
+def _build_stem(input_channels: int, channels: tuple[int, int]) -> nn.Sequential:
     """Two 3x3 stride-2 convolutions with BatchNorm and ReLU: image to a quarter of its size."""
     layers: list[nn.Module] = []
-    for before, after in zip((3, channels[0]), channels, strict=True):
+    for before, after in zip((input_channels, channels[0]), channels, strict=True):
         layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
 def _build_head(space: SearchSpace) -> nn.Module:
     settings = {key: value for key, value in space.head.items() if key != "kind"}
-    sizes = [space.input_size // (4 << branch) for branch in range(space.branches)]
-    return HEADS[space.head["kind"]](in_channels=space.stages[-1].channels, sizes=sizes, **settings)
+    return HEADS[space.head["kind"]](in_channels=space.stages[-1].channels, sizes=space.sizes(), **settings)
 
 
 def _build_block(spec: BlockSpec, kept: BlockWidths, squeeze: int, importance: bool) -> SearchBlock:

@@ -45,6 +45,22 @@ class Network(nn.Module):
         """Side of the input images in pixels."""
         return self.space.input_size
 
+    @property
+    def input_channels(self) -> int:
+        """3, RGB, or as many as the network was built for."""
+        first = next(module for module in self.stem.modules() if isinstance(module, nn.Conv2d))
+        return first.in_channels
+
+    def reset_head(self, *, outputs: int = 2) -> None:
+        """Gives the head a fresh last layer, for a new task.
+
+        Args:
+            outputs: numbers an image; the network then gives ``(N, outputs)``.
+        """
+        last = self.head.gaze
+        assert isinstance(last, nn.Linear), "every head ends in one"
+        self.head.gaze = nn.Linear(last.in_features, outputs).to(last.weight)
+
     def forward(self, images: Tensor) -> Tensor:
         """Images to gaze.
 
@@ -59,9 +75,9 @@ class Network(nn.Module):
 
     def forward_features(self, images: Tensor) -> list[Tensor]:
         """Images ``(N, 3, S, S)`` to one map a branch: ``(N, c_i, S / 4, S / 4)``, ``(..., S / 8, S / 8)`` and so on."""
-        size = self.input_size
-        if images.dim() != 4 or tuple(images.shape[1:]) != (3, size, size):
-            raise ValueError(f"expected images of shape (N, 3, {size}, {size}), found {tuple(images.shape)}")
+        size, channels = self.input_size, self.input_channels
+        if images.dim() != 4 or tuple(images.shape[1:]) != (channels, size, size):
+            raise ValueError(f"expected images of shape (N, {channels}, {size}, {size}), found {tuple(images.shape)}")
         maps = [self.stem(images)]
         for stage in self.stages:
             maps = stage(maps)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
-from gazenas.models.builders import load_model
-from gazenas.models.network import Network
+from gazenas.models.builders import GazeModel, load_model
 
 
-def reference_network() -> Network:
+def reference_network() -> GazeModel:
     """The network, in eval mode; it takes 64-pixel faces."""
     with as_file(files(__name__)) as folder:
         return load_model(str(folder))

@@ -7,8 +7,10 @@ from torch import nn
 
 from gazenas.models.heads.linear import LinearHead
 from gazenas.models.heads.mrft import MRFTHead
+from gazenas.models.heads.vit import ViTHead
 
 HEADS: dict[str, type[nn.Module]] = {
     "mrft": MRFTHead,
     "linear": LinearHead,
+    "vit": ViTHead,
 }

@@ -1,0 +1,62 @@
+"""Backbones from pytorchcv (``pip install 'gazenas[backbones]'``) with fresh weights, their classifiers cut off, and a linear layer."""
+
+from __future__ import annotations
+
+import importlib
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from gazenas.architecture import InputError
+from gazenas.models.baselines.baseline import Baseline, BaselineSpec
+
+# Our name: module and function of pytorchcv.models.
+SOURCES = {
+    "resnet18": ("resnet", "resnet18"),
+    "resnet50": ("resnet", "resnet50"),
+    "cbam-resnet50": ("cbamresnet", "cbam_resnet50"),
+    "mobilenetv2": ("mobilenetv2", "mobilenetv2_w1"),
+    "mobilenetv3": ("mobilenetv3", "mobilenetv3_large_w1"),
+    "shufflenetv2": ("shufflenetv2", "shufflenetv2_w1"),
+    "ghostnet": ("ghostnet", "ghostnet"),
+    "squeezenet": ("squeezenet", "squeezenet_v1_1"),
+}
+
+
+class PooledBackbone(nn.Module):
+    """A backbone's last map, averaged, and a linear layer.
+
+    Args:
+        backbone: images to ``(N, channels, h, w)``.
+        channels: of that map.
+    """
+
+    def __init__(self, *, backbone: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.backbone, self.gaze = backbone, nn.Linear(channels, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians."""
+        gaze: Tensor = self.gaze(self.backbone(images).mean((2, 3)))
+        return gaze
+
+
+def backbone(name: str, input_size: int = 224) -> Baseline:
+    """A baseline on one of ``SOURCES``.
+
+    Raises:
+        InputError: where pytorchcv is not installed.
+    """
+    module, function = SOURCES[name]
+    try:
+        source = importlib.import_module(f"pytorchcv.models.{module}")
+    except ModuleNotFoundError as error:
+        raise InputError(f"{name} needs {error.name}: pip install 'gazenas[backbones]'") from error
+    layers = OrderedDict(getattr(source, function)(pretrained=False).features.named_children())
+    layers.pop("final_pool", None)
+    features = nn.Sequential(layers)
+    with torch.no_grad():
+        channels = features.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
+    body = PooledBackbone(backbone=features.train(), channels=channels)
+    return Baseline(spec=BaselineSpec(name, input_size), body=body)

@@ -1,0 +1,70 @@
+"""A plain vision transformer head (Dosovitskiy et al., ICLR 2021): maps side by side, patches of one pixel, a class token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gazenas.architecture import InputError
+from gazenas.models.transformer import EncoderLayer
+
+
+class ViTHead(nn.Module):
+    """Resizes every branch's map to ``grid`` pixels, lays their channels side by side and encodes the pixels with a class token.
+
+    Args:
+        in_channels: of each branch.
+        sizes: side of each branch's map in pixels.
+        grid: side of the map whose pixels become tokens; where the lowest resolution is smaller, that.
+        width: of the tokens.
+        depth: encoder layers.
+        heads: of each.
+        feedforward: units of each one's hidden layer over ``width``.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: Sequence[int],
+        sizes: Sequence[int],
+        grid: int,
+        width: int,
+        depth: int,
+        heads: int,
+        feedforward: int,
+    ) -> None:
+        super().__init__()
+        if min(grid, width, depth, heads) < 1 or width % heads:
+            raise InputError(
+                f"head: expected positive grid, width and depth and heads that divide the width, found {grid}, {width}, {depth}, {heads}"
+            )
+        self.grid = min(grid, sizes[-1])
+        self.reduce = nn.Sequential(nn.Conv2d(sum(in_channels), width, 1, bias=False), nn.BatchNorm2d(width))
+        self.token = nn.Parameter(0.02 * torch.randn(width))
+        self.positions = nn.Parameter(0.02 * torch.randn(self.grid**2 + 1, width))
+        self.layers = nn.ModuleList(
+            EncoderLayer(width=width, heads=heads, feedforward=feedforward * width) for _ in range(depth)
+        )
+        self.gaze = nn.Linear(width, 2)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """One ``(N, c_i, h_i, w_i)`` a branch to ``(N, 2)`` pitch and yaw in radians."""
+        seen = torch.cat([self._resized(x) for x in maps], 1)
+        pixels = self.reduce(seen).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(len(pixels), 1, -1), pixels], 1)
+        for layer in self.layers:
+            tokens = layer(tokens, self.positions)
+        gaze: Tensor = self.gaze(tokens[:, 0])
+        return gaze
+
+    def _resized(self, x: Tensor) -> Tensor:
+        """The mean of every cell where the map is a multiple of the grid, else bilinear."""
+        side = x.shape[2]
+        if side == self.grid:
+            return x
+        if side % self.grid == 0:
+            return F.avg_pool2d(x, side // self.grid)
+        return F.interpolate(x, size=(self.grid, self.grid), mode="bilinear", align_corners=False)
