@@ -16,6 +16,8 @@ VERBS = {
     "evaluate": "measure angular errors on a split",
     "protocol": "fine-tune and test as a data set's users do",
     "calibrate": "adapt a model to a person, and say whether it helped",
+    "compare": "put networks side by side: size, latency, memory, error",
+    "benchmark": "time networks in one process, turn by turn",
     "export": "write a verified ONNX file",
     "summary": "MACs, parameters, and what survived in each block",
 }

@@ -31,6 +31,7 @@ LEVELS = {
     "finetuning": 4,
     "calibration": 4,
     "protocol_runs": 5,
+    "comparison": 5,
     "search": 4,
     "commands": 6,
     "__main__": 7,

@@ -40,7 +40,7 @@ class GazeTRHybrid(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians."""
         pixels = self.reduce(self.backbone(images)).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.token.expand(len(pixels), 1, -1), pixels], 1)
+        tokens = torch.cat([self.token.expand(pixels.shape[0], 1, -1), pixels], 1)
         for layer in self.layers:
             tokens = layer(tokens, self.positions)
         gaze: Tensor = self.gaze(self.norm(tokens[:, 0]))

@@ -54,7 +54,7 @@ class ViTHead(nn.Module):
         """One ``(N, c_i, h_i, w_i)`` a branch to ``(N, 2)`` pitch and yaw in radians."""
         seen = torch.cat([self._resized(x) for x in maps], 1)
         pixels = self.reduce(seen).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.token.expand(len(pixels), 1, -1), pixels], 1)
+        tokens = torch.cat([self.token.expand(pixels.shape[0], 1, -1), pixels], 1)
         for layer in self.layers:
             tokens = layer(tokens, self.positions)
         gaze: Tensor = self.gaze(tokens[:, 0])

@@ -1,0 +1,217 @@
+"""``gazenas compare``: any mix of networks at one recipe, counted by one counter, timed in one process."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+from gazenas.architecture import InputError, write_aside, write_json
+from gazenas.commands.benchmark import Taken, measure, middle, write_latency
+from gazenas.commands.common import (
+    RichProgress,
+    add_device_arguments,
+    add_reading_arguments,
+    add_recipe,
+    console,
+    counting_bar,
+    degrees,
+    make_parser,
+    print_table,
+    reading_of,
+    recipe_values,
+    use_device,
+)
+from gazenas.commands.finetune import HELPS
+from gazenas.comparison import Contender, Result, contenders, count, is_onnx, measure_as_it_is, train, write_onnx
+from gazenas.data import open_data
+from gazenas.data.split import GazeFolder
+from gazenas.evaluation import mean_predictor_error
+from gazenas.export.footprint import live_activations, peak_memory, sparsity
+from gazenas.export.timing import describe_machine
+from gazenas.finetuning import FinetuneRecipe
+from gazenas.interruption import Interruption
+from gazenas.protocol_runs import Surroundings
+from gazenas.report.comparison import draw_comparison
+
+MEGA = 1e6
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    arguments = _parse(argv)
+    device = use_device(arguments.device, arguments.threads, arguments.workers)
+    found = contenders(arguments.models, retrain=arguments.retrain, input_size=arguments.input_size)
+    folders = {size: _open(arguments, size) for size in {each.input_size for each in found}}
+    out = Path(arguments.out)
+    (out / "onnx").mkdir(parents=True, exist_ok=True)
+    results = _results(arguments, found, folders, device)
+    files = _files(found, out)
+    taken = measure({name: (path, _of(found, name).input_size) for name, path in files.items()}, arguments.repeats)
+    rows = [_row(result, files[result.contender.name], taken) for result in results]
+    folder = next(iter(folders.values()))
+    _write(out, rows, results, arguments, folder)
+    write_latency(taken, out)
+    draw_comparison(rows, out / "comparison.png")
+    _print(rows)
+    reference = mean_predictor_error(folder.split("train"), folder.split("test"))
+    console.print(f"always answering the training mean: {degrees(reference)}")
+    console.print(f"comparison.csv, comparison.md, people.csv, latency.csv and pictures are in {out}")
+
+
+def _parse(argv: list[str]) -> Namespace:
+    parser = make_parser(
+        "compare",
+        "Puts networks side by side: size, latency, memory, error on the test people. Those without weights are trained by one "
+        "recipe with the same seeds; the same command again goes on where it stopped.",
+    )
+    parser.add_argument(
+        "models", type=str, nargs="+", help="shipped subnets, comparators, run folders, arch.json and ONNX files"
+    )
+    parser.add_argument("--data", type=str, required=True, help="data folder with parts train, val and test")
+    parser.add_argument("--out", type=str, required=True, help="folder to write")
+    parser.add_argument("--seeds", type=PositiveInt, default=2, help="runs of each network that is trained here")
+    parser.add_argument(
+        "--retrain", action="store_true", help="train networks that come with weights from fresh ones as well"
+    )
+    parser.add_argument(
+        "--input_size", "--input-size", type=NonNegativeInt, default=0, help="of what is trained; 0 for each one's own"
+    )
+    parser.add_argument("--repeats", type=PositiveInt, default=20, help="rounds of the latency measurement")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="the first of --seeds")
+    add_device_arguments(parser)
+    add_recipe(parser, FinetuneRecipe(), HELPS)
+    add_reading_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def _open(arguments: Namespace, size: int) -> GazeFolder:
+    folder = open_data(Path(arguments.data), reading_of(arguments, size), arguments.format)
+    if folder.split("test").gaze is None:
+        raise InputError(f"{arguments.data}: test: expected gaze labels, by which to compare, found none")
+    return folder
+
+
+def _of(found: Sequence[Contender], name: str) -> Contender:
+    return next(each for each in found if each.name == name)
+
+
+def _results(
+    arguments: Namespace, found: Sequence[Contender], folders: Mapping[int, GazeFolder], device: str
+) -> list[Result]:
+    """Errors of everybody."""
+    recipe = FinetuneRecipe(**recipe_values(arguments, HELPS))
+    recipe.check()
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+    results = []
+    with Interruption() as interruption, RichProgress() as progress:
+        out, minutes = Path(arguments.out), arguments.save_minutes
+        place = Surroundings(out, device, arguments.workers, arguments.seed, progress, interruption, minutes)
+        for each in found:
+            progress.say(f"{each.name}: {'as it is' if each.kind != 'fresh' else f'{len(seeds)} seeds'}")
+            folder = folders[each.input_size]
+            if each.kind == "fresh":
+                results.append(train(each, folder, recipe, seeds, place))
+                continue
+            result = Result(each, *count(each))
+            measure_as_it_is(each, folder.split("test"), result)
+            results.append(result)
+    return results
+
+
+def _files(found: Sequence[Contender], out: Path) -> dict[str, Path]:
+    """An ONNX file of each; those that are there already are kept."""
+    files = {}
+    with counting_bar("exporting", len(found)) as done:
+        for each in found:
+            files[each.name] = out / "onnx" / f"{each.name}.onnx"
+            if not is_onnx(files[each.name]):
+                with write_aside(files[each.name]) as aside:
+                    write_onnx(each, aside)
+            done(1)
+    return files
+
+
+def _row(result: Result, file: Path, taken: Taken) -> dict[str, Any]:
+    contender = result.contender
+    one, every = (middle(by_model[contender.name]) for by_model in taken.values())
+    return {
+        "name": contender.name,
+        "trained": {"onnx": "as it is", "trained": "as it is", "fresh": f"{len(result.errors)} seeds"}[contender.kind],
+        "pixels": contender.input_size,
+        "params": result.params,
+        "macs": result.macs,
+        "file_bytes": file.stat().st_size,
+        "median_ms_1": one[0],
+        "p95_ms_1": one[1],
+        "median_ms_all": every[0],
+        "p95_ms_all": every[1],
+        "error_deg": result.mean(),
+        "spread_deg": result.spread(),
+        "peak_memory_bytes": peak_memory(file, contender.input_size),
+        "live_activation_bytes": live_activations(file, contender.input_size),
+        "sparsity": sparsity(file),
+    }
+
+
+def _write(
+    out: Path, rows: Sequence[Mapping[str, Any]], results: Sequence[Result], arguments: Namespace, folder: GazeFolder
+) -> None:
+    """``comparison.csv``, ``comparison.md``, ``people.csv`` and ``summary.json``."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with write_aside(out / "comparison.csv") as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8")
+    titles, cells = _cells(rows)
+    lines = ["| " + " | ".join(line) + " |" for line in (titles, ["---"] * len(titles), *cells)]
+    with write_aside(out / "comparison.md") as aside:
+        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = io.StringIO()
+    plain = csv.writer(text, lineterminator="\n")
+    plain.writerow(["name", "run", "person", "mean_deg"])
+    for result in results:
+        for number, people in enumerate(result.people):
+            plain.writerows([result.contender.name, number, person, f"{mean:.4f}"] for person, mean in people.items())
+    with write_aside(out / "people.csv") as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8")
+    story = {"verb": "compare", "machine": describe_machine(1), "test_hash": folder.split("test").fingerprint()}
+    recipe = {key: value for key, value in arguments.as_dict().items() if key in HELPS or key in ("seed", "seeds")}
+    write_json(out / "summary.json", {**story, "recipe": recipe, "rows": list(rows)})
+
+
+def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Titles and cells of the table that is printed and written."""
+    titles = ["network", "trained", "pixels", "params", "MACs", "file", "ms, 1 thread (p95)", "ms, all (p95)", "error"]
+    titles += ["memory", "live activations", "zeros"]
+    cells = []
+    for row in rows:
+        spread = "" if row["spread_deg"] is None else f" ± {row['spread_deg']:.2f}°"
+        cells.append(
+            [
+                row["name"],
+                row["trained"],
+                str(row["pixels"]),
+                "not known" if row["params"] is None else f"{row['params'] / MEGA:.3f} M",
+                "not known" if row["macs"] is None else f"{row['macs'] / MEGA:.1f} M",
+                f"{row['file_bytes'] / MEGA:.2f} MB",
+                f"{row['median_ms_1']:.2f} ({row['p95_ms_1']:.2f})",
+                f"{row['median_ms_all']:.2f} ({row['p95_ms_all']:.2f})",
+                f"{degrees(row['error_deg'])}{spread}",
+                f"{row['peak_memory_bytes'] / MEGA:.1f} MB",
+                f"{row['live_activation_bytes'] / MEGA:.2f} MB",
+                f"{row['sparsity']:.1%}",
+            ]
+        )
+    return titles, cells
+
+
+def _print(rows: Sequence[Mapping[str, Any]]) -> None:
+    titles, cells = _cells(rows)
+    print_table("comparison; error on the test people, mean and deviation over seeds", titles, cells)

@@ -1,0 +1,120 @@
+"""What an ONNX file costs where it runs: latency beside others, memory, the largest set of live activations, zeros."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import numpy_helper, shape_inference
+
+WARM_UP = 3
+
+# Runs a file twenty times in a process of its own and prints its peak memory and that before the file was loaded.
+_MEMORY = """
+import resource, sys
+import numpy, onnxruntime
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = options.inter_op_num_threads = 1
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+given = session.get_inputs()[0]
+side = int(sys.argv[2])
+for _ in range(20):
+    session.run(None, {given.name: numpy.zeros((1, 3, side, side), numpy.float32)})
+print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def interleaved_latency(
+    files: Mapping[str, tuple[Path, int]],
+    *,
+    threads: int,
+    repeats: int,
+    on_round: Callable[[int], None] = lambda done: None,
+) -> dict[str, NDArray[np.float64]]:
+    """Milliseconds of single images in onnxruntime; every round runs each model once, so that the machine's drift hits all alike.
+
+    Args:
+        files: by name, an ONNX file and the side of its input.
+        threads: of onnxruntime, 0 for all cores.
+        repeats: rounds that count; three more warm up.
+        on_round: called with the rounds that are done.
+
+    Returns:
+        ``(repeats,)`` by name.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    rng = np.random.default_rng(0)
+    sessions = {}
+    for name, (path, side) in files.items():
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        image = rng.standard_normal((1, 3, side, side), dtype=np.float32)
+        sessions[name] = (session, {session.get_inputs()[0].name: image})
+    taken: dict[str, list[float]] = {name: [] for name in files}
+    for number in range(WARM_UP + repeats):
+        for name, (session, feed) in sessions.items():
+            begun = time.perf_counter()
+            session.run(None, feed)
+            taken[name].append(1e3 * (time.perf_counter() - begun))
+        on_round(number + 1)
+    return {name: np.array(values[WARM_UP:]) for name, values in taken.items()}
+
+
+def peak_memory(path: Path, side: int) -> int:
+    """Bytes by which a process grows at its peak when it loads the file and runs it on single images with one thread."""
+    words = [sys.executable, "-c", _MEMORY, str(path), str(side)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return (int(said[1]) - int(said[0])) * unit
+
+
+def live_activations(path: Path, side: int) -> int:
+    """Bytes of the largest set of activations that exist at once for one image, nodes run in the file's order.
+
+    A tensor lives from the node that makes it to the last one that reads it; weights do not count. This is what a
+    small device must hold beside the weights where no operation works in place.
+    """
+    model = onnx.load(str(path))
+    del model.metadata_props[:]
+    given = model.graph.input[0].type.tensor_type.shape.dim
+    for dimension, value in zip(given, (1, 3, side, side), strict=True):
+        dimension.dim_value = value
+    del model.graph.value_info[:]
+    for dimension in (d for out in model.graph.output for d in out.type.tensor_type.shape.dim[:1]):
+        dimension.dim_value = 1
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    sizes = {value.name: _bytes(value) for value in (*graph.value_info, *graph.input, *graph.output)}
+    last: dict[str, int] = {}
+    for number, node in enumerate(graph.node):
+        last.update(dict.fromkeys(node.input, number))
+    constants = {tensor.name for tensor in graph.initializer} | {
+        name for node in graph.node if node.op_type == "Constant" for name in node.output
+    }
+    alive = {graph.input[0].name}
+    peak = 0
+    for number, node in enumerate(graph.node):
+        alive |= {name for name in node.output if name not in constants}
+        peak = max(peak, sum(sizes.get(name, 0) for name in alive))
+        alive = {name for name in alive if last.get(name, -1) > number or name == graph.output[0].name}
+    return peak
+
+
+def _bytes(value: onnx.ValueInfoProto) -> int:
+    tensor = value.type.tensor_type
+    width = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
+    return int(np.prod([max(d.dim_value, 1) for d in tensor.shape.dim], dtype=np.int64)) * int(width)
+
+
+def sparsity(path: Path) -> float:
+    """Share of zeros among the numbers of all weights of at least two dimensions."""
+    tensors = [numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer if len(t.dims) > 1]
+    count = sum(t.size for t in tensors)
+    return 1 - sum(int(np.count_nonzero(t)) for t in tensors) / count if count else 0.0

@@ -1,0 +1,57 @@
+"""Error against size, and distributions of latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from gazenas.report.curves import BLUE, GREY
+from gazenas.report.figure import save_figure
+
+
+def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Mean error (with the spread over seeds) against MACs, parameters and latency on one thread.
+
+    Args:
+        rows: with ``name``, ``error_deg``, ``spread_deg``, ``macs``, ``params``, ``median_ms_1``; rows that lack a number are
+            left out of the panels that need it.
+        path: of the PNG file.
+    """
+    figure = Figure((15, 5), layout="constrained")
+    panels = {"macs": "MACs", "params": "parameters", "median_ms_1": "median milliseconds on one thread"}
+    for axes, (key, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        shown = [row for row in rows if row.get(key) and row.get("error_deg") is not None]
+        for row in shown:
+            spread = row.get("spread_deg") or 0.0
+            axes.errorbar(row[key], row["error_deg"], yerr=spread, fmt="o", color=BLUE, ecolor=GREY, capsize=3)
+            axes.annotate(row["name"], (row[key], row["error_deg"]), (5, 5), textcoords="offset points", fontsize=8)
+        axes.set(xlabel=title, ylabel="mean angular error (degrees)")
+        if len({row[key] for row in shown}) > 1:
+            axes.set_xscale("log")
+        axes.margins(0.18)
+        axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def draw_latency(taken: Mapping[str, Mapping[str, NDArray[np.float64]]], path: Path) -> None:
+    """A box a model, and a panel a number of threads.
+
+    Args:
+        taken: milliseconds ``(repeats,)`` by number of threads and model.
+        path: of the PNG file.
+    """
+    names = list(next(iter(taken.values())))
+    figure = Figure((12, 1.5 + 0.45 * len(names)), layout="constrained")
+    for axes, (threads, by_model) in zip(figure.subplots(1, len(taken), squeeze=False)[0], taken.items(), strict=True):
+        axes.boxplot([by_model[name] for name in names], vert=False, widths=0.6, whis=(5, 95))
+        axes.set_yticks(range(1, len(names) + 1), names)
+        axes.set(xlabel="milliseconds an image", title=threads)
+        axes.set_xscale("log")
+        axes.grid(alpha=0.3, axis="x")
+        axes.invert_yaxis()
+    save_figure(figure, path)

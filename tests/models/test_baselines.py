@@ -1,0 +1,196 @@
+"""Published comparators: their papers' sizes, the same test for all of them, and what is particular to some."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fvcore.nn import FlopCountAnalysis
+from safetensors.torch import save_file
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from gazenas.architecture import InputError
+from gazenas.counting import count_macs, count_params
+from gazenas.data.loader import normalise
+from gazenas.export.onnx import export_onnx
+from gazenas.gaze import angular_error
+from gazenas.models.baselines import BASELINES, Baseline
+from gazenas.models.baselines.binned import BinnedAngles, binned_losses
+from gazenas.models.baselines.gaze360 import pinball
+from gazenas.models.builders import build_model, build_subnet, load_model
+from gazenas.models.transformer import EncoderLayer
+
+SMALLEST = {name: 64 if name == "full-face" else 32 for name in BASELINES}
+LIGHT = [name for name in BASELINES if name.startswith("gazecapture") or name in ("gazetr-hybrid", "shufflenetv2")]
+
+
+def small(name: str) -> Baseline:
+    torch.manual_seed(0)
+    network = build_model(name, input_size=SMALLEST[name])
+    assert isinstance(network, Baseline)
+    return network
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_shape_finite_gradients_counts_and_strict_weights(name: str, tmp_path: Path) -> None:
+    network = small(name)
+    size = network.input_size
+    images, gaze = torch.randn(5, 3, size, size), torch.rand(5, 2) - 0.5
+    output = network.train()(images)
+    parts = network.objective(output, images, gaze) if network.objective else {"gaze": (output - gaze).abs().mean()}
+    assert "gaze" in parts
+    torch.stack(list(parts.values())).sum().backward()
+    lacking = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert not lacking
+    # Of an odd number of images, so that the signs of an L1 loss cannot cancel.
+    silent = [key for key, p in network.named_parameters() if p.grad is not None and not p.grad.abs().sum() > 0]
+    assert not silent
+    answer = network.eval()(images)
+    assert answer.shape == (5, 2)
+    assert answer.isfinite().all()
+    network.architecture().save(tmp_path / "arch.json")
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, tmp_path / "weights.safetensors")
+    loaded = load_model(tmp_path)
+    assert torch.equal(loaded(images), answer)
+    assert loaded.architecture() == network.architecture()
+
+
+@pytest.mark.parametrize("name", [name for name in BASELINES if name != "gaze360-7"])
+def test_two_other_counters_agree(name: str) -> None:
+    network = small(name).eval()
+    macs, image = count_macs(network, network.input_size), torch.zeros(1, 3, network.input_size, network.input_size)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(image)
+    assert counter.get_total_flops() == 2 * macs
+    analysis = FlopCountAnalysis(network, image).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    counted = analysis.by_operator()
+    assert sum(counted[key] for key in ("conv", "linear", "matmul", "bmm")) == macs
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n == "gazetr-hybrid" else pytest.mark.slow) for n in BASELINES]
+)
+def test_exports_and_agrees_to_a_hundredth_of_a_degree(name: str, tmp_path: Path) -> None:
+    network = small(name)
+    faces = np.random.default_rng(0).integers(0, 256, (9, network.input_size, network.input_size, 3), np.uint8)
+    assert export_onnx(network, tmp_path / "gaze.onnx", faces).worst < 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "params", "macs", "tolerance"),
+    [
+        ("gazetr-hybrid", 224, 11_420_738, 1_826_383_424, 0.0),
+        ("gaze360-7", 224, 14.6e6, 12.78e9, 0.03),
+        ("full-face", 448, 196.6e6, 2.99e9, 0.001),
+        ("mobilenetv2", 224, 2.23e6, 0.3e9, 0.05),
+    ],
+)
+def test_known_sizes(name: str, size: int, params: float, macs: float, tolerance: float) -> None:
+    """GazeTR-Hybrid exactly; the others as their papers and tables of them print."""
+    network = build_model(name)
+    assert network.input_size == size
+    assert abs(count_params(network) - params) <= tolerance * params
+    assert abs(count_macs(network, size) - macs) <= tolerance * macs
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_copies(name: str) -> None:
+    network = small(name).eval()
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(copy.deepcopy(network)(images), network(images))
+    assert torch.equal(pickle.loads(pickle.dumps(network))(images), network(images))
+
+
+def test_an_encoder_layer_is_torch_s_without_positions() -> None:
+    """The same weights in ``nn.TransformerEncoderLayer`` (post-norm) give the same tokens; positions reach queries and keys only."""
+    torch.manual_seed(0)
+    mine = EncoderLayer(width=12, heads=3, feedforward=20)
+    theirs = torch.nn.TransformerEncoderLayer(12, 3, 20, dropout=0.0, batch_first=True)
+    attention = theirs.self_attn
+    with torch.no_grad():
+        attention.in_proj_weight.copy_(torch.cat([mine.query.weight, mine.key.weight, mine.value.weight]))
+        attention.in_proj_bias.copy_(torch.cat([mine.query.bias, mine.key.bias, mine.value.bias]))
+        for one, other in (
+            (attention.out_proj, mine.out),
+            (theirs.linear1, mine.lift),
+            (theirs.linear2, mine.lower),
+            (theirs.norm1, mine.attention_norm),
+            (theirs.norm2, mine.norm),
+        ):
+            one.load_state_dict(other.state_dict())
+    tokens, positions = torch.randn(2, 5, 12), torch.randn(5, 12)
+    torch.testing.assert_close(mine(tokens, torch.zeros(5, 12)), theirs(tokens), atol=1e-5, rtol=1e-5)
+    placed = tokens + positions
+    seen = tokens + attention(placed, placed, tokens, need_weights=False)[0]
+    hidden = theirs.norm1(seen)
+    expected = theirs.norm2(hidden + theirs.linear2(F.relu(theirs.linear1(hidden))))
+    torch.testing.assert_close(mine(tokens, positions), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_bins_by_hand() -> None:
+    """Four bins of 10 degrees: centres -15, -5, 5, 15; an angle falls into the bin around it, the outermost beyond."""
+    head = BinnedAngles(in_features=3, angles=2, bins=4, width=10.0)
+    assert head.centres.tolist() == [-15.0, -5.0, 5.0, 15.0]
+    logits = torch.log(torch.tensor([[[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1]]]))
+    expected = torch.tensor([[-1.5 - 1.0 + 1.5 + 6.0, -10.5 - 0.5 + 0.5 + 1.5]])
+    angles = torch.deg2rad(expected)
+    gaze = torch.deg2rad(torch.tensor([[12.0, -40.0]]))
+    losses = binned_losses((angles, logits), torch.empty(0), gaze, width=10.0, weight=2.0)
+    assert losses["classes"].item() == pytest.approx(-np.log(0.4) - np.log(0.7), rel=1e-5)
+    assert losses["gaze"].item() == pytest.approx(2 * ((5 - 12) ** 2 + (-9 + 40) ** 2), rel=1e-4)
+
+
+def test_three_binned_angles() -> None:
+    """Roll beside pitch and yaw, as for head poses."""
+    angles, logits = BinnedAngles(in_features=8, angles=3, bins=66, width=3.0)(torch.randn(5, 8))
+    assert angles.shape == (5, 3)
+    assert logits.shape == (5, 3, 66)
+
+
+def test_the_quantile_loss_is_least_at_the_quantiles() -> None:
+    """Of many draws around a fixed gaze: the best spread is where 10% lie beyond on either side."""
+    draws = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0)) * 0.1
+    spreads = torch.linspace(0.05, 0.3, 101)
+    losses = [
+        pinball((torch.zeros_like(draws), torch.full((len(draws), 1), float(s))), draws, draws)["gaze"] for s in spreads
+    ]
+    best = float(spreads[int(torch.stack(losses).argmin())])
+    assert best == pytest.approx(0.1 * 1.2816, abs=0.005)  # the normal distribution's 90% quantile
+
+
+def test_seven_frames_and_a_still() -> None:
+    """Another order of frames is another answer; a still is seven times the same frame."""
+    network = small("gaze360-7").eval()
+    video = torch.randn(2, 7, 3, 32, 32)
+    assert network(video).shape == (2, 2)
+    assert (network(video) - network(video.flip(1))).abs().max() > 1e-6
+    still = video[:, 0]
+    torch.testing.assert_close(network(still), network(still[:, None].repeat(1, 7, 1, 1, 1)))
+
+
+def test_reconstruction_is_for_training_only() -> None:
+    network = small("gazecapture-reconstruction")
+    faces = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8))
+    gaze, drawn = network.train()(normalise(faces))
+    assert drawn.shape == (2, 3, 16, 16)
+    assert count_macs(network, 32) == count_macs(small("gazecapture"), 32)
+    assert angular_error(gaze.detach().numpy(), gaze.detach().numpy()).max() < 1e-3
+
+
+def test_bad_input_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected at least 63, found 48"):
+        build_model("full-face", input_size=48)
+    build_model("gazecapture", input_size=32).architecture().save(tmp_path / "arch.json")
+    with pytest.raises(InputError, match="found the comparator gazecapture; see build_model"):
+        build_subnet(tmp_path / "arch.json")
+    (tmp_path / "arch.json").write_text('{"format": 1, "baseline": "vgg", "input_size": 32}')
+    with pytest.raises(InputError, match=r"expected a comparator of gazetr-hybrid.*found 'vgg'"):
+        build_model(tmp_path / "arch.json")
+    (tmp_path / "arch.json").write_text('{"format": 1, "baseline": "vgg"}')
+    with pytest.raises(InputError, match="expected the keys format, baseline"):
+        build_model(tmp_path / "arch.json")
