@@ -75,6 +75,9 @@ def contenders(sources: Sequence[str], *, retrain: bool, input_size: int) -> lis
     Raises:
         InputError: where one is unknown, or none is left to train an ONNX file from.
     """
+    twice = [source for number, source in enumerate(sources) if source in sources[:number]]
+    if twice:
+        raise InputError(f"{twice[0]}: was given twice")
     found: list[Contender] = []
     for source in sources:
         path = Path(source)
@@ -98,7 +101,7 @@ def _short(source: str, taken: Sequence[str]) -> str:
         name = "-".join(parts[-count:]).removesuffix(".json")
         if name not in taken:
             return name
-    raise InputError(f"{source}: was given twice")
+    return f"{source}-{len(taken)}"
 
 
 def _build(source: str, input_size: int) -> GazeModel:

@@ -188,7 +188,7 @@ def _write(
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Titles and cells of the table that is printed and written."""
-    titles = ["network", "trained", "pixels", "params", "MACs", "file", "ms, 1 thread (p95)", "ms, all (p95)", "error"]
+    titles = ["network", "trained", "pixels", "params", "MACs", "file", "error", "ms, 1 thread (p95)", "ms, all (p95)"]
     titles += ["memory", "live activations", "zeros"]
     cells = []
     for row in rows:
@@ -201,9 +201,9 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
                 "not known" if row["params"] is None else f"{row['params'] / MEGA:.3f} M",
                 "not known" if row["macs"] is None else f"{row['macs'] / MEGA:.1f} M",
                 f"{row['file_bytes'] / MEGA:.2f} MB",
+                f"{degrees(row['error_deg'])}{spread}",
                 f"{row['median_ms_1']:.2f} ({row['p95_ms_1']:.2f})",
                 f"{row['median_ms_all']:.2f} ({row['p95_ms_all']:.2f})",
-                f"{degrees(row['error_deg'])}{spread}",
                 f"{row['peak_memory_bytes'] / MEGA:.1f} MB",
                 f"{row['live_activation_bytes'] / MEGA:.2f} MB",
                 f"{row['sparsity']:.1%}",
@@ -214,4 +214,5 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     titles, cells = _cells(rows)
-    print_table("comparison; error on the test people, mean and deviation over seeds", titles, cells)
+    print_table("error on the test people, mean and deviation over seeds", titles[:7], [line[:7] for line in cells])
+    print_table("what they cost where they run", [titles[0], *titles[7:]], [[line[0], *line[7:]] for line in cells])

@@ -264,7 +264,7 @@ def load_model(path: str | Path, *, user: str | Path | None = None) -> GazeModel
 def _input_channels(weights: Path) -> int:
     """Of the network whose weights these are."""
     first = _read_tensors(weights).get("stem.0.weight")
-    return 3 if first is None else int(first.shape[1])
+    return int(first.shape[1]) if first is not None and first.dim() == 4 else 3
 
 
 def _add_user(network: nn.Module, path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gazenas.report.curves import BLUE, GREY
+from gazenas.report.curves import BLUE, GREY, RED
 from gazenas.report.figure import save_figure
 
 
@@ -39,7 +39,7 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def draw_latency(taken: Mapping[str, Mapping[str, NDArray[np.float64]]], path: Path) -> None:
-    """A box a model, and a panel a number of threads.
+    """A line a model with a mark for every run and a dot at the median, and a panel a number of threads.
 
     Args:
         taken: milliseconds ``(repeats,)`` by number of threads and model.
@@ -48,8 +48,11 @@ def draw_latency(taken: Mapping[str, Mapping[str, NDArray[np.float64]]], path: P
     names = list(next(iter(taken.values())))
     figure = Figure((12, 1.5 + 0.45 * len(names)), layout="constrained")
     for axes, (threads, by_model) in zip(figure.subplots(1, len(taken), squeeze=False)[0], taken.items(), strict=True):
-        axes.boxplot([by_model[name] for name in names], vert=False, widths=0.6, whis=(5, 95))
-        axes.set_yticks(range(1, len(names) + 1), names)
+        for place, name in enumerate(names):
+            values = by_model[name]
+            axes.plot(values, np.full(len(values), place), "|", color=BLUE, alpha=0.5, markersize=14)
+            axes.plot([np.median(values)], [place], "o", color=RED, markersize=5)
+        axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="milliseconds an image", title=threads)
         axes.set_xscale("log")
         axes.grid(alpha=0.3, axis="x")

@@ -30,6 +30,7 @@ from tests.running import MICRO
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
 HEAD_SETTINGS = {
     "linear": {},
+    "vit": {"grid": 2, "width": 8, "depth": 1, "heads": 2, "feedforward": 2},
     "mrft": {
         "channels": [1, 2, 4],
         "patches": [4, 2, 1],
