@@ -8,13 +8,14 @@ known zeros. An operation in neither table is an error: a count is either comple
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.hooks import RemovableHandle
 
 Handle = Callable[[tuple[Any, ...], Any], int]
 
@@ -234,30 +235,54 @@ def count_macs(model: nn.Module, input_size: int) -> int:
     """MACs of one image, from one forward pass in eval mode; the model is left as it was.
 
     Args:
-        model: takes ``(1, 3, S, S)``.
+        model: takes ``(1, 3, S, S)``, or as many channels as its ``input_channels`` says.
         input_size: S in pixels.
 
     Raises:
         NotImplementedError: naming operations that the counter does not know.
     """
+    return count_macs_by_module(model, input_size, ())[""]
+
+
+def count_macs_by_module(model: nn.Module, input_size: int, names: Sequence[str]) -> dict[str, int]:
+    """As :func:`count_macs`, for the model (under ``""``) and for some of its submodules by their paths."""
     parameter = next(model.parameters(), torch.empty(0))
-    image = torch.zeros(1, 3, input_size, input_size, device=parameter.device, dtype=parameter.dtype)
+    channels = getattr(model, "input_channels", 3)
+    image = torch.zeros(1, channels, input_size, input_size, device=parameter.device, dtype=parameter.dtype)
     modes = {module: module.training for module in model.modules()}
     fast_path = torch.backends.mha.get_fastpath_enabled()
     model.eval()
     # The fast path hides nn.MultiheadAttention's products inside one operation.
     torch.backends.mha.set_fastpath_enabled(False)
+    found = dict.fromkeys(names, 0)
+    hooks = []
     try:
         with torch.no_grad(), MacCounter() as counter:
+            for name in names:
+                hooks += _count_inside(model.get_submodule(name), name, counter, found)
             model(image)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+        for hook in hooks:
+            hook.remove()
         for module, mode in modes.items():
             module.training = mode
     if counter.unknown:
-        names = ", ".join(sorted(counter.unknown))
-        raise NotImplementedError(f"unknown operations: {names}; add each to HANDLES or ZEROS in {__name__}")
-    return sum(counter.macs.values())
+        unknown = ", ".join(sorted(counter.unknown))
+        raise NotImplementedError(f"unknown operations: {unknown}; add each to HANDLES or ZEROS in {__name__}")
+    return found | {"": sum(counter.macs.values())}
+
+
+def _count_inside(module: nn.Module, name: str, counter: MacCounter, found: dict[str, int]) -> list[RemovableHandle]:
+    """Adds what ``counter`` sees between the module's beginning and end."""
+
+    def begin(module: nn.Module, given: object) -> None:
+        found[name] -= sum(counter.macs.values())
+
+    def end(module: nn.Module, given: object, answer: object) -> None:
+        found[name] += sum(counter.macs.values())
+
+    return [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
 
 
 def count_params(model: nn.Module) -> int:

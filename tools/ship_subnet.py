@@ -1,0 +1,85 @@
+"""Puts a fine-tuned subnet and its card into the package, under a name.
+
+    python tools/ship_subnet.py NAME --search RUN --finetune RUN
+
+The card says how the subnet was made and what was measured; its first line says that it was trained on rendered faces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from gazenas.comparison import contenders, write_onnx
+from gazenas.export.footprint import interleaved_latency
+from gazenas.export.timing import describe_machine
+
+LIMIT = 5_000_000  # bytes of weights that a package may hold
+FOLDER = Path(__file__).parent.parent / "gazenas" / "models" / "subnets"
+
+
+def words(run: Path, keys: tuple[str, ...]) -> str:
+    """Some arguments of a run as they stood on its command line."""
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    return " ".join(f"--{key.replace('_', '-')} {config[key]}" for key in keys if config.get(key))
+
+
+def card(name: str, search: Path, tuned: Path) -> str:
+    """The card's text."""
+    found, summary = (json.loads((run / "summary.json").read_text(encoding="utf-8")) for run in (search, tuned))
+    config = yaml.safe_load((search / "config.yaml").read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as aside:
+        (each,) = contenders([str(tuned)], retrain=False, input_size=0)
+        path = Path(aside) / "gaze.onnx"
+        write_onnx(each, path)
+        size = path.stat().st_size
+        taken = interleaved_latency({name: (path, each.input_size)}, threads=1, repeats=50)[name]
+    data = summary["data"]
+    people, images = data["people"], data["images"]
+    machine = describe_machine(1)
+    budget = words(search, ("target_macs", "target_params", "target_size", "targets"))
+    return f"""Trained on rendered faces; its error on real faces is not measured.
+
+# {name}
+
+| | |
+| --- | --- |
+| space | `{config["space"]}`, {each.input_size} pixels |
+| search | `gazenas search --space {config["space"]} {budget} {words(search, ("epochs", "batch_size", "lr", "seed"))}`, {found["seconds"] / 60:.0f} minutes |
+| fine-tuning | `gazenas finetune {words(tuned, ("epochs", "batch_size", "lr", "decay", "seed"))}`, {summary["seconds"] / 60:.0f} minutes |
+| data | `gazenas synth`, {people["train"]} people and {images["train"]:,} images to train on, {people["val"]} to validate |
+| MACs | {summary["macs"]:,} |
+| parameters | {summary["params"]:,} |
+| error | {summary["test_error_deg"]:.2f} degrees on {images["test"]:,} rendered images of {people["test"]} people whom it never saw; always answering the training mean: {summary["mean_predictor_error_deg"]:.2f}; best linear from head pose: {summary["head_pose_error_deg"]:.2f} |
+| ONNX file | {size:,} bytes |
+| latency | {np.median(taken):.2f} ms an image, median of 50 on one thread of {machine["processor"]}, onnxruntime {machine["onnxruntime"]} |
+| fingerprint | {summary["fingerprint"]} |
+"""
+
+
+def main() -> None:
+    """Copies and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("--search", type=Path, required=True, help="run folder of the search")
+    parser.add_argument("--finetune", type=Path, required=True, help="run folder of the fine-tuning")
+    arguments = parser.parse_args()
+    weights = arguments.finetune / "weights.safetensors"
+    if weights.stat().st_size > LIMIT:
+        raise SystemExit(f"{weights}: expected at most {LIMIT:,} bytes, found {weights.stat().st_size:,}")
+    FOLDER.mkdir(exist_ok=True)
+    text = card(arguments.name, arguments.search, arguments.finetune)
+    shutil.copyfile(arguments.finetune / "arch.json", FOLDER / f"{arguments.name}.json")
+    shutil.copyfile(weights, FOLDER / f"{arguments.name}.safetensors")
+    (FOLDER / f"{arguments.name}.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
