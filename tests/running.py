@@ -83,7 +83,7 @@ def begin(arguments: list[str], *killer: str) -> subprocess.Popen[str]:
 
 
 def wait_for(out: Path, text: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while process.poll() is None and time.monotonic() < deadline:
         if (out / "log.txt").exists() and text in (out / "log.txt").read_text():
             return

@@ -84,7 +84,7 @@ def start(count: int, words: list[str], **more: str) -> list[subprocess.Popen[st
 
 
 def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
-    return [(process.wait(180), *process.communicate()) for process in processes]  # type: ignore[misc]
+    return [(process.wait(600), *process.communicate()) for process in processes]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
@@ -193,7 +193,7 @@ def test_when_one_process_dies_the_other_stops_with_its_name(data_folder: Path, 
 
 
 def wait_for_epoch(out: Path, processes: list[subprocess.Popen[str]]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         if (out / "log.txt").exists() and "epoch 1/" in (out / "log.txt").read_text():
             return

@@ -43,7 +43,7 @@ def test_a_mix_of_everything(
     models = [str(exported), str(tuned), str(found / "arch.json"), "gazecapture-shuffle"]
     command = compare(data_folder, tmp_path / "out", *models)
     process = begin(command, "predictions_test.csv", "2")
-    process.wait(180)
+    process.wait(600)
     assert process.returncode == -signal.SIGKILL
     done = tmp_path / "out" / "runs" / "arch" / "seed0" / "weights.safetensors"
     before = done.stat().st_mtime_ns

@@ -30,7 +30,7 @@ def test_killed_inside_a_shrink_or_a_checkpoint(
     """Before a shrink, between its network and its average, and at every step of writing a checkpoint."""
     out = tmp_path / "killed"
     process = begin(search(data_folder, out, "--save-minutes", "0"), point, count)
-    process.wait(120)
+    process.wait(600)
     assert process.returncode == -signal.SIGKILL
     assert main(search(data_folder, out, "--resume")) == 0
     assert_same_run(found, out)
@@ -54,7 +54,7 @@ def test_killed_again_and_again(found: Path, data_folder: Path, tmp_path: Path) 
     out = tmp_path / "killed"
     for kill in range(2):
         process = begin(search(data_folder, out, "--resume", "--save-minutes", "0"), "new-last.pt", str(5 + kill))
-        process.wait(120)
+        process.wait(600)
         assert process.returncode == -signal.SIGKILL
     assert main(search(data_folder, out, "--resume")) == 0
     assert_same_run(found, out)
@@ -69,7 +69,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     process = begin(search(data_folder, out))
     wait_for(out, "epoch 1/5", process)
     process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 128 + number
     assert said.startswith("gazenas: stopped by a signal at epoch")
     assert "--resume goes on" in said
@@ -82,7 +82,7 @@ def test_finetune_stops_and_goes_on_within_an_epoch(found: Path, data_folder: Pa
     words = ["finetune", "--arch", str(found), "--data", str(data_folder), *TUNE]
     assert main([*words, "--out", str(tmp_path / "found")]) == 0
     process = begin([*words, "--out", str(tmp_path / "killed"), "--save-minutes", "0"], "new-last.pt", "6")
-    process.wait(120)
+    process.wait(600)
     assert process.returncode == -signal.SIGKILL
     assert main([*words, "--out", str(tmp_path / "killed"), "--resume"]) == 0
     assert_same_run(tmp_path / "found", tmp_path / "killed")
@@ -93,7 +93,7 @@ def test_a_damaged_newest_checkpoint_falls_back_and_says_so(
 ) -> None:
     out = tmp_path / "damaged"
     process = begin(search(data_folder, out, "--save-minutes", "0"), "new-last.pt", "14")
-    process.wait(120)
+    process.wait(600)
     last = out / "checkpoint" / "last.pt"
     last.write_bytes(last.read_bytes()[:1000])
     assert main(search(data_folder, out, "--resume")) == 0

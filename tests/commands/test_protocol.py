@@ -183,7 +183,7 @@ def test_killed_between_and_within_folds(point: str, count: str, whole: Path, so
     """The same command again ends in the tables of an undisturbed run, and does no finished fold again."""
     command = protocol("rtgene", sources, "rtgene", tmp_path / "killed", "--save-minutes", "0")
     process = begin(command, point, count)
-    process.wait(120)
+    process.wait(600)
     assert process.returncode == -signal.SIGKILL
     done = {
         path: path.stat().st_mtime_ns

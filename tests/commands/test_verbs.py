@@ -75,7 +75,7 @@ def test_killed_and_resumed(found: Path, data_folder: Path, tmp_path: Path, wait
     process = subprocess.Popen(
         [sys.executable, "-m", "gazenas", *search(data_folder, out)], env=environment, stdout=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (out / wait_for).exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.4)

@@ -60,7 +60,7 @@ def test_other_budgets(
     run = tmp_path / "run"
     assert main([*words, "--threads", "1", "--out", str(run)]) == 0
     process = begin([*words, "--threads", "1", "--out", str(tmp_path / "killed")], "new-last.pt", "3")
-    process.wait(120)
+    process.wait(600)
     assert process.returncode == -signal.SIGKILL
     assert main([*words, "--threads", "1", "--out", str(tmp_path / "killed"), "--resume"]) == 0
     assert_same_run(run, tmp_path / "killed")
