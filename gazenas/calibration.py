@@ -24,8 +24,9 @@ from gazenas.architecture import InputError, write_aside
 from gazenas.data.loader import normalise
 from gazenas.engine import predict_faces
 from gazenas.gaze import angular_error
-from gazenas.models.builders import GazeModel, weights_hash
+from gazenas.models.builders import GazeModel
 from gazenas.models.network import Network
+from gazenas.models.weights import weights_hash
 
 Faces = NDArray[np.uint8]
 Floats = NDArray[np.float32]

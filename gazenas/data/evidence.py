@@ -62,7 +62,8 @@ def from_network(labels: Floats, predictions: Floats) -> Evidence:
     centre = angles_to_vectors(turned).mean(0)
     constant = float(angular_error(np.broadcast_to(centre, (len(turned), 3)), turned).mean())
     error, read = float(errors[best].mean()), float(errors["as read"].mean())
-    text = f"a network trained on rendered faces is {error:.1f} degrees off with {best}, {read:.1f} as read, a constant answer {constant:.1f}"
+    other = "" if best == "as read" else f" and {read:.1f} as read"
+    text = f"a network trained on rendered faces is {error:.1f} degrees off with labels {best}{other}, a constant answer {constant:.1f}"
     if error > LEAST_GAIN * constant:
         return Evidence("network", None, sure, f"{text}: it says nothing about these faces")
     return Evidence("network", best, sure, f"{text} ({100 * sure:.0f}% sure)")
@@ -85,9 +86,8 @@ def from_head(labels: Floats, head: Floats, source: str) -> Evidence:
         return found
 
     best, sure, scores = _draw(score, len(labels))
-    text = (
-        f"gaze correlates with {source} best with {best}: {scores[best] / 2:.2f}, as read {scores['as read'] / 2:.2f}"
-    )
+    other = "" if best == "as read" else f", as read {scores['as read'] / 2:.2f}"
+    text = f"gaze correlates with {source} best with labels {best}: {scores[best] / 2:.2f}{other}"
     if scores[best] < LEAST_CORRELATION:
         return Evidence(source, None, sure, f"{text}: too little to go by")
     return Evidence(source, best, sure, f"{text} ({100 * sure:.0f}% sure)")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import nn
 
 from gazenas.architecture import Architecture, BlockSpec, InputError, SearchSpace, read_json
@@ -19,6 +16,7 @@ from gazenas.models.heads import HEADS
 from gazenas.models.modules import FusionModule, ParallelModule, Stage
 from gazenas.models.network import Network
 from gazenas.models.search_block import BlockWidths, SearchBlock
+from gazenas.models.weights import add_user, input_channels_of, load_weights
 from gazenas.ops import OPS
 from gazenas.ops.squeeze_excite import SqueezeExcite
 
@@ -254,81 +252,11 @@ def load_model(path: str | Path, *, user: str | Path | None = None) -> GazeModel
     else:
         weights = _subnet_folder() / f"{path}.safetensors"
     spec = _baseline_spec(path, None)
-    network = build_model(path) if spec else build_subnet(path, input_channels=_input_channels(weights))
+    network = build_model(path) if spec else build_subnet(path, input_channels=input_channels_of(weights))
     load_weights(network, weights)
     if user is not None:
-        _add_user(network, Path(user))
+        add_user(network, Path(user))
     return network.eval()
-
-
-def _input_channels(weights: Path) -> int:
-    """Of the network whose weights these are."""
-    first = _read_tensors(weights).get("stem.0.weight")
-    return int(first.shape[1]) if first is not None and first.dim() == 4 else 3
-
-
-def _add_user(network: nn.Module, path: Path) -> None:
-    """Lays a person's entries over the weights for which they were made."""
-    entries, state = _read_tensors(path), network.state_dict()
-    unknown = sorted(set(entries) - set(state))
-    if unknown:
-        raise InputError(
-            f"{path}: holds {unknown[0]!r}, which the network lacks; was it made for another architecture?"
-        )
-    with safe_open(path, framework="pt") as file:
-        made_for = (file.metadata() or {}).get("weights", "")
-    if made_for and made_for != weights_hash(network):
-        raise InputError(
-            f"{path}: was made for weights {made_for}, found weights {weights_hash(network)}; "
-            "'gazenas calibrate --save' makes one for these"
-        )
-    _load_state(network, state | entries, path)
-
-
-def weights_hash(network: nn.Module) -> str:
-    """A hash of all parameters and buffers, by name: 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Loads a safetensors file strictly.
-
-    Raises:
-        InputError: where the file is absent, damaged, or has other tensors than the network.
-    """
-    _load_state(network, _read_tensors(path), path)
-
-
-def _read_tensors(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such weights file")
-    try:
-        tensors: dict[str, Any] = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: expected safetensors: {error}") from error
-    return tensors
-
-
-def _load_state(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
-    expected = network.state_dict()
-    stem = "stem.0.weight"
-    if stem in expected and stem in tensors and expected[stem].shape[1] == 1 and tensors[stem].shape[1] == 3:
-        tensors = tensors | {stem: tensors[stem].sum(1, keepdim=True)}
-    missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
-    other = [key for key in expected if key in tensors and expected[key].shape != tensors[key].shape]
-    if missing or extra or other:
-        shapes = [
-            f"{key}: expected {tuple(expected[key].shape)}, found {tuple(tensors[key].shape)}" for key in other[:2]
-        ]
-        raise InputError(
-            f"{path}: does not fit the architecture: missing {missing[:2]} ({len(missing)}), unknown {extra[:2]} ({len(extra)}), "
-            f"other shapes {shapes} ({len(other)})"
-        )
-    network.load_state_dict(tensors)
 
 
 def build_network(arch: Architecture, *, importance: bool, input_channels: int = 3) -> Network:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from gazenas.report.curves import BLUE, GREY, RED
@@ -26,10 +27,11 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     panels = {"macs": "MACs", "params": "parameters", "median_ms_1": "median milliseconds on one thread"}
     for axes, (key, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         shown = [row for row in rows if row.get(key) and row.get("error_deg") is not None]
-        for row in shown:
+        for number, row in enumerate(shown):
             spread = row.get("spread_deg") or 0.0
             axes.errorbar(row[key], row["error_deg"], yerr=spread, fmt="o", color=BLUE, ecolor=GREY, capsize=3)
-            axes.annotate(row["name"], (row[key], row["error_deg"]), (5, 5), textcoords="offset points", fontsize=8)
+            place, beside = (row[key], row["error_deg"]), (5, -12 if number % 2 else 5)
+            axes.annotate(row["name"], place, beside, textcoords="offset points", fontsize=8)
         axes.set(xlabel=title, ylabel="mean angular error (degrees)")
         if len({row[key] for row in shown}) > 1:
             axes.set_xscale("log")
@@ -55,6 +57,9 @@ def draw_latency(taken: Mapping[str, Mapping[str, NDArray[np.float64]]], path: P
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="milliseconds an image", title=threads)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3, axis="x")
         axes.invert_yaxis()
     save_figure(figure, path)

@@ -1,0 +1,148 @@
+"""Shipped subnets by name, and what people do with a subnet in their own code."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gazenas
+from gazenas.architecture import InputError
+from gazenas.counting import count_macs, count_params
+from gazenas.export.onnx import export_onnx
+from gazenas.models import builders
+from gazenas.models.builders import build_subnet, full_architecture, list_subnets, load_model, load_space
+from gazenas.models.network import Network
+from tests.running import MICRO, disturb
+
+SUBNETS = list_subnets()
+CARDS = Path(builders.__file__).parent / "subnets"
+
+
+@pytest.fixture
+def subnet() -> Network:
+    torch.manual_seed(0)
+    return disturb(build_subnet(full_architecture(load_space(MICRO)))).eval()
+
+
+def test_subnets_are_shipped_at_several_budgets() -> None:
+    assert len(SUBNETS) >= 3
+    assert len({count_macs(build_subnet(name), build_subnet(name).input_size) for name in SUBNETS}) == len(SUBNETS)
+    assert gazenas.list_subnets() == SUBNETS
+
+
+@pytest.mark.parametrize("name", SUBNETS)
+def test_a_shipped_subnet_is_what_its_card_says(name: str) -> None:
+    card = (CARDS / f"{name}.md").read_text()
+    assert card.splitlines()[0] == "Trained on rendered faces; its error on real faces is not measured."
+    network = build_subnet(name, weights="default").eval()
+    size = network.input_size
+    assert f"| {count_macs(network, size):,} |" in card
+    assert f"| {count_params(network):,} |" in card
+    assert network.architecture().fingerprint() in card
+    assert (CARDS / f"{name}.safetensors").stat().st_size < 5_000_000
+    images = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        assert torch.equal(load_model(name)(images), network(images))
+    fresh = build_subnet(name)
+    assert not torch.equal(fresh.stem[0].weight, network.stem[0].weight)  # type: ignore[index]
+
+
+def test_the_paper_s_budget_is_kept_at_224() -> None:
+    sizes = [(build_subnet(name), name) for name in SUBNETS]
+    large = [network for network, _ in sizes if network.input_size == 224]
+    assert large
+    assert all(count_macs(network, 224) <= 280e6 and count_params(network) <= 1.0e6 for network in large)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in SUBNETS])
+def test_a_shipped_subnet_exports(name: str, tmp_path: Path) -> None:
+    network = load_model(name)
+    faces = np.random.default_rng(0).integers(0, 256, (9, network.input_size, network.input_size, 3), np.uint8)
+    assert export_onnx(network, tmp_path / "gaze.onnx", faces).worst < 0.01
+
+
+@pytest.mark.skipif(not SUBNETS, reason="none is shipped")
+def test_the_base_install_is_enough() -> None:
+    """In a process that cannot import anything beyond torch, numpy, einops and safetensors."""
+    code = f"""
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {{"h5py", "scipy", "yaml", "jsonargparse", "rich", "matplotlib", "PIL", "onnx", "onnxruntime", "fvcore", "pytorchcv"}}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+import gazenas, torch
+net = gazenas.build_subnet({SUBNETS[0]!r}, weights="default").eval()
+print(tuple(net(torch.zeros(1, 3, net.input_size, net.input_size)).shape))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "(1, 2)", done.stderr
+
+
+def test_features_for_another_head(subnet: Network) -> None:
+    maps = subnet.forward_features(torch.randn(2, 3, 32, 32))
+    assert [tuple(x.shape) for x in maps] == [(2, 4, 8, 8), (2, 6, 4, 4), (2, 8, 2, 2)]
+
+
+def test_another_number_of_outputs(subnet: Network) -> None:
+    before = subnet.head.gaze
+    subnet.reset_head(outputs=5)
+    assert subnet.head.gaze is not before
+    images = torch.randn(2, 3, 32, 32)
+    assert subnet(images).shape == (2, 5)
+    subnet(images).sum().backward()
+    assert subnet.stem[0].weight.grad is not None  # type: ignore[index]
+
+
+def test_one_channel(subnet: Network, tmp_path: Path) -> None:
+    """Infrared: weights of three channels, added up, answer a grey image as its three copies would be."""
+    from safetensors.torch import save_file
+
+    arch = subnet.architecture()
+    weights = {key: value.contiguous() for key, value in subnet.state_dict().items()}
+    save_file(weights, tmp_path / "weights.safetensors")
+    grey = build_subnet(arch, weights=tmp_path / "weights.safetensors", input_channels=1).eval()
+    image = torch.randn(2, 1, 32, 32)
+    torch.testing.assert_close(grey(image), subnet(image.expand(-1, 3, -1, -1)), atol=1e-5, rtol=1e-5)
+    assert count_macs(grey, 32) < count_macs(subnet, 32)
+    arch.save(tmp_path / "arch.json")
+    save_file({key: value.contiguous() for key, value in grey.state_dict().items()}, tmp_path / "weights.safetensors")
+    assert torch.equal(load_model(tmp_path)(image), grey(image))
+    with pytest.raises(ValueError, match=r"expected images of shape \(N, 1, 32, 32\), found \(2, 3, 32, 32\)"):
+        grey(image.expand(-1, 3, -1, -1))
+    with pytest.raises(InputError, match="expected a network for RGB images"):
+        export_onnx(grey, tmp_path / "gaze.onnx", np.zeros((1, 32, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize("size", [32, 64, 96])
+def test_other_input_sizes(size: int) -> None:
+    network = build_subnet(full_architecture(load_space(MICRO)), input_size=size).eval()
+    assert network(torch.randn(1, 3, size, size)).shape == (1, 2)
+    with pytest.raises(InputError, match="input_size"):
+        build_subnet(full_architecture(load_space(MICRO)), input_size=size + 8)
+
+
+def test_copies_half_precision_and_compiling(subnet: Network) -> None:
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = subnet(images)
+        assert torch.equal(copy.deepcopy(subnet)(images), expected)
+        assert torch.equal(pickle.loads(pickle.dumps(subnet))(images), expected)
+        compiled = torch.compile(copy.deepcopy(subnet), fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(images), expected, atol=1e-5, rtol=1e-5)
+        for kind, limit in ((torch.bfloat16, 0.1), (torch.float16, 0.02)):
+            half = copy.deepcopy(subnet).to(kind)(images.to(kind))
+            assert half.dtype == kind
+            assert (half.float() - expected).abs().max() < limit * max(1.0, float(expected.abs().max()))
+
+
+def test_weights_of_a_name_only() -> None:
+    with pytest.raises(InputError, match="expected 'default' with a shipped name"):
+        build_subnet(full_architecture(load_space(MICRO)), weights="default")
