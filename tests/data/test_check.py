@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from gazenas.architecture import InputError
+from gazenas.commands.data import REFERENCE
 from gazenas.data import GazeFolder, Reading, open_data
 from gazenas.data.check import FAIL, UNDECIDED, WARN, Finding, check_folder
 from gazenas.data.convention import CONVENTIONS
 from gazenas.data.evidence import from_head, from_network, redness
-from gazenas.data.reference import reference_network
 from gazenas.data.synthetic import generate
 from gazenas.engine import predict_faces
+from gazenas.models.builders import load_model
 from tests.data import layouts
 from tests.data.layouts import WRITERS, Array, Faces
 
@@ -30,7 +31,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Faces:
 
 
 def check(opened: GazeFolder) -> dict[str, Finding]:
-    network = reference_network()
+    network = load_model(REFERENCE)
     findings, _ = check_folder(opened, lambda images: predict_faces(network, images), network.input_size)
     return {finding.check: finding for finding in findings}
 
