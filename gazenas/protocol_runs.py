@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from gazenas.gaze import angular_error
 from gazenas.interruption import Interruption
 from gazenas.models.builders import GazeModel
 from gazenas.runs import RunFolder
+from gazenas.tables import write_records
 from gazenas.training import Job, Progress
 
 Floats = NDArray[np.float32]
@@ -188,8 +188,8 @@ def report(out: Path, folds: Sequence[Fold]) -> dict[str, Any]:
         rows.append(row | hashes_of(fold))
     pooled = {person: np.concatenate(parts) for person, parts in people.items()}
     table = [{"person": p, "images": len(e), "mean_deg": float(e.mean())} for p, e in sorted(pooled.items())]
-    _write_rows(out / "folds.csv", rows)
-    _write_rows(out / "people.csv", table)
+    write_records(out / "folds.csv", rows)
+    write_records(out / "people.csv", table)
     joined = {name: np.concatenate(parts) for name, parts in subsets.items()}
     return {
         "folds": rows,
@@ -209,17 +209,6 @@ def _summary(means: list[float], people: list[Floats]) -> dict[str, Any]:
         "mean_over_images_deg": float(sums.sum() / counts.sum()),
         "interval_95_deg": list(bootstrap_interval(sums, counts)),
     }
-
-
-def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with write_aside(path) as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
 
 
 def write_leaderboard(path: Path, predictions: Floats) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import fcntl
-import io
 import json
 import shutil
 import time
@@ -22,6 +20,7 @@ from gazenas.architecture import InputError, write_aside
 from gazenas.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from gazenas.data.split import GazeSplit
 from gazenas.models.builders import GazeModel
+from gazenas.tables import write_csv, write_records
 
 # What may differ between a run and its resumption without changing what it computes.
 FREE_KEYS = frozenset({"out", "resume", "overwrite", "config", "dry_run", "workers", "threads", "save_minutes"})
@@ -135,11 +134,8 @@ class RunFolder:
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Writes ``metrics.csv``, a row an epoch."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self._write("metrics.csv", text.getvalue())
+        if self.main:
+            write_records(self.path / "metrics.csv", rows)
 
     def write_network(self, network: GazeModel, inside: str = "") -> None:
         """Writes ``arch.json`` and ``weights.safetensors`` of a subnet, here or in a folder inside."""
@@ -157,17 +153,16 @@ class RunFolder:
 
     def write_predictions(self, split: GazeSplit, predictions: NDArray[np.float32]) -> Path:
         """Writes ``predictions_SPLIT.csv``: file and row, person, pitch and yaw in radians, true ones where known."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        path = self.path / f"predictions_{split.name}.csv"
         true = ["true_pitch", "true_yaw"] if split.gaze is not None else []
-        writer.writerow(["image", "person", "pitch", "yaw", *true])
-        for row, (pitch, yaw) in enumerate(predictions.tolist()):
-            known = [f"{value:.6f}" for value in split.gaze[row].tolist()] if split.gaze is not None else []
-            writer.writerow(
-                [split.images.name(row), split.people[split.person[row]], f"{pitch:.6f}", f"{yaw:.6f}", *known]
-            )
-        self._write(f"predictions_{split.name}.csv", text.getvalue())
-        return self.path / f"predictions_{split.name}.csv"
+        values = predictions if split.gaze is None else np.concatenate([predictions, split.gaze], 1)
+        rows = (
+            [split.images.name(row), split.people[split.person[row]], *(f"{value:.6f}" for value in line)]
+            for row, line in enumerate(values.tolist())
+        )
+        if self.main:
+            write_csv(path, ["image", "person", "pitch", "yaw", *true], rows)
+        return path
 
     def plot_path(self, name: str) -> Path:
         """``plots/NAME.png``; the folder is made."""

@@ -16,6 +16,7 @@ LEVELS = {
     "architecture": 0,
     "ops": 1,
     "counting": 1,
+    "tables": 1,
     "models": 2,
     "engine": 3,
     "data": 3,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,12 +10,13 @@ import numpy as np
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
 
-from gazenas.architecture import write_aside, write_json
+from gazenas.architecture import write_json
 from gazenas.commands.common import console, counting_bar, make_parser, print_table
 from gazenas.comparison import Contender, contenders, write_onnx
 from gazenas.export.footprint import WARM_UP, interleaved_latency
 from gazenas.export.timing import describe_machine
 from gazenas.report.comparison import draw_latency
+from gazenas.tables import write_csv
 
 Taken = dict[str, dict[str, NDArray[np.float64]]]
 
@@ -88,14 +87,13 @@ def middle(values: NDArray[np.float64]) -> tuple[float, float]:
 
 def write_latency(taken: Taken, out: Path) -> None:
     """Every measurement as ``latency.csv``, and the picture."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["model", "threads", "round", "milliseconds"])
-    for threads, by_model in taken.items():
-        for name, values in by_model.items():
-            writer.writerows([name, threads, number, f"{value:.4f}"] for number, value in enumerate(values))
-    with write_aside(out / "latency.csv") as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
+    rows = (
+        [name, threads, number, f"{value:.4f}"]
+        for threads, by_model in taken.items()
+        for name, values in by_model.items()
+        for number, value in enumerate(values)
+    )
+    write_csv(out / "latency.csv", ["model", "threads", "round", "milliseconds"], rows)
     draw_latency(taken, out / "latency.png")
 
 

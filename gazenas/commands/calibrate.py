@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from gazenas.architecture import InputError, write_aside, write_json
+from gazenas.architecture import InputError, write_json
 from gazenas.calibration import METHODS, UNLABELLED, Outcome, Sample, save_user, try_methods, with_change
 from gazenas.commands.common import (
     add_reading_arguments,
@@ -27,6 +25,7 @@ from gazenas.data.split import GazeSplit
 from gazenas.engine import predict_faces
 from gazenas.gaze import angular_error
 from gazenas.models.builders import GazeModel, load_model
+from gazenas.tables import write_csv
 
 COUNTS = (1, 5, 9, 20, 50, 100)
 
@@ -102,12 +101,9 @@ def _people(split: GazeSplit, person: str, one: bool) -> list[str]:
 
 
 def _write(out: Path, outcomes: Sequence[Outcome], model: str) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["person", "method", "k", "draw", "held_out_images", "before_deg", "after_deg"])
-    writer.writerows([o.person, o.method, o.k, o.draw, o.images, f"{o.before:.4f}", f"{o.after:.4f}"] for o in outcomes)
-    with write_aside(out / "calibration.csv") as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
+    titles = ["person", "method", "k", "draw", "held_out_images", "before_deg", "after_deg"]
+    rows = ([o.person, o.method, o.k, o.draw, o.images, f"{o.before:.4f}", f"{o.after:.4f}"] for o in outcomes)
+    write_csv(out / "calibration.csv", titles, rows)
     values = {"verb": "calibrate", "model": model, "before_deg": _before(outcomes), "after_deg": _means(outcomes)}
     write_json(out / "summary.json", values)
 

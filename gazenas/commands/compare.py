@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,7 @@ from gazenas.finetuning import FinetuneRecipe
 from gazenas.interruption import Interruption
 from gazenas.protocol_runs import Surroundings
 from gazenas.report.comparison import draw_comparison
+from gazenas.tables import write_csv, write_records
 
 MEGA = 1e6
 
@@ -163,24 +162,18 @@ def _write(
     out: Path, rows: Sequence[Mapping[str, Any]], results: Sequence[Result], arguments: Namespace, folder: GazeFolder
 ) -> None:
     """``comparison.csv``, ``comparison.md``, ``people.csv`` and ``summary.json``."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with write_aside(out / "comparison.csv") as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
+    write_records(out / "comparison.csv", rows)
     titles, cells = _cells(rows)
     lines = ["| " + " | ".join(line) + " |" for line in (titles, ["---"] * len(titles), *cells)]
     with write_aside(out / "comparison.md") as aside:
         aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    text = io.StringIO()
-    plain = csv.writer(text, lineterminator="\n")
-    plain.writerow(["name", "run", "person", "mean_deg"])
-    for result in results:
-        for number, people in enumerate(result.people):
-            plain.writerows([result.contender.name, number, person, f"{mean:.4f}"] for person, mean in people.items())
-    with write_aside(out / "people.csv") as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
+    by_person = (
+        [result.contender.name, number, person, f"{mean:.4f}"]
+        for result in results
+        for number, people in enumerate(result.people)
+        for person, mean in people.items()
+    )
+    write_csv(out / "people.csv", ["name", "run", "person", "mean_deg"], by_person)
     story = {"verb": "compare", "machine": describe_machine(1), "test_hash": folder.split("test").fingerprint()}
     recipe = {key: value for key, value in arguments.as_dict().items() if key in HELPS or key in ("seed", "seeds")}
     write_json(out / "summary.json", {**story, "recipe": recipe, "rows": list(rows)})

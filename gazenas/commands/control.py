@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,14 @@ from typing import Any
 import numpy as np
 from jsonargparse import Namespace
 
-from gazenas.architecture import InputError, read_json, write_aside
+from gazenas.architecture import InputError, read_json
 from gazenas.commands.common import console, print_table, recorded_config
 from gazenas.distributed import asked_for
 from gazenas.report.search import draw_control
 from gazenas.runs import RunFolder
 from gazenas.search.chance import KINDS
 from gazenas.search.job import FOUND
+from gazenas.tables import write_records
 
 COLUMNS = ("control", "seed", "macs", "params", "val_error_deg", "test_error_deg", "seconds", "fingerprint")
 
@@ -51,7 +50,7 @@ def run_control(arguments: Namespace, run_one: Callable[[Namespace, str], None])
                     run_one(values, kind)
                 summary = read_json(folder / "summary.json")
                 rows.append({"control": kind, "seed": seed} | {key: summary[key] for key in COLUMNS[2:]})
-                _write_rows(out / "comparison.csv", rows)
+                write_records(out / "comparison.csv", rows)
         place.write_summary({"verb": "control", "runs": rows, "spread": compare(rows)})
         draw_control(rows, place.plot_path("control"))
     table = [
@@ -75,12 +74,3 @@ def compare(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             "macs": float(np.mean([row["macs"] for row in rows if row["control"] == kind])),
         }
     return found
-
-
-def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with write_aside(path) as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")

@@ -5,7 +5,6 @@ A file is written whole beside its place and renamed. ``train_test_split.json``,
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from gazenas.architecture import InputError, read_json, write_aside, write_json
 from gazenas.data.ethxgaze import SPLIT_FILE, STORY_FILE
 from gazenas.data.split import GazeFolder, GazeSplit, RowFault
+from gazenas.tables import write_csv
 
 FILE_BYTES = 256 << 20  # images of one file at most: they are put together in memory
 UNREADABLE = "unreadable.csv"
@@ -184,9 +184,4 @@ def _list_faults(path: Path, faults: list[RowFault]) -> None:
     if not faults:
         path.unlink(missing_ok=True)
         return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["where", "reason"])
-    writer.writerows([fault.where, fault.reason] for fault in faults)
-    with write_aside(path) as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
+    write_csv(path, ["where", "reason"], ([fault.where, fault.reason] for fault in faults))

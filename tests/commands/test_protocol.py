@@ -239,3 +239,23 @@ def test_bad_input_is_named(sources: Path, tmp_path: Path, capsys: pytest.Captur
     assert not (tmp_path / "a").exists() or not any((tmp_path / "a").iterdir())
     assert (full / "thesis.txt").read_text() == "mine"
     assert [path.name for path in full.iterdir()] == ["thesis.txt"]
+
+
+def test_folds_are_spread_over_devices(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two devices get every other fold each; what they leave undone, here everything, is done afterwards."""
+    started: list[list[str]] = []
+
+    class Started:
+        def __init__(self, words: list[str], **settings: object) -> None:
+            started.append(words)
+
+        def wait(self) -> int:
+            return 1
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("gazenas.commands.protocol.subprocess.Popen", Started)
+    assert main(protocol("rtgene", sources, "rtgene", tmp_path)) == 0
+    shares = [(words[words.index("--folds") + 1], words[words.index("--device") + 1]) for words in started]
+    assert shares == [("0,2", "cuda:0"), ("1", "cuda:1")]
+    assert all(words[1:5] == ["-m", "gazenas", "protocol", "rtgene"] for words in started)
+    assert len(rows_of(tmp_path / "folds.csv")) == 3
