@@ -227,6 +227,29 @@ def test_looking(data_folder: Path, found: Path, tmp_path: Path, capsys: pytest.
     assert (tmp_path / "f.png").stat().st_size > 10_000
 
 
+def test_a_comparator_goes_through_the_verbs(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a loss of its own in training, whose parts are printed."""
+    words = ["finetune", "--arch", "gazecapture-reconstruction", "--input-size", "32", "--data", str(data_folder)]
+    assert main([*words, *TUNE, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    assert "losses gaze 0." in capsys.readouterr().out
+    evaluate = ["evaluate", "--model", str(tmp_path / "run"), "--data", str(data_folder)]
+    assert main([*evaluate, "--out", str(tmp_path / "evaluation")]) == 0
+    summaries = [json.loads((tmp_path / out / "summary.json").read_text()) for out in ("run", "evaluation")]
+    assert summaries[0]["test_error_deg"] == pytest.approx(summaries[1]["test_error_deg"], rel=1e-5)
+    assert summaries[0]["fingerprint"] == summaries[1]["fingerprint"]
+    capsys.readouterr()
+    assert main(["summary", str(tmp_path / "run"), "--verify"]) == 0
+    said = capsys.readouterr().out
+    macs = summaries[0]["macs"]
+    assert f"{macs:,} MACs (the papers' FLOPs); {summaries[0]['params']:,} parameters" in said
+    assert f"fvcore counts {macs:,} MACs, torch's counter {macs:,}" in said
+    assert "expected a searched network" in run_bad(
+        ["summary", "gazecapture", "--out", str(tmp_path / "a.png")], capsys
+    )
+
+
 def test_dry_run_trains_nothing(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(search(data_folder, tmp_path / "dry", "--dry-run", "--recipe", "paper")) == 0
     said = capsys.readouterr().out
