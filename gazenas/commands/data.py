@@ -23,7 +23,7 @@ from gazenas.commands.normalize import normalize
 from gazenas.data import open_data
 from gazenas.data.check import FAIL, check_folder
 from gazenas.data.prepare import prepare
-from gazenas.data.split import GazeFolder, GazeSplit
+from gazenas.data.split import GazeFolder, GazeSplit, hold_out_test
 from gazenas.engine import predict_faces
 from gazenas.models.builders import load_model
 from gazenas.report.faces import draw_contact_sheet
@@ -88,11 +88,18 @@ def _prepare(argv: list[str]) -> None:
         "--leave_out", "--leave-out", action="store_true", help="finish without the rows that cannot be read"
     )
     parser.add_argument(
-        "--seed", type=NonNegativeInt, default=0, help="of a validation draw, where the source has none"
+        "--test_people",
+        "--test-people",
+        type=NonNegativeInt,
+        default=0,
+        help="of a source without a test part, how many people to draw for one",
     )
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of what is drawn")
     add_reading_arguments(parser)
     arguments = parser.parse_args(argv)
     source = open_data(Path(arguments.folder), reading_of(arguments, arguments.size), arguments.format)
+    if arguments.test_people:
+        source = hold_out_test(source, arguments.test_people, arguments.seed)
     for note in source.notes:
         console.print(note)
     total = sum(len(split) for split in source.splits.values())

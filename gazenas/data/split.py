@@ -228,7 +228,9 @@ class GazeFolder:
             InputError: where the folder lacks it.
         """
         if name not in self.splits:
-            raise InputError(f"{self.folder}: has no {name} split (has: {', '.join(self.splits)})")
+            pool = "; 'gazenas data prepare --test-people' makes train, val and test of a pool, 'gazenas protocol' tests on one"
+            advice = "" if "train" in self.splits else pool
+            raise InputError(f"{self.folder}: has no {name} split (has: {', '.join(self.splits)}){advice}")
         return self.splits[name]
 
     def expect_size(self, input_size: int, what: str) -> None:
@@ -242,6 +244,27 @@ class GazeFolder:
                 f"{self.folder}: images are {self.size} pixels wide, {what} expects {input_size}; "
                 f"'gazenas data prepare {self.folder} --size {input_size}' makes a folder that fits"
             )
+
+
+def hold_out_test(folder: GazeFolder, count: int, seed: int) -> GazeFolder:
+    """A pool as ``train`` and ``test``: so many people are drawn for the test by a seed, and named in the notes.
+
+    Raises:
+        InputError: where the folder has a test part of its own, or too few labelled people.
+    """
+    if "test" in folder.splits:
+        raise InputError(f"--test-people: {folder.folder} has a test part of its own")
+    pool = join("train", [split for split in folder.splits.values() if len(split)])
+    if not 1 <= count <= len(pool.people) - 2:
+        raise InputError(
+            f"--test-people: expected 1 to {len(pool.people) - 2} of {len(pool.people)}, so that two are left to train and validate, found {count}"
+        )
+    numbers = np.random.default_rng(seed).choice(len(pool.people), count, replace=False)
+    tested = np.isin(pool.person, numbers)
+    names = ", ".join(sorted(pool.people[number] for number in numbers))
+    splits = {"train": pool.at(np.flatnonzero(~tested), "train"), "test": pool.at(np.flatnonzero(tested), "test")}
+    notes = [*folder.notes, f"test, drawn by seed {seed}: {names}; our own split, not a published one"]
+    return replace(folder, splits=splits, notes=notes, parts={})
 
 
 def prove_disjoint(people: dict[str, list[str]], where: str, group: str = "person") -> None:

@@ -325,3 +325,24 @@ def test_damage_is_named(number: int, sources: Path, tmp_path: Path, capsys: pyt
 def test_there_are_a_hundred_of_twenty_kinds() -> None:
     assert len(DAMAGES) >= 100
     assert len({message for _, _, message in DAMAGES}) >= 20
+
+
+def test_a_pool_becomes_train_and_test(sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """People drawn by a seed and named, in a folder that every verb can train on; refused where there is a test part."""
+    out = tmp_path / "out"
+    words = ["data", "prepare", str(sources / "mpiifacegaze"), "--out", str(out)]
+    assert main([*words, "--test-people", "2", "--seed", "5"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    made = open_data(out)
+    assert set(made.splits) == {"train", "val", "test"}
+    assert [len(made.splits[name].people) for name in ("train", "val", "test")] == [2, 1, 2]
+    assert all(person in said for person in made.split("test").people)
+    assert "our own split, not a published one" in said
+    assert len(set().union(*(split.people for split in made.splits.values()))) == 5
+    for arguments, message in (
+        (["data", "prepare", str(sources / "mpiifacegaze"), "--test-people", "4"], "expected 1 to 3 of 5"),
+        (["data", "prepare", str(sources / "gaze360"), "--test-people", "1"], "has a test part of its own"),
+    ):
+        assert main([*arguments, "--out", str(tmp_path / "other")]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
