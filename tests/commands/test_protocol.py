@@ -177,7 +177,13 @@ def assert_same_tables(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(
     ("point", "count"),
-    [("fold.json", "1"), ("fold.json", "2"), ("new-last.pt", "4"), ("predictions_test.csv", "2"), ("folds.csv", "1")],
+    [
+        ("fold.json", "1"),
+        ("new-last.pt", "4"),
+        ("folds.csv", "1"),
+        pytest.param("fold.json", "2", marks=pytest.mark.slow),
+        pytest.param("predictions_test.csv", "2", marks=pytest.mark.slow),
+    ],
 )
 def test_killed_between_and_within_folds(point: str, count: str, whole: Path, sources: Path, tmp_path: Path) -> None:
     """The same command again ends in the tables of an undisturbed run, and does no finished fold again."""

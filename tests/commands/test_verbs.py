@@ -166,7 +166,7 @@ def test_evaluate_agrees_with_the_summary(tuned: Path, data_folder: Path, tmp_pa
     assert angular_error(table[:, :2], table[:, 2:]).mean() == pytest.approx(evaluated["test_error_deg"], abs=1e-3)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("fp16", marks=pytest.mark.slow)])
 def test_export_and_runtime_agree_with_torch(tuned: Path, data_folder: Path, tmp_path: Path, precision: str) -> None:
     out = tmp_path / "gaze.onnx"
     assert (
