@@ -56,7 +56,7 @@ def card(name: str, search: Path, tuned: Path) -> str:
 | data | `gazenas synth`, {people["train"]} people and {images["train"]:,} images to train on, {people["val"]} to validate |
 | MACs | {summary["macs"]:,} |
 | parameters | {summary["params"]:,} |
-| error | {summary["test_error_deg"]:.2f} degrees on {images["test"]:,} rendered images of {people["test"]} people whom it never saw; always answering the training mean: {summary["mean_predictor_error_deg"]:.2f}; best linear from head pose: {summary["head_pose_error_deg"]:.2f} |
+| error | {summary["test_error_deg"]:.2f} degrees on {images["test"]:,} rendered images of {people["test"]} {"person" if people["test"] == 1 else "people"} whom it never saw; always answering the training mean: {summary["mean_predictor_error_deg"]:.2f}; best linear from head pose: {summary["head_pose_error_deg"]:.2f} |
 | ONNX file | {size:,} bytes |
 | latency | {np.median(taken):.2f} ms an image, median of 50 on one thread of {machine["processor"]}, onnxruntime {machine["onnxruntime"]} |
 | fingerprint | {summary["fingerprint"]} |
