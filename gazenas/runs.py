@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 from safetensors.torch import save
 
-from gazenas.architecture import InputError, write_aside
+from gazenas.architecture import InputError, write_aside, write_json
 from gazenas.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from gazenas.data.split import GazeSplit
 from gazenas.models.builders import GazeModel
@@ -149,7 +148,8 @@ class RunFolder:
 
     def write_summary(self, values: Mapping[str, Any]) -> None:
         """Writes ``summary.json``."""
-        self._write("summary.json", json.dumps(values, indent=1, allow_nan=False) + "\n")
+        if self.main:
+            write_json(self.path / "summary.json", values)
 
     def write_predictions(self, split: GazeSplit, predictions: NDArray[np.float32]) -> Path:
         """Writes ``predictions_SPLIT.csv``: file and row, person, pitch and yaw in radians, true ones where known."""

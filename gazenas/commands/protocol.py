@@ -31,7 +31,7 @@ from gazenas.commands.common import (
     use_device,
 )
 from gazenas.commands.finetune import HELPS
-from gazenas.data import DATASETS, open_data
+from gazenas.data import open_data
 from gazenas.data.loader import Loader
 from gazenas.data.protocols import PROTOCOLS, Fold, Settings, hold_out_validation
 from gazenas.data.split import GazeFolder, plural
@@ -129,8 +129,6 @@ def _folds(name: str, arguments: Namespace) -> tuple[GazeFolder, list[Fold], lis
     """The data set at the network's size, and proven folds."""
     network = _network(arguments)
     reading = reading_of(arguments, network.input_size)
-    if arguments.format not in ("auto", *DATASETS):
-        raise InputError(f"--format: expected auto or one of {', '.join(DATASETS)}, found {arguments.format!r}")
     if name == "mpiifacegaze" and reading.frame == "auto" and (Path(arguments.data) / "Label").is_dir():
         reading = replace(reading, frame="SR")  # the data set's own numbers are printed in its own frame
     folder = open_data(Path(arguments.data), reading, arguments.format)

@@ -32,14 +32,15 @@ class Faces:
     person: Array
 
 
-def faces_of(folder: Path) -> Faces:
-    """All faces of a rendered folder."""
+def faces_of(folder: Path, every: int = 1) -> Faces:
+    """All faces of a rendered folder, or one of so many."""
     parts = open_data(folder).splits.values()
     images = np.concatenate([part.images(np.arange(len(part))) for part in parts])
     gaze = np.concatenate([part.gaze for part in parts if part.gaze is not None]).astype(np.float64)
     head = np.concatenate([part.head_pose for part in parts if part.head_pose is not None]).astype(np.float64)
     names = [part.people[number] for part in parts for number in part.person]
-    return Faces(images, gaze, head, np.unique(names, return_inverse=True)[1])
+    person = np.unique(names, return_inverse=True)[1]
+    return Faces(images[::every], gaze[::every], head[::every], person[::every])
 
 
 def vector(angles: Array) -> Array:

@@ -26,9 +26,7 @@ from tests.data.layouts import WRITERS, Faces
 
 @pytest.fixture(scope="module")
 def faces(data_folder: Path) -> Faces:
-    every = layouts.faces_of(data_folder)
-    rows = np.arange(0, len(every.gaze), 2)
-    return Faces(every.images[rows], every.gaze[rows], every.head[rows], every.person[rows])
+    return layouts.faces_of(data_folder, every=2)
 
 
 @pytest.fixture(scope="module")
