@@ -19,11 +19,9 @@ from gazenas.engine import predict_faces
 from gazenas.evaluation import evaluate_predictions
 from gazenas.export.onnx import onnx_bytes
 from gazenas.export.runtime import GazeEstimator
-from gazenas.finetuning import FinetuneRecipe, Finetuning
+from gazenas.finetuning import FinetuneRecipe
 from gazenas.models.builders import GazeModel, build_model, list_subnets, load_model
-from gazenas.protocol_runs import Surroundings
-from gazenas.runs import RunFolder
-from gazenas.training import Job
+from gazenas.subruns import Subrun, Surroundings, finetune
 
 ROWS = 128  # images predicted at once
 
@@ -168,21 +166,15 @@ def train(
     result = Result(contender, *count(contender))
     test = folder.split("test")
     for seed in seeds:
-        out = place.out / "runs" / contender.name / f"seed{seed}"
-        own = replace(folder, splits=dict(folder.splits))
-        with RunFolder(out, "compare", resume=True) as run:
-            torch.manual_seed(seed)
-            job = Job(own, run, seed, place.device, place.workers, place.progress)
-            job.interruption, job.save_minutes = place.interruption, place.save_minutes
-            config = {"source": contender.source, "seed": seed, **_plain(recipe)}
-            run.settle_config(config)
-            tuning = Finetuning(recipe, _build(contender.source, contender.input_size), job)
-            state, _ = run.load_checkpoint()
-            if state is not None:
-                tuning.load_state(state)
-            network = tuning.run()
-            predictions = job.predict(network, "test")
-            run.write_predictions(test, predictions)
+        part = Subrun(
+            place.out / "runs" / contender.name / f"seed{seed}",
+            "compare",
+            lambda: _build(contender.source, contender.input_size),
+            recipe,
+            {"source": contender.source, "seed": seed, **_plain(recipe)},
+        )
+        own = replace(place, seed=seed)
+        predictions = finetune(part, folder, own, lambda run, found: run.write_predictions(test, found))
         _add(result, predictions, test)
     return result
 

@@ -83,6 +83,7 @@ ZEROS = frozenset(
         "any",
         "arange",
         "as_strided",
+        "as_strided_",
         "avg_pool2d",
         "bernoulli_",
         "bitwise_not",

@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gazenas.architecture import InputError, read_json, write_aside, write_json
 from gazenas.data.protocols import Fold
 from gazenas.data.split import GazeFolder
 from gazenas.evaluation import bootstrap_interval
-from gazenas.finetuning import FinetuneRecipe, Finetuning
+from gazenas.finetuning import FinetuneRecipe
 from gazenas.gaze import angular_error
-from gazenas.interruption import Interruption
 from gazenas.models.builders import GazeModel
 from gazenas.runs import RunFolder
+from gazenas.subruns import Subrun, Surroundings, finetune
 from gazenas.tables import write_records
-from gazenas.training import Job, Progress
 
 Floats = NDArray[np.float32]
 DONE = "fold.json"
 SETTINGS = "protocol.json"
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """Where and how folds run: output folder, device, loader processes, seed, progress, what stops them, minutes between checkpoints."""
-
-    out: Path
-    device: str
-    workers: int
-    seed: int
-    progress: Progress
-    interruption: Interruption
-    save_minutes: float
 
 
 def fold_path(out: Path, fold: Fold) -> Path:
@@ -116,19 +101,9 @@ def train_fold(
         StoppedError: after a signal, everything saved.
     """
     splits = {"train": fold.train, "test": fold.test} | ({} if fold.val is None else {"val": fold.val})
-    own = GazeFolder(folder.folder, folder.size, folder.frame, splits, [], folder.dataset, folder.group, folder.choices)
-    with RunFolder(fold_path(place.out, fold), "protocol", resume=True) as run:
-        torch.manual_seed(place.seed)
-        job = Job(own, run, place.seed, place.device, place.workers, place.progress)
-        job.interruption, job.save_minutes = place.interruption, place.save_minutes
-        tuning = Finetuning(recipe, build(), job)
-        run.settle_config(config)
-        state, story = run.load_checkpoint()
-        if state is not None:
-            tuning.load_state(state)
-            job.say(f"fold {fold.name}: {story}, epoch {tuning.clock.epoch + 1}")
-        network = tuning.run()
-        finish_fold(fold, run, job.predict(network, "test"), config)
+    own = replace(folder, splits=splits, notes=[], parts={})
+    part = Subrun(fold_path(place.out, fold), "protocol", build, recipe, config)
+    finetune(part, own, place, lambda run, predictions: finish_fold(fold, run, predictions, config))
 
 
 def evaluate_fold(fold: Fold, predict: Callable[[Fold], Floats], config: dict[str, Any], place: Surroundings) -> None:

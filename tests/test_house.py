@@ -31,6 +31,7 @@ LEVELS = {
     "training": 3,
     "finetuning": 4,
     "calibration": 4,
+    "subruns": 5,
     "protocol_runs": 5,
     "comparison": 5,
     "search": 4,

@@ -227,10 +227,11 @@ class RichProgress:
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Prints a table; numbers are right-aligned."""
+    """Prints a table; numbers are right-aligned, and titles give way before cells do."""
     table = Table(title=title, title_justify="left", show_header=any(columns))
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+        longest = max((len(row[index]) for row in rows), default=0)
+        table.add_column(column, justify="left" if index == 0 else "right", min_width=longest, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -34,8 +34,8 @@ from gazenas.export.footprint import live_activations, peak_memory, sparsity
 from gazenas.export.timing import describe_machine
 from gazenas.finetuning import FinetuneRecipe
 from gazenas.interruption import Interruption
-from gazenas.protocol_runs import Surroundings
 from gazenas.report.comparison import draw_comparison
+from gazenas.subruns import Surroundings
 from gazenas.tables import write_csv, write_records
 
 MEGA = 1e6

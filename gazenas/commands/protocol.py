@@ -41,7 +41,6 @@ from gazenas.interruption import Interruption
 from gazenas.models.builders import GazeModel, build_model, load_model
 from gazenas.protocol_runs import (
     DONE,
-    Surroundings,
     evaluate_fold,
     fold_path,
     is_done,
@@ -51,6 +50,7 @@ from gazenas.protocol_runs import (
     train_fold,
     write_leaderboard,
 )
+from gazenas.subruns import Surroundings
 from gazenas.training import EVALUATION_BATCH
 
 FINETUNE_HELPS = {field: words for field, words in HELPS.items() if field != "keep"}

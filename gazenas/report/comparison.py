@@ -20,13 +20,16 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     Args:
         rows: with ``name``, ``error_deg``, ``spread_deg``, ``macs``, ``params``, ``median_ms_1``; rows that lack a number are
-            left out of the panels that need it.
+            left out of the panels that need it, and a panel is left out where no row has its number.
         path: of the PNG file.
     """
-    figure = Figure((15, 5), layout="constrained")
-    panels = {"macs": "MACs", "params": "parameters", "median_ms_1": "median milliseconds on one thread"}
-    for axes, (key, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        shown = [row for row in rows if row.get(key) and row.get("error_deg") is not None]
+    rows = [row for row in rows if row.get("error_deg") is not None]
+    titles = {"macs": "MACs", "params": "parameters", "median_ms_1": "median milliseconds on one thread"}
+    panels = {key: title for key, title in titles.items() if any(row.get(key) for row in rows)} or titles
+    figure = Figure((5 * len(panels), 5), layout="constrained")
+    places = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (key, title) in zip(places, panels.items(), strict=True):
+        shown = [row for row in rows if row.get(key)]
         for number, row in enumerate(shown):
             spread = row.get("spread_deg") or 0.0
             axes.errorbar(row[key], row["error_deg"], yerr=spread, fmt="o", color=BLUE, ecolor=GREY, capsize=3)

@@ -70,6 +70,7 @@ def test_two_other_counters_agree(name: str) -> None:
     analysis = FlopCountAnalysis(network, image).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     counted = analysis.by_operator()
     assert sum(counted[key] for key in ("conv", "linear", "matmul", "bmm")) == macs
+    assert count_macs(network.to(memory_format=torch.channels_last), network.input_size) == macs  # as training holds it
 
 
 @pytest.mark.parametrize(
