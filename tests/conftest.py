@@ -16,6 +16,7 @@ from gazenas.architecture import SearchSpace
 from gazenas.data.synthetic import generate
 from gazenas.models.builders import build_supernet, load_space
 from gazenas.models.network import Network
+from tests.data import layouts
 from tests.running import MICRO, TUNE, disturb, search
 
 torch.set_num_threads(1)  # more threads than idle cores make small networks many times slower
@@ -37,6 +38,12 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "faces"
     generate(folder, subjects=5, per_subject=16, size=32, seed=3, workers=2)
     return folder
+
+
+@pytest.fixture(scope="session")
+def few_faces(data_folder: Path) -> layouts.Faces:
+    """Every second face of the data folder, to be written in other layouts."""
+    return layouts.faces_of(data_folder, every=2)
 
 
 @pytest.fixture

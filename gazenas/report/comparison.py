@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import TABLEAU_COLORS
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from gazenas.report.curves import BLUE, GREY, RED
+from gazenas.report.curves import BLUE, RED
 from gazenas.report.figure import save_figure
+
+MARKERS = ("o", "s", "^", "D")
 
 
 def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -26,20 +31,23 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     rows = [row for row in rows if row.get("error_deg") is not None]
     titles = {"macs": "MACs", "params": "parameters", "median_ms_1": "median milliseconds on one thread"}
     panels = {key: title for key, title in titles.items() if any(row.get(key) for row in rows)} or titles
-    figure = Figure((5 * len(panels), 5), layout="constrained")
+    figure = Figure((5 * len(panels) + 2, 4.5), layout="constrained")
     places = figure.subplots(1, len(panels), squeeze=False)[0]
+    looks = [{"fmt": marker, "color": color} for marker, color in product(MARKERS, TABLEAU_COLORS)]
+    styles = dict(zip((row["name"] for row in rows), cycle(looks), strict=False))
     for axes, (key, title) in zip(places, panels.items(), strict=True):
         shown = [row for row in rows if row.get(key)]
-        for number, row in enumerate(shown):
+        for row in shown:
             spread = row.get("spread_deg") or 0.0
-            axes.errorbar(row[key], row["error_deg"], yerr=spread, fmt="o", color=BLUE, ecolor=GREY, capsize=3)
-            place, beside = (row[key], row["error_deg"]), (5, -12 if number % 2 else 5)
-            axes.annotate(row["name"], place, beside, textcoords="offset points", fontsize=8)
+            axes.errorbar(row[key], row["error_deg"], yerr=spread, capsize=3, label=row["name"], **styles[row["name"]])
         axes.set(xlabel=title, ylabel="mean angular error (degrees)")
-        if len({row[key] for row in shown}) > 1:
-            axes.set_xscale("log")
-        axes.margins(0.18)
+        _in_decades(axes)
+        if shown:
+            axes.set_xlim(min(row[key] for row in shown) / 1.8, max(row[key] for row in shown) * 1.8)
+        axes.margins(y=0.1)
         axes.grid(alpha=0.3)
+    known = {name: mark for axes in places for mark, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(known.values(), known.keys(), loc="outside right center", frameon=False)
     save_figure(figure, path)
 
 
@@ -59,10 +67,15 @@ def draw_latency(taken: Mapping[str, Mapping[str, NDArray[np.float64]]], path: P
             axes.plot([np.median(values)], [place], "o", color=RED, markersize=5)
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="milliseconds an image", title=threads)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _in_decades(axes)
         axes.grid(alpha=0.3, axis="x")
         axes.invert_yaxis()
     save_figure(figure, path)
+
+
+def _in_decades(axes: Axes) -> None:
+    """A logarithmic axis with marks at 1, 2 and 5, as 5 k or 20 M."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())

@@ -18,7 +18,6 @@ from gazenas.data import open_data
 from gazenas.data.protocols import PROTOCOLS, Settings
 from gazenas.engine import predict_faces
 from gazenas.models.builders import full_architecture, load_model, load_space
-from tests.data import layouts
 from tests.data.layouts import WRITERS, Faces
 from tests.running import MICRO, begin, run_bad
 
@@ -26,17 +25,12 @@ TRAIN = ("--epochs", "1", "--batch-size", "8", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
-def faces(data_folder: Path) -> Faces:
-    return layouts.faces_of(data_folder, every=2)
-
-
-@pytest.fixture(scope="module")
-def sources(faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sources(few_faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every layout, an architecture to fine-tune, and a model that has been."""
     root = tmp_path_factory.mktemp("sources")
     for name, write in WRITERS.items():
         if name != "photos":
-            write(root / name, faces)
+            write(root / name, few_faces)
     full_architecture(load_space(MICRO)).save(root / "arch.json")
     words = ["--arch", str(root / "arch.json"), "--data", str(root / "ethxgaze"), *TRAIN]
     assert main(["finetune", *words, "--out", str(root / "model")]) == 0

@@ -20,20 +20,14 @@ from gazenas.architecture import InputError
 from gazenas.data import open_data
 from gazenas.data.prepare import prepare
 from gazenas.data.split import join
-from tests.data import layouts
 from tests.data.layouts import WRITERS, Faces
 
 
 @pytest.fixture(scope="module")
-def faces(data_folder: Path) -> Faces:
-    return layouts.faces_of(data_folder, every=2)
-
-
-@pytest.fixture(scope="module")
-def sources(faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sources(few_faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sources")
     for name, write in WRITERS.items():
-        write(root / name, faces)
+        write(root / name, few_faces)
     return root
 
 
