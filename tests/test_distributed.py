@@ -153,6 +153,7 @@ def test_the_same_again_and_near_to_one_process(
     assert abs(errors[0] - errors[1]) < 0.25 * errors[1]
 
 
+@pytest.mark.slow
 def test_two_processes_fine_tune(pair: tuple[Path, Path], data_folder: Path, tmp_path: Path) -> None:
     run, _ = pair
     words = ["-m", "gazenas", "finetune", "--arch", str(run), "--weights", str(run / "weights.safetensors"), *TUNE]

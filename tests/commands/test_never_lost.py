@@ -19,7 +19,7 @@ from tests.running import MICRO, TUNE, assert_same_run, begin, run_bad, search, 
     [
         ("shrink", "2"),
         ("new-last.pt", "3"),
-        ("previous.pt", "2"),
+        pytest.param("previous.pt", "2", marks=pytest.mark.slow),
         pytest.param("shrink", "1", marks=pytest.mark.slow),
         pytest.param("last.pt", "9", marks=pytest.mark.slow),
     ],

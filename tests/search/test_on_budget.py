@@ -44,26 +44,25 @@ def test_on_budget_whatever_the_recipe(data_folder: Path, tmp_path: Path, more: 
     check(tmp_path / "run", planned=3)
 
 
-@pytest.mark.parametrize(
-    "aims",
-    [
-        ("--target-params", "60%"),
-        ("--target-ms", "60%"),
-        pytest.param(("--target-size", "80%"), marks=pytest.mark.slow),  # exports take seconds each
-    ],
-)
+SIZES = [
+    ("--target-params", "60%"),
+    ("--target-ms", "60%"),
+    pytest.param(("--target-size", "80%"), marks=pytest.mark.slow),  # exports take seconds each
+]
+
+
+def other_budget(data_folder: Path, aims: tuple[str, str]) -> list[str]:
+    words = ["search", "--data", str(data_folder), "--space", str(MICRO), *aims, "--epochs", "4", "--batch-size", "8"]
+    return [*words, "--threads", "1", "--out"]
+
+
+@pytest.mark.parametrize("aims", SIZES)
 def test_other_budgets(
     data_folder: Path, tmp_path: Path, aims: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    words = ["search", "--data", str(data_folder), "--space", str(MICRO), *aims, "--epochs", "4", "--batch-size", "8"]
     run = tmp_path / "run"
-    assert main([*words, "--threads", "1", "--out", str(run)]) == 0
-    process = begin([*words, "--threads", "1", "--out", str(tmp_path / "killed")], "new-last.pt", "3")
-    process.wait(600)
-    assert process.returncode == -signal.SIGKILL
-    assert main([*words, "--threads", "1", "--out", str(tmp_path / "killed"), "--resume"]) == 0
-    assert_same_run(run, tmp_path / "killed")
+    assert main([*other_budget(data_folder, aims), str(run)]) == 0
     summary = json.loads((run / "summary.json").read_text())
     (name, target), (_, amount) = *summary["targets"].items(), *summary["amounts"].items()
     # In a space this small the first unit of a path takes a few percent of the time.
@@ -73,6 +72,21 @@ def test_other_budgets(
     if name == "size":
         assert main(["export", "--model", str(run), "--data", str(data_folder), "--out", str(run / "g.onnx")]) == 0
         assert 0.98 * target <= (run / "g.onnx").stat().st_size <= target
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aims", SIZES)
+def test_other_budgets_resume(
+    data_folder: Path, tmp_path: Path, aims: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    words = other_budget(data_folder, aims)
+    assert main([*words, str(tmp_path / "run")]) == 0
+    process = begin([*words, str(tmp_path / "killed")], "new-last.pt", "3")
+    process.wait(600)
+    assert process.returncode == -signal.SIGKILL
+    assert main([*words, str(tmp_path / "killed"), "--resume"]) == 0
+    assert_same_run(tmp_path / "run", tmp_path / "killed")
 
 
 def test_two_budgets_together(data_folder: Path, tmp_path: Path) -> None:
