@@ -54,19 +54,27 @@ def test_the_table_follows_from_the_rows(
     assert "draws that it made worse" in said
 
 
-def test_a_person_s_file_helps_and_is_baked_in(model: Path, data_folder: Path, tmp_path: Path) -> None:
-    """What was printed as after is what the loaded and the exported network give on the person's other images."""
+def test_a_person_s_file_is_loaded(model: Path, data_folder: Path, tmp_path: Path) -> None:
     user = tmp_path / "anna.safetensors"
     assert main(calibrate(model, data_folder, tmp_path / "out", "--k", "[8]", "--save", str(user))) == 0
     split = open_data(data_folder).split("test")
     faces = split.images(np.arange(len(split)))
     personal = predict_faces(load_model(model, user=user), faces)
     assert np.abs(personal - predict_faces(load_model(model), faces)).max() > 1e-3
-    words = ["export", "--model", str(model), "--data", str(data_folder), "--user", str(user)]
-    assert main([*words, "--out", str(tmp_path / "anna.onnx")]) == 0
-    np.testing.assert_allclose(GazeEstimator(tmp_path / "anna.onnx")(faces), personal, atol=2e-5)
     words = ["evaluate", "--model", str(model), "--data", str(data_folder), "--user", str(user)]
     assert main([*words, "--out", str(tmp_path / "evaluation"), "--split", "test"]) == 0
+
+
+@pytest.mark.slow
+def test_a_person_s_file_is_baked_into_an_export(model: Path, data_folder: Path, tmp_path: Path) -> None:
+    user = tmp_path / "anna.safetensors"
+    assert main(calibrate(model, data_folder, tmp_path / "out", "--k", "[8]", "--save", str(user))) == 0
+    split = open_data(data_folder).split("test")
+    faces = split.images(np.arange(len(split)))
+    words = ["export", "--model", str(model), "--data", str(data_folder), "--user", str(user)]
+    assert main([*words, "--out", str(tmp_path / "anna.onnx")]) == 0
+    personal = predict_faces(load_model(model, user=user), faces)
+    np.testing.assert_allclose(GazeEstimator(tmp_path / "anna.onnx")(faces), personal, atol=2e-5)
 
 
 def test_what_makes_it_worse_is_not_applied(

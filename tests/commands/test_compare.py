@@ -76,8 +76,8 @@ def test_a_mix_of_everything(
     assert "always answering the training mean" in capsys.readouterr().out
 
 
-def test_benchmark(found: Path, exported: Path, tmp_path: Path) -> None:
-    words = ["benchmark", str(found), str(exported), "--repeats", "4", "--out", str(tmp_path / "out")]
+def test_benchmark(exported: Path, tmp_path: Path) -> None:
+    words = ["benchmark", "gazecapture-shuffle", str(exported), "--repeats", "4", "--out", str(tmp_path / "out")]
     assert main(words) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     rows = rows_of(tmp_path / "out" / "latency.csv")
