@@ -12,7 +12,6 @@ stops no other. At the end: a table of means and deviations, and ``rows.png``.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from threading import Lock
 from typing import Any
 
 from gazenas.report.comparison import draw_comparison
+from gazenas.tables import write_records
 
 SPACES = ("gazenas_tiny", "gazenas_tiny_no_mixconv", "gazenas_tiny_no_tokens", "atomnas_vit_tiny", "hrnas_vit_tiny")
 COMPARATORS = ("gazetr-hybrid", "mobilenetv2", "shufflenetv2", "ghostnet")
@@ -105,17 +105,14 @@ def main() -> int:
             return False
         with lock:
             lines.append(line)
-            ordered = sorted(lines, key=lambda entry: (arguments.rows.index(entry["row"]), entry["seed"]))
-            with (arguments.out / "rows.csv").open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(ordered)
+            lines.sort(key=lambda entry: (arguments.rows.index(entry["row"]), entry["seed"]))
+            write_records(arguments.out / "rows.csv", lines)
             print(f"{line['row']}, seed {line['seed']}: {line['test_error_deg']:.2f} degrees", flush=True)
         return True
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
         done = list(pool.map(one, [(row, seed) for seed in range(arguments.seeds) for row in arguments.rows]))
-    found = summarise(sorted(lines, key=lambda line: arguments.rows.index(line["row"])))
+    found = summarise(lines)
     for row in found:
         spread = "" if row["spread_deg"] is None else f" +- {row['spread_deg']:.2f}"
         size = f"{row['macs'] / 1e6:8.2f} M MACs {row['params'] / 1e6:7.3f} M parameters {row['seconds']:7.0f} s"

@@ -35,19 +35,20 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     places = figure.subplots(1, len(panels), squeeze=False)[0]
     looks = [{"fmt": marker, "color": color} for marker, color in product(MARKERS, TABLEAU_COLORS)]
     styles = dict(zip((row["name"] for row in rows), cycle(looks), strict=False))
+    marks: dict[str, Any] = {}  # a legend takes containers, though its types say artists
     for axes, (key, title) in zip(places, panels.items(), strict=True):
         shown = [row for row in rows if row.get(key)]
         for row in shown:
             spread = row.get("spread_deg") or 0.0
-            axes.errorbar(row[key], row["error_deg"], yerr=spread, capsize=3, label=row["name"], **styles[row["name"]])
+            look = styles[row["name"]]
+            marks[row["name"]] = axes.errorbar(row[key], row["error_deg"], yerr=spread, capsize=3, **look)
         axes.set(xlabel=title, ylabel="mean angular error (degrees)")
         _in_decades(axes)
         if shown:
             axes.set_xlim(min(row[key] for row in shown) / 1.8, max(row[key] for row in shown) * 1.8)
         axes.margins(y=0.1)
         axes.grid(alpha=0.3)
-    known = {name: mark for axes in places for mark, name in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(known.values(), known.keys(), loc="outside right center", frameon=False)
+    figure.legend(list(marks.values()), list(marks), loc="outside right center", frameon=False)
     save_figure(figure, path)
 
 
