@@ -18,6 +18,7 @@ from gazenas.models.network import Network
 from gazenas.models.search_block import BlockWidths, SearchBlock
 from gazenas.models.weights import add_user, input_channels_of, load_weights
 from gazenas.ops import OPS
+from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.squeeze_excite import SqueezeExcite
 
 GazeModel = Network | Baseline
@@ -305,7 +306,7 @@ def _build_stem(input_channels: int, channels: tuple[int, int]) -> nn.Sequential
     """Two 3x3 stride-2 convolutions with BatchNorm and ReLU: image to a quarter of its size."""
     layers: list[nn.Module] = []
     for before, after in zip((input_channels, channels[0]), channels, strict=True):
-        layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), BatchNorm2d(after), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
@@ -340,7 +341,7 @@ def _build_block(spec: BlockSpec, kept: BlockWidths, squeeze: int, importance: b
         residual = nn.Sequential(
             nn.AvgPool2d(1, spec.stride) if spec.stride != 1 else nn.Identity(),
             nn.Conv2d(spec.in_channels, spec.out_channels, 1, bias=False),
-            nn.BatchNorm2d(spec.out_channels),
+            BatchNorm2d(spec.out_channels),
         )
     lively = any(count for groups in kept.values() for count in groups.values())
     excite = SqueezeExcite(channels=spec.in_channels, reduction=squeeze) if squeeze and lively else None

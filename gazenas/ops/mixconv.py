@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.architecture import InputError
+from gazenas.ops.batch_norm import BatchNorm2d
+from gazenas.ops.depthwise import DepthwiseConv2d
 from gazenas.ops.units import (
     TensorSlice,
     Units,
@@ -51,17 +53,17 @@ class MixConv(nn.Module):
         self.kernels = tuple(widths)
         total = sum(widths.values())
         present = {kernel: count for kernel, count in widths.items() if count}
-        self.norm = nn.BatchNorm2d(out_channels)
+        self.norm = BatchNorm2d(out_channels)
         self.alphas = nn.ParameterDict(
             {k: nn.Parameter(torch.ones(n)) for k, n in present.items()} if importance else {}
         )
         self.depthwise = nn.ModuleDict(
-            {k: nn.Conv2d(n, n, int(k), stride, int(k) // 2, groups=n, bias=False) for k, n in present.items()}
+            {k: DepthwiseConv2d(channels=n, kernel_size=int(k), stride=stride) for k, n in present.items()}
         )
         if total:
             self.expand = nn.Conv2d(in_channels, total, 1, bias=False)
-            self.expand_norm = nn.BatchNorm2d(total)
-            self.depthwise_norm = nn.BatchNorm2d(total)
+            self.expand_norm = BatchNorm2d(total)
+            self.depthwise_norm = BatchNorm2d(total)
             self.project = nn.Conv2d(total, out_channels, 1, bias=False)
 
     @classmethod

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from gazenas.architecture import InputError
 from gazenas.ops.attention import gated_attention
+from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.units import TensorSlice, Units, Widths, norm_slices, normalised_zero, projected_deviation, scale_
 
 
@@ -67,13 +68,13 @@ class TokenTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.stride, self.grid = in_channels, out_channels, stride, grid
-        self.norm = nn.BatchNorm2d(out_channels)
+        self.norm = BatchNorm2d(out_channels)
         tokens, width = widths["token"], grid * grid
         self.register_parameter("alpha", nn.Parameter(torch.ones(tokens)) if importance and tokens else None)
         if not tokens:
             return
         self.project = nn.Conv2d(in_channels + 2, tokens, 1, bias=False)
-        self.project_norm = nn.BatchNorm2d(tokens)
+        self.project_norm = BatchNorm2d(tokens)
         self.encoder, self.decoder = TransformerLayer(width=width), TransformerLayer(width=width)
         self.queries = nn.Parameter(torch.randn(tokens, width))
         self.restore = nn.Conv2d(tokens, out_channels, 1, bias=False)

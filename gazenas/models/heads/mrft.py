@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.architecture import InputError
+from gazenas.ops.batch_norm import BatchNorm2d
 
 
 class BranchEncoder(nn.Module):
@@ -79,7 +80,7 @@ class MRFTHead(nn.Module):
         self.patches = patches
         tokens = (sizes[0] // patches[0]) ** 2
         self.reduce = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, r, 1, bias=False), nn.BatchNorm2d(r))
+            nn.Sequential(nn.Conv2d(c, r, 1, bias=False), BatchNorm2d(r))
             for c, r in zip(in_channels, channels, strict=True)
         )
         learned = (

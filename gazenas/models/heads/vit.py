@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from gazenas.architecture import InputError
 from gazenas.models.transformer import EncoderLayer
+from gazenas.ops.batch_norm import BatchNorm2d
 
 
 class ViTHead(nn.Module):
@@ -42,7 +43,7 @@ class ViTHead(nn.Module):
                 f"head: expected positive grid, width and depth and heads that divide the width, found {grid}, {width}, {depth}, {heads}"
             )
         self.grid = min(grid, sizes[-1])
-        self.reduce = nn.Sequential(nn.Conv2d(sum(in_channels), width, 1, bias=False), nn.BatchNorm2d(width))
+        self.reduce = nn.Sequential(nn.Conv2d(sum(in_channels), width, 1, bias=False), BatchNorm2d(width))
         self.token = nn.Parameter(0.02 * torch.randn(width))
         self.positions = nn.Parameter(0.02 * torch.randn(self.grid**2 + 1, width))
         self.layers = nn.ModuleList(
