@@ -80,14 +80,14 @@ def main() -> int:
     """Runs each size in a process of its own and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="gazenas_tiny", help="name or YAML file (default: gazenas_tiny)")
-    parser.add_argument("--batch", type=int, default=0, help="images a step (default: 24 at 224 pixels, 256 at 64)")
+    parser.add_argument("--batch", type=int, default=0, help="images a step (default: 48 at 224 pixels, 512 at 64)")
     parser.add_argument("--steps", type=int, default=12, help="timed steps (default: 12)")
     parser.add_argument("--rounds", type=int, default=3, help="processes for each size (default: 3)")
     parser.add_argument("--threads", type=int, default=0, help="0 for one a usable core")
     parser.add_argument("--share", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     space = load_space(arguments.space)
-    arguments.batch = arguments.batch or max(24, 256 * 64**2 // space.input_size**2 // 8 * 8)
+    arguments.batch = arguments.batch or max(48, 512 * 64**2 // space.input_size**2 // 8 * 8)
     if arguments.share:
         print(json.dumps(measure(arguments)))
         return 0

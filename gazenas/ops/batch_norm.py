@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 NARROW = 64  # channels from which PyTorch's own kernel is as fast
 LANES = 16  # floats that it takes at once; multiples are fast at any width
@@ -24,30 +25,48 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """``(N, c, h, w)`` to the same shape; running statistics follow in training."""
-        pixels = input.numel() // self.num_features
-        tile = self._tile(input, pixels)
-        if tile == 1:
-            return super().forward(input)
-        out, mean, variance = _TiledBatchNorm.apply(input, self.weight, self.bias, self.eps, tile)  # type: ignore[no-untyped-call]
-        assert self.running_mean is not None, "BatchNorm keeps running statistics"
-        assert self.running_var is not None, "BatchNorm keeps running statistics"
+        whole = self.training and torch.is_grad_enabled() and _tile(input) > 1
+        return self.normalise_part(input, 0) if whole else super().forward(input)
+
+    def normalise_part(self, x: Tensor, start: int) -> Tensor:
+        """Some of the channels, as in training; whoever begins a batch with ``start`` 0 must go on to the last channel.
+
+        Args:
+            x: ``(N, n, h, w)``, the channels from ``start`` on.
+            start: index of the first of them.
+        """
+        chosen = slice(start, start + x.shape[1])
+        tensors = (self.weight, self.bias, self.running_mean, self.running_var)
+        weight, bias, mean, variance = (tensor[chosen] for tensor in tensors if tensor is not None)
         assert self.num_batches_tracked is not None, "BatchNorm keeps running statistics"
-        with torch.no_grad():
+        if start == 0:
             self.num_batches_tracked.add_(1)
-            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean, share)
-            self.running_var.lerp_(variance * (pixels / (pixels - 1)), share)
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        tile = _tile(x)
+        if tile == 1:
+            return F.batch_norm(x, mean, variance, weight, bias, True, share, self.eps)
+        out, batch_mean, batch_variance = _TiledBatchNorm.apply(x, weight, bias, self.eps, tile)  # type: ignore[no-untyped-call]
+        pixels = x.numel() // x.shape[1]
+        with torch.no_grad():
+            mean.lerp_(batch_mean, share)
+            variance.lerp_(batch_variance * (pixels / (pixels - 1)), share)
         result: Tensor = out
         return result
 
-    def _tile(self, x: Tensor, pixels: int) -> int:
-        channels, tile = self.num_features, 1
-        slow = channels < NARROW and channels % LANES and x.numel() >= SMALL
-        trains = self.training and torch.is_grad_enabled() and x.dtype == self.weight.dtype
-        if slow and trains and x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last):
-            while 2 * tile * channels <= ROW and pixels % (2 * tile) == 0:
-                tile *= 2
+
+def _tile(x: Tensor) -> int:
+    channels, tile = x.shape[1], 1
+    if channels >= NARROW or channels % LANES == 0 or x.numel() < SMALL:
         return tile
+    if (
+        x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+        and x.is_contiguous(memory_format=torch.channels_last)
+    ):
+        pixels = x.numel() // channels
+        while 2 * tile * channels <= ROW and pixels % (2 * tile) == 0:
+            tile *= 2
+    return tile
 
 
 def _rows(maps: Tensor, tile: int) -> Tensor:

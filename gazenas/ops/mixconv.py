@@ -22,6 +22,9 @@ from gazenas.ops.units import (
     scale_,
 )
 
+WIDE = 32  # channels a kernel on average from which a training step on a CPU takes the kernels one by one
+LARGE = 2**21  # values that all kernels' maps must have together, for copies of them to matter
+
 
 class MixConv(nn.Module):
     """Pointwise expansion, depthwise convolutions of several kernel sizes side by side, pointwise projection.
@@ -94,6 +97,13 @@ class MixConv(nn.Module):
         """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``; ``(1, c', 1, 1)``, a constant, without units."""
         if not len(self.depthwise):
             return self.constant()
+        weight = self.project.weight
+        if len(self.alphas):
+            weight = weight * self._joined_alphas().view(1, -1, 1, 1)
+        projected = self._one_by_one(x, weight) if self._is_wide(x) else self._side_by_side(x, weight)
+        return self.norm(projected)  # type: ignore[no-any-return]
+
+    def _side_by_side(self, x: Tensor, weight: Tensor) -> Tensor:
         # In place, since memory is what thin networks wait for; BatchNorm's gradient needs its input, not its output.
         hidden = F.relu(self.expand_norm(self.expand(x)), inplace=True)
         if len(self.depthwise) == 1:
@@ -102,12 +112,25 @@ class MixConv(nn.Module):
         else:
             parts = torch.split(hidden, [count for count in self.widths().values() if count], 1)
             hidden = torch.cat([conv(part) for conv, part in zip(self.depthwise.values(), parts, strict=True)], 1)
-        hidden = F.relu(self.depthwise_norm(hidden), inplace=True)
-        weight = self.project.weight
-        if len(self.alphas):
-            weight = weight * self._joined_alphas().view(1, -1, 1, 1)
-        projected: Tensor = self.norm(F.conv2d(hidden, weight))
-        return projected
+        return F.conv2d(F.relu(self.depthwise_norm(hidden), inplace=True), weight)
+
+    def _is_wide(self, x: Tensor) -> bool:
+        kernels, total = len(self.depthwise), self.expand.weight.shape[0]
+        values = x.numel() // x.shape[1] * total
+        trains = self.expand_norm.training and self.depthwise_norm.training and torch.is_grad_enabled()
+        return trains and x.device.type == "cpu" and kernels > 1 and total >= WIDE * kernels and values >= LARGE
+
+    def _one_by_one(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The same function: more operations, but no wide map is split, copied and joined, nor are their gradients."""
+        counts = [count for count in self.widths().values() if count]
+        rows, columns = torch.split(self.expand.weight, counts), torch.split(weight, counts, 1)
+        projected, start = [], 0
+        for convolution, into, out in zip(self.depthwise.values(), rows, columns, strict=True):
+            hidden = F.relu(self.expand_norm.normalise_part(F.conv2d(x, into), start), inplace=True)
+            hidden = F.relu(self.depthwise_norm.normalise_part(convolution(hidden), start), inplace=True)
+            projected.append(F.conv2d(hidden, out))
+            start += into.shape[0]
+        return sum(projected[1:], projected[0])
 
     def _joined_alphas(self) -> Tensor:
         return torch.cat([self.alphas[kernel] for kernel in self.depthwise])
