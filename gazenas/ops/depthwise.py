@@ -80,7 +80,9 @@ def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, stride: int) -> Te
     memory = x.new_zeros(n * rows * columns * c + (kernel - 1) * c)
     memory.as_strided((n, c, h, w), strides, (padding * columns + padding) * c).copy_(x)
     missing = (columns - STRIP) // stride + 1 - gradient.shape[3]
-    gradient = F.pad(gradient, (0, missing)).contiguous(memory_format=torch.channels_last)
+    if missing:
+        gradient = F.pad(gradient, (0, missing))
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
     shape = x.new_empty(c, 1, kernel, STRIP)
     strips = []
     for first in range(0, kernel, STRIP):
