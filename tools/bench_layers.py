@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from gazenas.architecture import SearchSpace
 from gazenas.commands.common import use_device
 from gazenas.counting import count_macs
 from gazenas.models.builders import build_supernet, load_space
@@ -48,7 +49,7 @@ def main() -> int:
     for name in ("units", "MACs", "seconds, torch's layers", "seconds, ours", "x"):
         table.add_column(name, justify="right")
     for share in SHARES:
-        ours = thinned(arguments.space, share)
+        ours = thinned(space, share)
         macs = count_macs(ours, space.input_size)
         plain = with_torchs_layers(ours)
         times: dict[str, list[float]] = {"ours": [], "plain": []}
@@ -74,7 +75,7 @@ def main() -> int:
     return 0
 
 
-def thinned(space: str, share: float) -> Network:
+def thinned(space: SearchSpace, share: float) -> Network:
     """The supernet with the first so many units of every group, in training mode."""
     network = build_supernet(space)
     for group in unit_groups(network):

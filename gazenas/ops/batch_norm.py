@@ -18,7 +18,7 @@ SMALL = 2**17  # values of a map that is not worth the additional operations
 class BatchNorm2d(nn.BatchNorm2d):
     """``nn.BatchNorm2d``, the same in every respect but time.
 
-    PyTorch normalises ``channels_last`` maps on a CPU pixel by pixel, vectorised over the channels, and takes up to six
+    PyTorch normalises ``channels_last`` maps on a CPU pixel by pixel, vectorised over the channels, and takes about four
     times as long for 15 channels as for 16. In training, several pixels are therefore taken as one row
     of as many times the channels, and their statistics are joined.
     """
@@ -81,6 +81,7 @@ class _TiledBatchNorm(torch.autograd.Function):
     def forward(
         context: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, tile: int
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """``(N, c, h, w)`` to the same shape, the batch's means ``(c,)`` and its variances ``(c,)``."""
         rows = _rows(x, tile)
         means, variances = (each.view(tile, -1) for each in torch.batch_norm_update_stats(rows, None, None, 0.0))
         mean = means.mean(0)

@@ -16,7 +16,7 @@ class DepthwiseConv2d(nn.Conv2d):
     """``nn.Conv2d`` with a kernel a channel and no bias, the same in every respect but time.
 
     oneDNN, which runs PyTorch's convolutions on a CPU, computes the weight gradient of a depthwise kernel of more than
-    three columns as if the convolution were a dense one, two to twenty times as slow. In training it is therefore
+    three columns as if the convolution were a dense one, up to sixteen times as slow as in strips. In training it is therefore
     taken strip by strip of three columns.
 
     Args:
@@ -40,6 +40,7 @@ class DepthwiseConv2d(nn.Conv2d):
 class _WideDepthwise(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        """``(N, c, h, w)`` and ``(c, 1, k, k)`` to ``(N, c, ceil(h / stride), ceil(w / stride))``."""
         context.save_for_backward(x, weight)
         context.stride = stride
         return F.conv2d(x, weight, None, stride, weight.shape[3] // 2, 1, weight.shape[0])

@@ -110,7 +110,7 @@ class MixConv(nn.Module):
             (convolution,) = self.depthwise.values()
             hidden = convolution(hidden)
         else:
-            parts = torch.split(hidden, [count for count in self.widths().values() if count], 1)
+            parts = torch.split(hidden, self._counts(), 1)
             hidden = torch.cat([conv(part) for conv, part in zip(self.depthwise.values(), parts, strict=True)], 1)
         return F.conv2d(F.relu(self.depthwise_norm(hidden), inplace=True), weight)
 
@@ -122,7 +122,7 @@ class MixConv(nn.Module):
 
     def _one_by_one(self, x: Tensor, weight: Tensor) -> Tensor:
         """The same function: more operations, but no wide map is split, copied and joined, nor are their gradients."""
-        counts = [count for count in self.widths().values() if count]
+        counts = self._counts()
         rows, columns = torch.split(self.expand.weight, counts), torch.split(weight, counts, 1)
         projected, start = [], 0
         for convolution, into, out in zip(self.depthwise.values(), rows, columns, strict=True):
@@ -131,6 +131,9 @@ class MixConv(nn.Module):
             projected.append(F.conv2d(hidden, out))
             start += into.shape[0]
         return sum(projected[1:], projected[0])
+
+    def _counts(self) -> list[int]:
+        return [count for count in self.widths().values() if count]
 
     def _joined_alphas(self) -> Tensor:
         return torch.cat([self.alphas[kernel] for kernel in self.depthwise])
