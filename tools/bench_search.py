@@ -3,10 +3,11 @@
     python tools/bench_search.py --space gazenas_tiny [--batch 128] [--steps 12]
 
 Every line is the search's own training step: reading and augmenting images (noise, held in memory), forward, backward, checks, Adam,
-penalty, weight average. `fraction` is the training arithmetic, 6 x MACs an image (two operations a MAC; the backward
-pass costs twice the forward one), over the best matrix product of this machine, which every process measures before and
-after. Each size runs in processes of its own, so that its peak memory is its own, the sizes in turn, so that the machine's drift hits
-all alike; the best process counts. Run it on an idle machine.
+penalty, weight average. `fraction of peak` is the training arithmetic, 6 x MACs an image (two operations a MAC; the backward
+pass costs twice the forward one), over the best matrix product that any of the processes measured; `of product beside` is the same over
+the median product between the timed steps of the same process. On an idle machine the two agree; where neighbours share the cores, only the
+second compares what ran under the same conditions. Each size runs in processes of its own, so that its peak memory is its own, the sizes in
+turn, so that the machine's drift hits all alike; the best process counts. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from gazenas.training import Job
 SHARES = (100, 50, 25)
 WARM_UP = 3  # steps that are not timed
 PRODUCT = 2048  # side of the matrices whose product gives the peak
+PRODUCTS = 3  # after each step
 
 
 class Noise:
@@ -60,17 +62,29 @@ class Noise:
 
 
 class Stopwatch:
-    """A progress display that notes when each step ended."""
+    """A progress display that times each step, and after it a matrix product."""
 
     def __init__(self) -> None:
-        self.ends: list[float] = []
+        self.seconds: list[float] = []
+        self.products: list[float] = []
+        self._a, self._b = torch.randn(2, PRODUCT, PRODUCT)
+        self._begin = time.perf_counter()
+
+    def product(self) -> None:
+        """Notes the floating point operations a second of one product."""
+        begin = time.perf_counter()
+        torch.mm(self._a, self._b)
+        self.products.append(2 * PRODUCT**3 / (time.perf_counter() - begin))
 
     def epoch(self, number: int, total: int, steps: int) -> None:
         """Nothing to show."""
 
     def step(self, values: Mapping[str, float]) -> None:
         """A step has ended."""
-        self.ends.append(time.perf_counter())
+        self.seconds.append(time.perf_counter() - self._begin)
+        for _ in range(PRODUCTS):
+            self.product()
+        self._begin = time.perf_counter()
 
     def say(self, text: str) -> None:
         """Nothing to show."""
@@ -92,7 +106,8 @@ def main() -> int:
         print(json.dumps(measure(arguments)))
         return 0
     table = Table(title=f"{space.name} at {space.input_size} pixels, batch {arguments.batch}", title_justify="left")
-    for name in ("MACs", "images/s", "x full", "seconds/step", "fraction of peak", "peak GFLOP/s", "peak memory"):
+    columns = "MACs", "images/s", "x full", "seconds/step", "fraction of peak", "of product beside", "peak memory"
+    for name in columns:
         table.add_column(name, justify="right")
     best: dict[int, dict[str, float]] = {}
     for _, share in product(range(arguments.rounds), SHARES):
@@ -107,11 +122,10 @@ def main() -> int:
             f"{row['images']:.1f}",
             f"{row['images'] / full:.2f}",
             f"{row['step']:.3f}",
-            f"{6 * row['macs'] * row['images'] / peak:.3f}",
-            f"{peak / 1e9:.0f}",
+            *(f"{6 * row['macs'] * row['images'] / each:.3f} of {each / 1e9:.0f}" for each in (peak, row["beside"])),
             f"{row['memory'] / 2**20:,.0f} MiB",
         )
-    note = f"{row['threads']} threads; seconds a step: the median of {arguments.steps}, the best of {arguments.rounds} processes"
+    note = f"{row['threads']} threads; products in GFLOP/s; seconds a step: the median of {arguments.steps}, the best of {arguments.rounds} processes"
     Console(width=120).print(table, note)
     return 0
 
@@ -120,7 +134,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
     """One size: its median step between two measurements of the machine's peak."""
     use_device("cpu", arguments.threads)
     space = load_space(arguments.space)
-    peak = matrix_product_peak()
     count = arguments.batch * (arguments.steps + WARM_UP)
     rng = np.random.default_rng(0)
 
@@ -131,6 +144,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
 
     folder = GazeFolder(Path(), space.input_size, "R", {"train": split("train", count), "val": split("val", 8)}, [])
     watch = Stopwatch()
+    for _ in range(PRODUCTS):
+        watch.product()
     with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", "search") as place:
         job = Job(folder, place, 0, "cpu", 0, watch)
         recipe = SearchRecipe(epochs=3, batch_size=arguments.batch, recalibration=1)
@@ -139,27 +154,16 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
         search = Search(recipe, space, aims, job, FOUND if share == 100 else "uniform")
         macs = count_macs(search.network, space.input_size)
         search.train_epoch()
-    step = float(np.median(np.diff(watch.ends)[WARM_UP - 1 :]))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    step = float(np.median(watch.seconds[WARM_UP:]))
     return {
         "macs": macs,
         "images": arguments.batch / step,
         "step": step,
-        "peak": max(peak, matrix_product_peak()),
-        "memory": memory,
+        "peak": max(watch.products),
+        "beside": float(np.median(watch.products[PRODUCTS * (WARM_UP + 1) :])),
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "threads": torch.get_num_threads(),
     }
-
-
-def matrix_product_peak(rounds: int = 12) -> float:
-    """Floating point operations a second of the fastest of some square products."""
-    a, b = torch.randn(PRODUCT, PRODUCT), torch.randn(PRODUCT, PRODUCT)
-    best = float("inf")
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        torch.mm(a, b)
-        best = min(best, time.perf_counter() - begin)
-    return 2 * PRODUCT**3 / best
 
 
 if __name__ == "__main__":

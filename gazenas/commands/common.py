@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -178,7 +180,21 @@ def use_device(name: str, threads: int, workers: int = 0) -> str:
     if resolved.startswith("cuda"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+    else:
+        keep_freed_memory()
     return resolved
+
+
+def keep_freed_memory() -> bool:
+    """Has this process keep the memory that tensors leave for the next ones; whether the C library can, which is glibc's to tell.
+
+    glibc asks the system for every tensor of more than 32 MiB and gives it back, so that each step touches gigabytes of
+    new pages. The numbers are those of M_MMAP_MAX and M_TRIM_THRESHOLD in its ``malloc.h``.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    library = ctypes.CDLL(None)
+    return bool(library.mallopt(-4, 0) and library.mallopt(-1, -1))
 
 
 @contextmanager

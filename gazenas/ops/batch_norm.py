@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-NARROW = 64  # channels from which PyTorch's own kernel is as fast
+NARROW = 144  # channels from which PyTorch's own kernel is as fast
 LANES = 16  # floats that it takes at once; multiples are fast at any width
 ROW = 256  # floats a row, where narrow maps are tiled
+LONGEST = 1024  # floats a row, where it takes so many for a multiple of LANES
 SMALL = 2**17  # values of a map that is not worth the additional operations
 
 
@@ -64,7 +65,7 @@ def _tile(x: Tensor) -> int:
         and x.is_contiguous(memory_format=torch.channels_last)
     ):
         pixels = x.numel() // channels
-        while 2 * tile * channels <= ROW and pixels % (2 * tile) == 0:
+        while pixels % (2 * tile) == 0 and 2 * tile * channels <= (LONGEST if tile * channels % LANES else ROW):
             tile *= 2
     return tile
 

@@ -102,8 +102,11 @@ class TokenTransformer(nn.Module):
             return self.constant()
         size = (-(-x.shape[2] // self.stride), -(-x.shape[3] // self.stride))
         grid = F.interpolate(x, (self.grid, self.grid), mode="bilinear", align_corners=False)
-        grid = torch.cat([grid, self.coordinates.expand(x.shape[0], -1, -1, -1)], 1)
-        tokens = self.project_norm(self.project(grid)).flatten(2)
+        # The coordinates are the same for all images, so their part of the projection is added to the maps' part; and
+        # all that follows wants the tokens dense.
+        of_map, of_place = torch.split(self.project.weight, [self.in_channels, 2], 1)
+        projected = F.conv2d(grid, of_map) + F.conv2d(self.coordinates, of_place)
+        tokens = self.project_norm(projected).flatten(2).contiguous()
         gate = self.alpha if self.alpha is not None else self.key_weight
         weight = self.restore.weight
         if self.alpha is not None:
