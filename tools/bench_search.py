@@ -4,7 +4,7 @@
 
 Every line is the search's own training step: reading and augmenting images (noise, held in memory), forward, backward, checks, Adam,
 penalty, weight average. `fraction of peak` is the training arithmetic, 6 x MACs an image (two operations a MAC; the backward
-pass costs twice the forward one), over the best matrix product that any of the processes measured; `of product beside` is the same over
+pass costs twice the forward one), over the best matrix product of all processes that count; `of product beside` is the same over
 the median product between the timed steps of the same process. On an idle machine the two agree; where neighbours share the cores, only the
 second compares what ran under the same conditions. Each size runs in processes of its own, so that its peak memory is its own, the sizes in
 turn, so that the machine's drift hits all alike; the best process counts. Run it on an idle machine.
@@ -42,7 +42,7 @@ from gazenas.training import Job
 SHARES = (100, 50, 25)
 WARM_UP = 3  # steps that are not timed
 PRODUCT = 2048  # side of the matrices whose product gives the peak
-PRODUCTS = 3  # after each step
+PRODUCTS = 3  # before the first step and after each
 
 
 class Noise:
@@ -62,7 +62,7 @@ class Noise:
 
 
 class Stopwatch:
-    """A progress display that times each step, and after it a matrix product."""
+    """A progress display that times each step, and after it some matrix products."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -70,11 +70,12 @@ class Stopwatch:
         self._a, self._b = torch.randn(2, PRODUCT, PRODUCT)
         self._begin = time.perf_counter()
 
-    def product(self) -> None:
-        """Notes the floating point operations a second of one product."""
-        begin = time.perf_counter()
-        torch.mm(self._a, self._b)
-        self.products.append(2 * PRODUCT**3 / (time.perf_counter() - begin))
+    def multiply(self) -> None:
+        """Notes the floating point operations a second of some products, each for itself."""
+        for _ in range(PRODUCTS):
+            begin = time.perf_counter()
+            torch.mm(self._a, self._b)
+            self.products.append(2 * PRODUCT**3 / (time.perf_counter() - begin))
 
     def epoch(self, number: int, total: int, steps: int) -> None:
         """Nothing to show."""
@@ -82,8 +83,7 @@ class Stopwatch:
     def step(self, values: Mapping[str, float]) -> None:
         """A step has ended."""
         self.seconds.append(time.perf_counter() - self._begin)
-        for _ in range(PRODUCTS):
-            self.product()
+        self.multiply()
         self._begin = time.perf_counter()
 
     def say(self, text: str) -> None:
@@ -131,7 +131,7 @@ def main() -> int:
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, float]:
-    """One size: its median step between two measurements of the machine's peak."""
+    """One size: its median step, and the products around its steps."""
     use_device("cpu", arguments.threads)
     space = load_space(arguments.space)
     count = arguments.batch * (arguments.steps + WARM_UP)
@@ -144,8 +144,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
 
     folder = GazeFolder(Path(), space.input_size, "R", {"train": split("train", count), "val": split("val", 8)}, [])
     watch = Stopwatch()
-    for _ in range(PRODUCTS):
-        watch.product()
+    watch.multiply()
     with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", "search") as place:
         job = Job(folder, place, 0, "cpu", 0, watch)
         recipe = SearchRecipe(epochs=3, batch_size=arguments.batch, recalibration=1)

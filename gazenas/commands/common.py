@@ -185,16 +185,16 @@ def use_device(name: str, threads: int, workers: int = 0) -> str:
     return resolved
 
 
-def keep_freed_memory() -> bool:
-    """Has this process keep the memory that tensors leave for the next ones; whether the C library can, which is glibc's to tell.
+def keep_freed_memory() -> None:
+    """Has this process keep the memory that tensors leave for the next ones, where its C library is glibc.
 
     glibc asks the system for every tensor of more than 32 MiB and gives it back, so that each step touches gigabytes of
     new pages. The numbers are those of M_MMAP_MAX and M_TRIM_THRESHOLD in its ``malloc.h``.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    library = ctypes.CDLL(None)
-    return bool(library.mallopt(-4, 0) and library.mallopt(-1, -1))
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(-4, 0)
+        library.mallopt(-1, -1)
 
 
 @contextmanager
