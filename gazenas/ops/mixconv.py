@@ -40,6 +40,8 @@ class MixConv(nn.Module):
         importance: whether units carry importance factors (a supernet) or not (a subnet).
     """
 
+    lanes = 4
+
     def __init__(
         self,
         *,

@@ -53,6 +53,7 @@ class TokenTransformer(nn.Module):
         grid: s.
     """
 
+    lanes = 1
     coordinates: Tensor
 
     def __init__(

@@ -49,6 +49,8 @@ class Operator(Protocol):
     """
 
     out_channels: int
+    lanes: int
+    """Groups of this many units are fast: onnxruntime lays out in blocks only what has a multiple of four channels."""
 
     @classmethod
     def full_widths(cls, in_channels: int, **settings: Any) -> dict[str, int]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
-from gazenas.models.builders import full_architecture
 from gazenas.models.network import Network
 from gazenas.models.search_block import BlockWidths, SearchBlock
 from gazenas.search.costs.latency import LatencyTable
@@ -28,11 +27,15 @@ class Resource:
         name: ``macs``, ``params``, ``size`` or ``ms``.
         fixed: of what no shrink can remove: stem, residuals and head.
         of_block: of a search block with given widths: by its name, itself, widths, and the side of its input.
+        in_lanes: whether it is true only of groups that are multiples of their operator's ``lanes``.
+        checks: for networks that were measured whole, this resource's amount over the measured one.
     """
 
     name: str
     fixed: float
     of_block: OfBlock
+    in_lanes: bool = False
+    checks: tuple[float, ...] = ()
 
     def total(self, network: Network, widths: NetworkWidths) -> float:
         """What ``network`` takes with ``widths``."""
@@ -46,7 +49,9 @@ class Resource:
     def stretched(self, network: Network, factor: float) -> Resource:
         """The same with everything above the network of no units times ``factor``."""
         of_block, inside = self.of_block, self.total(network, empty_widths(network)) - self.fixed
-        return Resource(self.name, self.fixed + inside * (1 - factor), lambda *block: factor * of_block(*block))
+        return replace(
+            self, fixed=self.fixed + inside * (1 - factor), of_block=lambda *block: factor * of_block(*block)
+        )
 
 
 def macs_resource(network: Network) -> Resource:
@@ -72,7 +77,8 @@ def params_resource(network: Network) -> Resource:
 def ms_resource(network: Network, table_file: str = "") -> Resource:
     """Milliseconds of onnxruntime on one thread for one image, by a lookup table.
 
-    The sum over blocks is scaled so that it agrees with the whole supernet and with the network of no units, both measured too.
+    The network of no units counts as it was measured. The sum over blocks above it is scaled by one factor, so that it agrees on the
+    whole with the full network and some thinned ones, measured too; how well it fits each of them is in ``checks``.
 
     Args:
         network: of the space.
@@ -81,18 +87,22 @@ def ms_resource(network: Network, table_file: str = "") -> Resource:
     Raises:
         InputError: where the file is no table, or one of another space.
     """
-    from gazenas.search.latency_kit import machine_table, network_key, space_models  # onnxruntime, for this alone
+    from gazenas.search import latency_kit as kit  # onnxruntime, for this alone
 
     space = network.space
-    table = LatencyTable.load(Path(table_file)) if table_file else machine_table(space_models(space))
+    table = LatencyTable.load(Path(table_file)) if table_file else kit.machine_table(kit.space_models(space))
     specs = {spec.name: spec for spec in space.blocks()}
 
     def of_block(name: str, block: SearchBlock, widths: BlockWidths, side: int) -> float:
         return table.block(Site(block, specs[name], side), widths)
 
-    plain = Resource("ms", table.net(network_key(space, "empty")), of_block)
-    inside = plain.total(network, full_architecture(space).kept) - plain.fixed
-    return plain.stretched(network, max(table.net(network_key(space, "full")) - plain.fixed, 1e-6) / inside)
+    wholes = kit.whole_networks(space)
+    measured = {which: table.net(kit.network_key(space, which)) for which in wholes}
+    floor = measured.pop("empty")
+    plain = Resource("ms", floor, of_block, in_lanes=True)
+    sums = sum(plain.total(network, wholes[which].kept) - floor for which in measured)
+    scaled = plain.stretched(network, max(sum(ms - floor for ms in measured.values()), 1e-6) / sums)
+    return replace(scaled, checks=tuple(scaled.total(network, wholes[w].kept) / ms for w, ms in measured.items()))
 
 
 def widths_of(network: Network) -> dict[str, dict[str, dict[str, int]]]:

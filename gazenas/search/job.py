@@ -86,6 +86,12 @@ class Search:
 
     def run(self) -> Network:
         """Trains what is left, a checkpoint after each epoch; gives the frozen network, in eval mode."""
+        for resource in self.plan.resources:
+            if resource.checks:
+                self.job.say(
+                    f"latency table: its sums are {min(resource.checks):.2f} to {max(resource.checks):.2f} times "
+                    f"the milliseconds of {len(resource.checks)} networks measured whole"
+                )
         while self.clock.epoch < self.recipe.epochs:
             self.train_epoch()
             self.job.end_epoch(self)

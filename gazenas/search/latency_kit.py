@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -19,27 +20,50 @@ from gazenas.export.timing import describe_machine, machine_key, measure_kit
 from gazenas.models.builders import build_subnet, full_architecture
 from gazenas.ops import OPS
 from gazenas.ops.squeeze_excite import SqueezeExcite
-from gazenas.search.costs.latency import NOTHING, TABLE_FORMAT, LatencyTable, measured_counts, path_key, squeeze_key
+from gazenas.search.costs.latency import (
+    NOTHING,
+    TABLE_FORMAT,
+    LatencyTable,
+    measured_counts,
+    path_key,
+    squeeze_key,
+    whole_lanes,
+)
 
 THREADS = 1
 OPSET = 18
+THINNED = (1.0, 0.0, 0.25, 0.5, 0.125)  # shares that one unit group after another keeps, in turns
 # By key, what builds a model, and its input's channels and side.
 Models = dict[str, tuple[Callable[[], nn.Module], int, int]]
 
 
 def space_models(space: SearchSpace) -> Models:
-    """Everything that the table of a space holds: its paths, and the whole network full and with no units."""
+    """Everything that the table of a space holds: its paths, and whole networks."""
     models: Models = {NOTHING: (nn.Identity, 1, 1)}
     for spec in space.blocks():
         models |= block_models(spec, space.input_size // spec.reduction, squeeze=space.squeeze)
-    full = full_architecture(space)
-    empty = {
-        block: {operator: dict.fromkeys(groups, 0) for operator, groups in operators.items()}
-        for block, operators in full.kept.items()
-    }
-    for which, arch in (("full", full), ("empty", Architecture(space, empty))):
+    for which, arch in whole_networks(space).items():
         models[network_key(space, which)] = (lambda arch=arch: build_subnet(arch), 3, space.input_size)  # type: ignore[misc]
     return models
+
+
+def whole_networks(space: SearchSpace) -> dict[str, Architecture]:
+    """``full``, ``empty`` (no units), and as many thinned ones as ``THINNED`` has shares: by them the table's sums are scaled and checked."""
+    shares = {"full": [1.0], "empty": [0.0]}
+    shares |= {f"thinned {turn}": [*THINNED[turn:], *THINNED[:turn]] for turn in range(len(THINNED))}
+    return {which: _thinned(space, in_turns) for which, in_turns in shares.items()}
+
+
+def _thinned(space: SearchSpace, shares: list[float]) -> Architecture:
+    share = itertools.cycle(shares)
+    kept = {
+        block: {
+            operator: {group: whole_lanes(operator, next(share) * count, count) for group, count in groups.items()}
+            for operator, groups in operators.items()
+        }
+        for block, operators in full_architecture(space).kept.items()
+    }
+    return Architecture(space, kept)
 
 
 def block_models(spec: BlockSpec, side: int, *, squeeze: int) -> Models:
@@ -86,7 +110,7 @@ def write_kit(models: Models, path: Path) -> None:
 def machine_table(models: Models) -> LatencyTable:
     """This machine's table with at least ``models``; what is not yet in the cache is measured now."""
     machine = describe_machine(THREADS)
-    path = cache_folder() / f"latency-{machine_key(machine)}.json"
+    path = cache_folder() / f"latency-{TABLE_FORMAT}-{machine_key(machine)}.json"
     known = LatencyTable.load(path).ms if path.exists() else {}
     missing = {key: model for key, model in models.items() if key not in known}
     if missing:
@@ -108,7 +132,7 @@ def cache_folder() -> Path:
 
 
 def network_key(space: SearchSpace, which: str) -> str:
-    """Names the whole network, ``full`` or ``empty``."""
+    """Names one of ``whole_networks``."""
     return f"network {full_architecture(space).fingerprint()} {which}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
 from gazenas.models.network import Network
+from gazenas.ops import OPS
 from gazenas.search import freeze, unit_groups
 from gazenas.search.budget import empty_widths, macs_resource, params_resource
 from gazenas.search.chance import KINDS, chance_worth
@@ -91,6 +93,27 @@ def test_the_last_tokens_shared_weights_can_be_crossed(micro_net: Network) -> No
     emptied = [group.name for group in tokens if not keep[group.name].any()]
     assert len(emptied) >= 2
     assert all(keep[group.name].all() for group in groups if group.kind != "token")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
+def test_channels_leave_in_whole_lanes_where_milliseconds_count(micro_net: Network, share: float) -> None:
+    resource = replace(macs_resource(micro_net), in_lanes=True)
+    floor, full = resource.total(micro_net, empty_widths(micro_net)), count_macs(micro_net, 32)
+    groups, worth, limit = unit_groups(micro_net), random_worth(micro_net), floor + share * (full - floor)
+    keep = cut(micro_net, groups, worth, [resource], [limit])
+    shrunk = copy.deepcopy(micro_net)
+    remove(shrunk, keep)
+    left = count_macs(shrunk, 32)
+    assert left <= limit
+    for group in groups:
+        lanes, stays = OPS[group.operator].lanes, keep[group.name]
+        count = int(stays.sum())
+        assert count % lanes == 0 or count == len(group)
+        if stays.any() and (~stays).any():
+            assert worth[group.name][stays].min() >= worth[group.name][~stays].max()
+            more = left + int(group.cost()[0]) * min(lanes - count % lanes, len(group) - count)
+            assert more > limit  # nothing more would have fitted
+    assert any(OPS[group.operator].lanes > 1 for group in groups)
 
 
 def test_impossible_limits_say_what_remains(micro_net: Network) -> None:

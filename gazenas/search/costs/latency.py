@@ -1,7 +1,7 @@
 """Milliseconds of onnxruntime that one unit adds, from a lookup table of the operators at the shapes of a space.
 
-Each path is measured with the units of one group alone, at a few counts; between them the table is
-linear. What the first unit of a path costs (its operations are started at all) is paid once, whatever group it is of.
+Each path is measured with the units of one group alone, at a few counts that fill the operator's lanes; between
+them the table is linear. What the first unit of a path costs (its operations are started at all) is paid once, whatever group it is of.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gazenas.models.search_block import BlockWidths, one_fewer
 from gazenas.ops import OPS
 from gazenas.search.costs.site import Site
 
-TABLE_FORMAT = 1
+TABLE_FORMAT = 2
 NOTHING = "nothing"  # a model that passes its input on: what a call costs
 LEAST = 1e-6  # milliseconds that a unit takes at least
 SHARES = (0.125, 0.5, 1.0)  # of a group's full width, measured besides a single unit
@@ -53,7 +53,9 @@ class LatencyTable:
                 f"--latency-table: {path}: expected a table of tools/measure_latency.py ({error!r})"
             ) from error
         if found != TABLE_FORMAT:
-            raise InputError(f"--latency-table: {path}: expected format {TABLE_FORMAT}, found {found!r}")
+            raise InputError(
+                f"--latency-table: {path}: expected format {TABLE_FORMAT}, found {found!r}: measure it again with tools/measure_latency.py"
+            )
         return LatencyTable(entries, str(path))
 
     def net(self, key: str) -> float:
@@ -107,9 +109,15 @@ def latency(site: Site, operator: str, group: str, widths: BlockWidths, *, table
 
 
 def measured_counts(spec: BlockSpec, operator: str, group: str) -> list[int]:
-    """Numbers of units at which a group is measured."""
+    """Numbers of units at which a group is measured: one, and more in whole lanes, up to all."""
     full = OPS[operator].full_widths(spec.in_channels, **spec.operators[operator])[group]
-    return sorted({1, *(math.ceil(share * full) for share in SHARES)})
+    return sorted({1, *(whole_lanes(operator, share * full, full) for share in SHARES)})
+
+
+def whole_lanes(operator: str, count: float, full: int) -> int:
+    """``count`` units, as many more as fill the operator's lanes, at most ``full``."""
+    lanes: int = OPS[operator].lanes
+    return min(full, math.ceil(count / lanes) * lanes)
 
 
 def path_key(spec: BlockSpec, side: int, operator: str, group: str, count: int) -> str:
