@@ -75,6 +75,11 @@ def run(argv: list[str]) -> None:
         help="file of tools/measure_latency.py, for --target-ms and --cost latency; measured here without it",
     )
     parser.add_argument(
+        "--lanes",
+        action="store_true",
+        help="channels leave in fours whatever the budget, as they do for --target-ms: onnxruntime is faster on these",
+    )
+    parser.add_argument(
         "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
     )
     parser.add_argument(
@@ -96,7 +101,7 @@ def run(argv: list[str]) -> None:
     space = load_space(arguments.space)
     targets = {name: getattr(arguments, f"target_{name}") for name in BUDGETS}
     family = tuple(part.strip() for part in arguments.targets.split(",") if part.strip())
-    aims = Aims(**targets, family=family, latency_table=arguments.latency_table)
+    aims = Aims(**targets, family=family, latency_table=arguments.latency_table, lanes=arguments.lanes)
 
     def run_one(values: Namespace, control: str) -> None:
         verb = TrainingVerb(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -35,6 +35,7 @@ class Aims:
         ms: milliseconds by the latency table, such as ``2.5`` or ``40%``.
         family: several MACs to arrive at in turn, such as ``("20M", "10M")``.
         latency_table: file to look milliseconds up in; empty for the one of this machine.
+        lanes: channels leave in whole lanes, as under ``ms``, whatever the budget.
     """
 
     macs: str = ""
@@ -43,6 +44,7 @@ class Aims:
     ms: str = ""
     family: tuple[str, ...] = ()
     latency_table: str = ""
+    lanes: bool = False
 
 
 @dataclass
@@ -73,6 +75,15 @@ def make_plan(aims: Aims, network: Network) -> Plan:
     Raises:
         InputError: where a budget cannot be read or met, or two kinds of aims exclude each other.
     """
+    plan = _plan(aims, network)
+    if aims.lanes and not plan.resources:
+        raise InputError("--lanes: expected a budget such as --target-macs, under which whole lanes leave, found none")
+    if aims.lanes:
+        plan.resources = [replace(resource, in_lanes=True) for resource in plan.resources]
+    return plan
+
+
+def _plan(aims: Aims, network: Network) -> Plan:
     if aims.family:
         if any((aims.macs, aims.params, aims.size, aims.ms)):
             raise InputError("--targets: expected no other --target-..., the family's budgets are MACs")

@@ -74,6 +74,11 @@ def test_plans(micro_net: Network) -> None:
     assert family.labels == ["70%", "50%", "30%"]
     assert family.waypoints == sorted(family.waypoints, reverse=True)
     assert make_plan(Aims(), micro_net).waypoints == []
+    assert not any(resource.in_lanes for resource in [*both.resources, *family.resources])
+    for aims in (Aims(macs="50%", params="60%", lanes=True), Aims(family=("30%", "70%"), lanes=True)):
+        assert all(resource.in_lanes for resource in make_plan(aims, micro_net).resources)
+    with pytest.raises(InputError, match="--lanes: expected a budget"):
+        make_plan(Aims(lanes=True), micro_net)
     for aims in (Aims(macs="50%", family=("40%",)), Aims(family=("40%", "40%")), Aims(params="1"), Aims(macs="100%")):
         with pytest.raises(InputError, match="--target"):
             make_plan(aims, micro_net)
