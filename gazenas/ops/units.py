@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -96,6 +97,11 @@ class Operator(Protocol):
     def paper_cost(self, group: str, widths: Widths, height: int, width: int) -> int:
         """The paper's Delta for one unit of ``group``."""
         ...
+
+
+def fill_lanes(count: float, lanes: int, full: int) -> int:
+    """``count`` units and as many more as make whole lanes, at most ``full``."""
+    return min(full, math.ceil(count / lanes) * lanes)
 
 
 def normalised_zero(norm: nn.BatchNorm2d) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,8 +11,10 @@ from gazenas.architecture import Architecture
 from gazenas.counting import count_macs
 from gazenas.distributed import World
 from gazenas.models.network import Network
+from gazenas.ops import OPS
+from gazenas.ops.units import fill_lanes
 from gazenas.search.aims import EXPORTS, TOLERANCE, Plan, architecture_with, exported_bytes
-from gazenas.search.budget import NetworkWidths, empty_widths, limits_met, macs_resource, widths_of
+from gazenas.search.budget import empty_widths, limits_met, macs_resource, widths_of
 from gazenas.search.chance import chance_worth
 from gazenas.search.control import Schedule
 from gazenas.search.cut import cut, unit_costs
@@ -44,11 +45,18 @@ class Controller:
         return None if limits is None else self._decide(network, sensitivity, limits, epoch, {})
 
     def settle(self, network: Network, sensitivity: Sensitivity, epoch: int, dead: Keep) -> dict[str, Tensor] | None:
-        """The same when the shrink is due: ``dead`` units all go, as long as their going stays above the budget."""
+        """The same when the shrink is due: ``dead`` units all go, as long as their going stays above the budget.
+
+        Where channels leave in lanes, those that would leave a lane half full stay.
+        """
         limits = self.schedule.remaining(epoch)
         if limits is None:
             return None
         left = widths_after(network, {name: ~mask for name, mask in dead.items()})
+        if any(resource.in_lanes for resource in self.plan.resources):
+            for group in unit_groups(network):
+                counts = left[group.site.spec.name][group.operator]
+                counts[group.group] = fill_lanes(counts[group.group], OPS[group.operator].lanes, len(group))
         floors = [resource.total(network, left) for resource in self.plan.resources]
         waypoint = self.schedule.waypoint(epoch)
         bounds = [min(limit, max(floor, w)) for limit, floor, w in zip(limits, floors, waypoint, strict=True)]
@@ -137,9 +145,9 @@ class Controller:
         return self.sizes[key]
 
 
-def widths_after(network: Network, keep: Keep) -> NetworkWidths:
+def widths_after(network: Network, keep: Keep) -> dict[str, dict[str, dict[str, int]]]:
     """Units by block, operator and group once those not in ``keep`` are gone."""
-    widths: dict[str, Any] = widths_of(network)
+    widths = widths_of(network)
     for group in unit_groups(network):
         widths[group.site.spec.name][group.operator][group.group] = int(keep[group.name].sum())
     return widths

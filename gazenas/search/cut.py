@@ -20,6 +20,7 @@ from torch import Tensor
 from gazenas.architecture import InputError
 from gazenas.models.network import Network
 from gazenas.ops import OPS
+from gazenas.ops.units import fill_lanes
 from gazenas.search.budget import Resource, block_sides, empty_widths, limits_met, show, widths_of
 from gazenas.search.units import UnitGroup
 
@@ -123,7 +124,7 @@ class _Knapsack:
     def _up(self, place: Place) -> int:
         """Units that come back next."""
         count = self._count(place)
-        return min(self.lanes[place] - count % self.lanes[place], len(self.places[place]) - count)
+        return fill_lanes(count + 1, self.lanes[place], len(self.places[place])) - count
 
     def _candidates(self, block: str, open_: Sequence[bool]) -> list[tuple[float, list[Place], int | None]]:
         """Every single unit (or lanes of them), and every operator as a whole, that could leave ``block``: worth for cost."""

@@ -20,15 +20,8 @@ from gazenas.export.timing import describe_machine, machine_key, measure_kit
 from gazenas.models.builders import build_subnet, full_architecture
 from gazenas.ops import OPS
 from gazenas.ops.squeeze_excite import SqueezeExcite
-from gazenas.search.costs.latency import (
-    NOTHING,
-    TABLE_FORMAT,
-    LatencyTable,
-    measured_counts,
-    path_key,
-    squeeze_key,
-    whole_lanes,
-)
+from gazenas.ops.units import fill_lanes
+from gazenas.search.costs.latency import NOTHING, TABLE_FORMAT, LatencyTable, measured_counts, path_key, squeeze_key
 
 THREADS = 1
 OPSET = 18
@@ -58,7 +51,7 @@ def _thinned(space: SearchSpace, shares: list[float]) -> Architecture:
     share = itertools.cycle(shares)
     kept = {
         block: {
-            operator: {group: whole_lanes(operator, next(share) * count, count) for group, count in groups.items()}
+            operator: {g: fill_lanes(next(share) * count, OPS[operator].lanes, count) for g, count in groups.items()}
             for operator, groups in operators.items()
         }
         for block, operators in full_architecture(space).kept.items()

@@ -18,13 +18,20 @@ from tests.running import MICRO, assert_same_run, begin, metrics, search
 
 
 def check(run: Path, planned: int) -> None:
-    """Within 2% below the target from the planned epoch on; less than a fifth of the removed units cut alive."""
+    """Within 2% below the target from the planned epoch on; gently."""
     summary = json.loads((run / "summary.json").read_text())
     header, *rows = metrics(run)
     columns = {name: [float(row[index]) for row in rows] for index, name in enumerate(header)}
     for macs in columns["macs"][planned:]:
         assert 0.98 * summary["target_macs"] <= macs <= summary["target_macs"]
     assert columns["macs"][-1] == summary["macs"]
+    check_gentle(run)
+
+
+def check_gentle(run: Path) -> None:
+    """Less than a fifth of the removed units cut alive, and an output that hardly moved."""
+    header, *rows = metrics(run)
+    columns = {name: [float(row[index]) for row in rows] for index, name in enumerate(header)}
     removed = sum(columns["fell"]) + sum(columns["pressed"]) + sum(columns["cut"])
     assert removed > 0
     assert sum(columns["cut"]) < 0.2 * removed
@@ -77,6 +84,7 @@ def test_other_budgets(
             for group, count in operators["mixconv"].items():
                 assert count % 4 == 0 or count == full.kept[block]["mixconv"][group]
         assert arch != full
+        check_gentle(run)
     if name == "params":
         assert summary["params"] == amount
     if name == "size":

@@ -7,7 +7,6 @@ them the table is linear. What the first unit of a path costs (its operations ar
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from gazenas.architecture import BlockSpec, InputError
 from gazenas.models.search_block import BlockWidths, one_fewer
 from gazenas.ops import OPS
+from gazenas.ops.units import fill_lanes
 from gazenas.search.costs.site import Site
 
 TABLE_FORMAT = 2
@@ -111,13 +111,7 @@ def latency(site: Site, operator: str, group: str, widths: BlockWidths, *, table
 def measured_counts(spec: BlockSpec, operator: str, group: str) -> list[int]:
     """Numbers of units at which a group is measured: one, and more in whole lanes, up to all."""
     full = OPS[operator].full_widths(spec.in_channels, **spec.operators[operator])[group]
-    return sorted({1, *(whole_lanes(operator, share * full, full) for share in SHARES)})
-
-
-def whole_lanes(operator: str, count: float, full: int) -> int:
-    """``count`` units, as many more as fill the operator's lanes, at most ``full``."""
-    lanes: int = OPS[operator].lanes
-    return min(full, math.ceil(count / lanes) * lanes)
+    return sorted({1, *(fill_lanes(share * full, OPS[operator].lanes, full) for share in SHARES)})
 
 
 def path_key(spec: BlockSpec, side: int, operator: str, group: str, count: int) -> str:
