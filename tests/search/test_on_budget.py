@@ -55,7 +55,7 @@ def test_on_budget_whatever_the_recipe(data_folder: Path, tmp_path: Path, more: 
 SIZES = [
     ("--target-params", "60%"),
     ("--target-ms", "60%"),
-    ("--target-macs", "60%", "--lanes"),
+    pytest.param(("--target-macs", "60%", "--lanes"), marks=pytest.mark.slow),  # milliseconds leave in lanes too
     pytest.param(("--target-size", "80%"), marks=pytest.mark.slow),  # exports take seconds each
 ]
 
