@@ -10,6 +10,7 @@ from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
 from gazenas.models.network import Network
 from gazenas.models.search_block import BlockWidths, SearchBlock
+from gazenas.ops import OPS
 from gazenas.search.costs.latency import LatencyTable
 from gazenas.search.costs.site import Site
 from gazenas.search.freeze import freeze
@@ -103,6 +104,12 @@ def ms_resource(network: Network, table_file: str = "") -> Resource:
     sums = sum(plain.total(network, wholes[which].kept) - floor for which in measured)
     scaled = plain.stretched(network, max(sum(ms - floor for ms in measured.values()), 1e-6) / sums)
     return replace(scaled, checks=tuple(scaled.total(network, wholes[w].kept) / ms for w, ms in measured.items()))
+
+
+def lanes(operator: str, resources: Sequence[Resource]) -> int:
+    """How many units of an operator leave together under ``resources``."""
+    together: int = OPS[operator].lanes
+    return together if any(resource.in_lanes for resource in resources) else 1
 
 
 def widths_of(network: Network) -> dict[str, dict[str, dict[str, int]]]:

@@ -11,10 +11,9 @@ from gazenas.architecture import Architecture
 from gazenas.counting import count_macs
 from gazenas.distributed import World
 from gazenas.models.network import Network
-from gazenas.ops import OPS
 from gazenas.ops.units import fill_lanes
 from gazenas.search.aims import EXPORTS, TOLERANCE, Plan, architecture_with, exported_bytes
-from gazenas.search.budget import empty_widths, limits_met, macs_resource, widths_of
+from gazenas.search.budget import empty_widths, lanes, limits_met, macs_resource, widths_of
 from gazenas.search.chance import chance_worth
 from gazenas.search.control import Schedule
 from gazenas.search.cut import cut, unit_costs
@@ -53,10 +52,9 @@ class Controller:
         if limits is None:
             return None
         left = widths_after(network, {name: ~mask for name, mask in dead.items()})
-        if any(resource.in_lanes for resource in self.plan.resources):
-            for group in unit_groups(network):
-                counts = left[group.site.spec.name][group.operator]
-                counts[group.group] = fill_lanes(counts[group.group], OPS[group.operator].lanes, len(group))
+        for group in unit_groups(network):
+            counts, together = left[group.site.spec.name][group.operator], lanes(group.operator, self.plan.resources)
+            counts[group.group] = fill_lanes(counts[group.group], together, len(group))
         floors = [resource.total(network, left) for resource in self.plan.resources]
         waypoint = self.schedule.waypoint(epoch)
         bounds = [min(limit, max(floor, w)) for limit, floor, w in zip(limits, floors, waypoint, strict=True)]

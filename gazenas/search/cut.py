@@ -19,9 +19,8 @@ from torch import Tensor
 
 from gazenas.architecture import InputError
 from gazenas.models.network import Network
-from gazenas.ops import OPS
 from gazenas.ops.units import fill_lanes
-from gazenas.search.budget import Resource, block_sides, empty_widths, limits_met, show, widths_of
+from gazenas.search.budget import Resource, block_sides, empty_widths, lanes, limits_met, show, widths_of
 from gazenas.search.units import UnitGroup
 
 Values = Mapping[str, Tensor]  # group name to (n,) worth of each unit, not negative
@@ -79,7 +78,6 @@ class _Knapsack:
     ) -> None:
         self.network, self.groups, self.resources = network, groups, resources
         self.blocks, self.sides, self.widths = network.blocks(), block_sides(network), widths_of(network)
-        in_lanes = any(resource.in_lanes for resource in resources)
         self.places: dict[Place, UnitGroup] = {}
         self.lanes: dict[Place, int] = {}  # units that leave together
         self.order: dict[Place, NDArray[np.int64]] = {}
@@ -89,7 +87,7 @@ class _Knapsack:
             worth = values[group.name].detach().double().cpu().numpy()
             best_first = np.argsort(-worth, kind="stable")
             self.places[place], self.order[place] = group, best_first
-            self.lanes[place] = OPS[group.operator].lanes if in_lanes else 1
+            self.lanes[place] = lanes(group.operator, resources)
             self.sums[place] = np.concatenate([[0.0], np.cumsum(worth[best_first])])
         self.by_block: dict[str, list[Place]] = {name: [] for name in self.blocks}
         for place in self.places:

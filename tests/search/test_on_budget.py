@@ -20,18 +20,21 @@ from tests.running import MICRO, assert_same_run, begin, metrics, search
 def check(run: Path, planned: int) -> None:
     """Within 2% below the target from the planned epoch on; gently."""
     summary = json.loads((run / "summary.json").read_text())
-    header, *rows = metrics(run)
-    columns = {name: [float(row[index]) for row in rows] for index, name in enumerate(header)}
+    columns = by_column(run)
     for macs in columns["macs"][planned:]:
         assert 0.98 * summary["target_macs"] <= macs <= summary["target_macs"]
     assert columns["macs"][-1] == summary["macs"]
     check_gentle(run)
 
 
+def by_column(run: Path) -> dict[str, list[float]]:
+    header, *rows = metrics(run)
+    return {name: [float(row[index]) for row in rows] for index, name in enumerate(header)}
+
+
 def check_gentle(run: Path) -> None:
     """Less than a fifth of the removed units cut alive, and an output that hardly moved."""
-    header, *rows = metrics(run)
-    columns = {name: [float(row[index]) for row in rows] for index, name in enumerate(header)}
+    columns = by_column(run)
     removed = sum(columns["fell"]) + sum(columns["pressed"]) + sum(columns["cut"])
     assert removed > 0
     assert sum(columns["cut"]) < 0.2 * removed
