@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import pytest
 import torch
+from filelock import FileLock
 from matplotlib.figure import Figure
 
 from gazenas.__main__ import main
@@ -16,8 +18,9 @@ from gazenas.architecture import SearchSpace
 from gazenas.data.synthetic import generate
 from gazenas.models.builders import build_supernet, load_space
 from gazenas.models.network import Network
+from gazenas.search.latency_kit import machine_table, space_models
 from tests.data import layouts
-from tests.running import MICRO, TUNE, disturb, search
+from tests.running import MICRO, TUNE, Once, disturb, search
 
 torch.set_num_threads(1)  # more threads than idle cores make small networks many times slower
 
@@ -34,10 +37,27 @@ def micro_net(micro_space: SearchSpace) -> Network:
 
 
 @pytest.fixture(scope="session")
-def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "faces"
-    generate(folder, subjects=5, per_subject=16, size=32, seed=3, workers=2)
-    return folder
+def once(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Once:
+    """``once(name, make)``: a path that ``make`` filled, once for all processes that run these tests together."""
+    base = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):  # each process of pytest-xdist has a folder of its own in this one
+        base = base.parent
+
+    def path_of(name: str, make: Callable[[Path], object]) -> Path:
+        path, made = base / "shared" / name, base / "shared" / f"{name}.made"
+        made.parent.mkdir(exist_ok=True)
+        with FileLock(f"{made}.lock"):
+            if not made.exists():
+                make(path)
+                made.touch()
+        return path
+
+    return path_of
+
+
+@pytest.fixture(scope="session")
+def data_folder(once: Once) -> Path:
+    return once("faces", lambda path: generate(path, subjects=5, per_subject=16, size=32, seed=3, workers=2))
 
 
 @pytest.fixture(scope="session")
@@ -62,20 +82,45 @@ def published_folder(data_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
+def run(words: list[str]) -> None:
+    assert main(words) == 0, words
+
+
 @pytest.fixture(scope="session")
-def found(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def found(data_folder: Path, once: Once) -> Path:
     """A search that nothing disturbed."""
-    out = tmp_path_factory.mktemp("runs") / "search"
-    assert main(search(data_folder, out)) == 0
-    return out
+    return once("search", lambda out: run(search(data_folder, out)))
 
 
 @pytest.fixture(scope="session")
-def tuned(found: Path, data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "finetune"
+def tuned(found: Path, data_folder: Path, once: Once) -> Path:
     weights = ["--arch", str(found / "arch.json"), "--weights", str(found / "weights.safetensors")]
-    assert main(["finetune", *weights, "--data", str(data_folder), *TUNE, "--out", str(out)]) == 0
-    return out
+    return once(
+        "finetune", lambda out: run(["finetune", *weights, "--data", str(data_folder), *TUNE, "--out", str(out)])
+    )
+
+
+@pytest.fixture(scope="session")
+def exported(tuned: Path, data_folder: Path, once: Once) -> Path:
+    """``tuned`` as an ONNX file, in a folder of its own."""
+
+    def export(folder: Path) -> None:
+        folder.mkdir()
+        run(["export", "--model", str(tuned), "--data", str(data_folder), "--out", str(folder / "tuned.onnx")])
+
+    return once("exported", export) / "tuned.onnx"
+
+
+@pytest.fixture(scope="session")
+def latency_cache(micro_space: SearchSpace, once: Once) -> Path:
+    """What ``XDG_CACHE_HOME`` may be where this machine's table of the micro space is wanted: it is measured once."""
+
+    def measure(path: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_CACHE_HOME", str(path))
+            machine_table(space_models(micro_space))
+
+    return once("cache", measure)
 
 
 @pytest.fixture(autouse=True)

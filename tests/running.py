@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from gazenas.models.network import Network
 
 MICRO = Path(__file__).parent / "micro.yaml"
 SAME = ("arch.json", "weights.safetensors")
-SEARCH = ("--space", str(MICRO), "--target-macs", "55%", "--epochs", "5", "--batch-size", "8", "--threads", "1")
+SEARCH = ("--space", str(MICRO), "--target-macs", "30%", "--epochs", "5", "--batch-size", "8", "--threads", "1")
+Once = Callable[[str, Callable[[Path], object]], Path]  # of a name and what makes it; see the fixture `once`
 TUNE = ("--epochs", "3", "--batch-size", "8", "--threads", "1")
 
 

@@ -21,7 +21,7 @@ from gazenas.distributed import ALONE
 from gazenas.engine import gaze_loss
 from gazenas.models.builders import load_model
 from gazenas.models.network import Network
-from tests.running import MICRO, TUNE, metrics, search
+from tests.running import MICRO, TUNE, Once, metrics, search
 
 GRADIENT = """
 import sys, torch
@@ -109,12 +109,16 @@ def test_the_averaged_gradient_is_that_of_one_process(
 
 
 @pytest.fixture(scope="module")
-def pair(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def pair(data_folder: Path, once: Once) -> tuple[Path, Path]:
     """A search by two processes, and where they wrote what they hold."""
-    place = tmp_path_factory.mktemp("pair")
-    arguments = search(data_folder, place / "run")
-    for status, _, said in finish(start(2, ["-c", HOLDS, *arguments], HELD=str(place / "held"))):
-        assert status == 0, said
+
+    def make(place: Path) -> None:
+        place.mkdir()
+        words = ["-c", HOLDS, *search(data_folder, place / "run")]
+        for status, _, said in finish(start(2, words, HELD=str(place / "held"))):
+            assert status == 0, said
+
+    place = once("pair", make)
     return place / "run", place
 
 

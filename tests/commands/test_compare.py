@@ -20,13 +20,6 @@ from gazenas.models.builders import build_model, load_model
 from tests.running import TUNE, begin, run_bad
 
 
-@pytest.fixture(scope="module")
-def exported(tuned: Path, data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("exported") / "tuned.onnx"
-    assert main(["export", "--model", str(tuned), "--data", str(data_folder), "--out", str(path)]) == 0
-    return path
-
-
 def compare(data: Path, out: Path, *models: str) -> list[str]:
     recipe = [*TUNE, "--epochs", "1", "--repeats", "3", "--input-size", "32"]
     return ["compare", *models, "--data", str(data), "--out", str(out), *recipe]

@@ -42,7 +42,7 @@ def test_search_leaves_what_it_promises(found: Path) -> None:
         0.98 * summary["target_macs"]
         <= summary["macs"]
         <= summary["target_macs"]
-        == round(0.55 * summary["supernet_macs"])
+        == round(0.3 * summary["supernet_macs"])
     )
     expected = {
         "verb",
@@ -167,13 +167,15 @@ def test_evaluate_agrees_with_the_summary(tuned: Path, data_folder: Path, tmp_pa
 
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("fp16", marks=pytest.mark.slow)])
-def test_export_and_runtime_agree_with_torch(tuned: Path, data_folder: Path, tmp_path: Path, precision: str) -> None:
-    out = tmp_path / "gaze.onnx"
-    assert (
-        main(["export", "--model", str(tuned), "--data", str(data_folder), "--out", str(out), "--precision", precision])
-        == 0
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ["gaze.onnx"]
+def test_export_and_runtime_agree_with_torch(
+    tuned: Path, exported: Path, data_folder: Path, tmp_path: Path, precision: str
+) -> None:
+    out = exported
+    if precision != "fp32":
+        out = tmp_path / "gaze.onnx"
+        words = ["export", "--model", str(tuned), "--data", str(data_folder), "--out", str(out)]
+        assert main([*words, "--precision", precision]) == 0
+    assert list(out.parent.iterdir()) == [out]
     estimator = GazeEstimator(out)
     split = open_data(data_folder).split("test")
     rows = np.arange(len(split))

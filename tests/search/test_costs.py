@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,7 +94,7 @@ def test_mean_unit_cost_does_not_change_by_shrinking(micro_net: Network) -> None
 
 @pytest.mark.parametrize("metric", COSTS)
 def test_every_metric_is_positive(
-    micro_net: Network, metric: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    micro_net: Network, metric: str, latency_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(latency_cache))
     assert all(bool((group.cost(metric) > 0).all()) for group in unit_groups(micro_net))

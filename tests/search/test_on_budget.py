@@ -70,9 +70,9 @@ def other_budget(data_folder: Path, aims: tuple[str, ...]) -> list[str]:
 
 @pytest.mark.parametrize("aims", SIZES)
 def test_other_budgets(
-    data_folder: Path, tmp_path: Path, aims: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    data_folder: Path, tmp_path: Path, latency_cache: Path, aims: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(latency_cache))
     run = tmp_path / "run"
     assert main([*other_budget(data_folder, aims), str(run)]) == 0
     summary = json.loads((run / "summary.json").read_text())
