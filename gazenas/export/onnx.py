@@ -21,7 +21,8 @@ from gazenas.counting import count_macs, count_params
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
 from gazenas.models.builders import GazeModel
-from gazenas.models.network import MEAN, STD
+from gazenas.models.lanes import fill
+from gazenas.models.network import MEAN, STD, Network
 
 OPSET = 18
 CONVENTION = "v = (-cos(pitch) sin(yaw), -sin(pitch), -cos(pitch) cos(yaw)); x right, y down, z away from the camera"
@@ -45,7 +46,9 @@ class ExportReport:
     images: int
 
 
-def export_onnx(network: GazeModel, path: Path, images: NDArray[np.uint8], *, precision: str = "fp32") -> ExportReport:
+def export_onnx(
+    network: GazeModel, path: Path, images: NDArray[np.uint8], *, precision: str = "fp32", lanes: int = 1
+) -> ExportReport:
     """Writes ``path`` once the file has been verified; where it fails, nothing is left and nothing is replaced.
 
     Args:
@@ -53,13 +56,14 @@ def export_onnx(network: GazeModel, path: Path, images: NDArray[np.uint8], *, pr
         path: of the ONNX file.
         images: ``(N, S, S, 3)`` uint8 RGB to compare PyTorch and onnxruntime on, at batch sizes 1, 7 and 64.
         precision: ``fp32`` or ``fp16`` (weights and arithmetic; input and output stay float32).
+        lanes: channels are filled up to multiples of this, see :func:`gazenas.models.lanes.fill`.
 
     Raises:
-        InputError: for an unknown precision, or where the file differs from PyTorch by more than ``LIMITS`` allows.
+        InputError: for an unknown precision, lanes where there are no search blocks, or where the file differs from PyTorch by more than ``LIMITS`` allows.
     """
     if precision not in LIMITS:
         raise InputError(f"--precision: expected one of {', '.join(LIMITS)}, found {precision!r}")
-    data = onnx_bytes(network, precision)
+    data = onnx_bytes(network, precision, lanes)
     with write_aside(path) as aside:
         aside.write_bytes(data)
         differences = compare(network, aside, images)
@@ -71,10 +75,15 @@ def export_onnx(network: GazeModel, path: Path, images: NDArray[np.uint8], *, pr
     return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images))
 
 
-def onnx_bytes(network: GazeModel, precision: str = "fp32") -> bytes:
+def onnx_bytes(network: GazeModel, precision: str = "fp32", lanes: int = 1) -> bytes:
     """The file that :func:`export_onnx` writes, not yet verified."""
     if getattr(network, "input_channels", 3) != 3:
         raise InputError("expected a network for RGB images, found one for others: the runtime's preprocessing is RGB")
+    fingerprint = network.architecture().fingerprint()
+    if lanes > 1:
+        if not isinstance(network, Network):
+            raise InputError(f"--fill-lanes: expected a network of search blocks, found {type(network).__name__}")
+        network = fill(network, lanes)
     model = _stripped(_exported(network))
     if precision == "fp16":
         model = _halved(model)
@@ -88,7 +97,7 @@ def onnx_bytes(network: GazeModel, precision: str = "fp32") -> bytes:
         "output": "float32 (N, 2): pitch, yaw in radians",
         "convention": CONVENTION,
         "precision": precision,
-        "fingerprint": network.architecture().fingerprint(),
+        "fingerprint": fingerprint,
         "macs": str(count_macs(network, network.input_size)),
         "params": str(count_params(network)),
     }
@@ -121,7 +130,8 @@ def _exported(network: GazeModel) -> Any:
     """The exporter's model proto, weights inside, with a dynamic batch."""
     clean = deepcopy(network).cpu().float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example: Tensor = torch.zeros(2, 3, network.input_size, network.input_size)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for chatty in ("torch.onnx", "onnxscript"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own dependencies; the result is verified
         program = torch.onnx.export(

@@ -166,15 +166,21 @@ def test_evaluate_agrees_with_the_summary(tuned: Path, data_folder: Path, tmp_pa
     assert angular_error(table[:, :2], table[:, 2:]).mean() == pytest.approx(evaluated["test_error_deg"], abs=1e-3)
 
 
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("fp16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        pytest.param(("--precision", "fp16"), marks=pytest.mark.slow),
+        pytest.param(("--fill-lanes",), marks=pytest.mark.slow),
+    ],
+)
 def test_export_and_runtime_agree_with_torch(
-    tuned: Path, exported: Path, data_folder: Path, tmp_path: Path, precision: str
+    tuned: Path, exported: Path, data_folder: Path, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
-    out = exported
-    if precision != "fp32":
+    out, precision = exported, "fp16" if "fp16" in more else "fp32"
+    if more:
         out = tmp_path / "gaze.onnx"
-        words = ["export", "--model", str(tuned), "--data", str(data_folder), "--out", str(out)]
-        assert main([*words, "--precision", precision]) == 0
+        assert main(["export", "--model", str(tuned), "--data", str(data_folder), "--out", str(out), *more]) == 0
     assert list(out.parent.iterdir()) == [out]
     estimator = GazeEstimator(out)
     split = open_data(data_folder).split("test")

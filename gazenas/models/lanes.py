@@ -1,0 +1,77 @@
+"""The same network with its channels filled up to whole lanes, for runtimes that compute channels in blocks."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+
+from gazenas.architecture import Architecture
+from gazenas.models.builders import build_network, full_architecture
+from gazenas.models.network import Network
+from gazenas.ops import OPS
+from gazenas.ops.units import fill_lanes
+
+Place = tuple[int, int, int]  # dimension, start, count
+
+
+def fill(network: Network, lanes: int) -> Network:
+    """A copy in which every kernel size of a MixConv has a multiple of ``lanes`` channels, or all that its space has.
+
+    A channel that is added is zero from its expansion to its projection, so in eval mode the copy answers what the
+    network does, up to rounding; it has more MACs and more parameters. It is meant for export, not for training.
+
+    Args:
+        network: a subnet, without importance factors; left as it was.
+        lanes: at least 1.
+
+    Returns:
+        A subnet in float32, on the CPU, in eval mode.
+    """
+    arch = network.architecture()
+    wide_arch = _filled(arch, lanes)
+    wide = build_network(wide_arch, importance=False, input_channels=network.input_channels)
+    wide.head = deepcopy(network.head).cpu().float()
+    places, wide_places = _places(arch), _places(wide_arch)
+    parameters = {name for name, _ in wide.named_parameters()}
+    state = network.state_dict()
+    with torch.no_grad():
+        for name, tensor in wide.state_dict().items():
+            if tensor.shape == state[name].shape:
+                tensor.copy_(state[name])
+                continue
+            if name in parameters:  # the statistics of a new channel stay those of a new network
+                tensor.zero_()
+            for (dim, start, count), (_, wide_start, _) in zip(places[name], wide_places[name], strict=True):
+                tensor.narrow(dim, wide_start, count).copy_(state[name].narrow(dim, start, count))
+    return wide.eval()
+
+
+def _filled(arch: Architecture, lanes: int) -> Architecture:
+    """Operators that a runtime computes unit by unit stay as they are, and so does what has no units."""
+    full = full_architecture(arch.space).kept
+    kept = {
+        block: {
+            operator: {
+                group: fill_lanes(count, lanes, full[block][operator][group]) if OPS[operator].lanes > 1 else count
+                for group, count in groups.items()
+            }
+            for operator, groups in operators.items()
+        }
+        for block, operators in arch.kept.items()
+    }
+    return Architecture(arch.space, kept)
+
+
+def _places(arch: Architecture) -> dict[str, list[Place]]:
+    """By the name of a tensor, where the units of one group after another lie in it."""
+    network = build_network(arch, importance=True)
+    names = {id(module): name for name, module in network.named_modules()}
+    places: dict[str, list[Place]] = {}
+    for block in network.blocks().values():
+        for operator in block.operators().values():
+            for units in operator.units():
+                for piece in units.slices:
+                    place = (piece.dim, piece.start, units.alpha.numel())
+                    places.setdefault(f"{names[id(piece.module)]}.{piece.name}", []).append(place)
+    return places

@@ -1,0 +1,85 @@
+"""Channels filled up to whole lanes: other shapes, the same answers."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from gazenas.architecture import Architecture, InputError, SearchSpace
+from gazenas.counting import count_macs, count_params
+from gazenas.export.onnx import export_onnx
+from gazenas.models.builders import build_model, build_subnet, full_architecture
+from gazenas.models.lanes import fill
+from tests.running import disturb
+
+
+def ragged(space: SearchSpace, numbers: list[int]) -> Architecture:
+    """Counts that follow from one number after another, from nothing to everything."""
+    number = itertools.cycle(numbers)
+    kept = {
+        block: {
+            operator: {group: next(number) % (count + 1) for group, count in groups.items()}
+            for operator, groups in operators.items()
+        }
+        for block, operators in full_architecture(space).kept.items()
+    }
+    return Architecture(space, kept)
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 8])
+@pytest.mark.parametrize("numbers", [[1, 2, 3, 4, 5, 6, 7], [0, 3, 0, 0, 5], [3, 0, 1, 0], [0]])
+def test_the_same_answers(micro_space: SearchSpace, numbers: list[int], lanes: int) -> None:
+    arch = ragged(micro_space, numbers)
+    subnet = disturb(build_subnet(arch)).eval()
+    before = {name: tensor.clone() for name, tensor in subnet.state_dict().items()}
+    wide = fill(subnet, lanes)
+    images = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(wide(images), subnet(images), rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in subnet.state_dict().items())
+    assert subnet.architecture() == arch
+    full = full_architecture(micro_space).kept
+    for block, operators in wide.architecture().kept.items():
+        assert operators["tokens"] == arch.kept[block]["tokens"]
+        for group, count in operators["mixconv"].items():
+            had, most = arch.kept[block]["mixconv"][group], full[block]["mixconv"][group]
+            assert count == (min(most, had + -had % lanes))
+    assert (count_macs(wide, 32) > count_macs(subnet, 32)) == (wide.architecture() != arch)
+
+
+def test_a_changed_head_and_grey_images(micro_space: SearchSpace) -> None:
+    arch = ragged(micro_space, [3, 5])
+    subnet = disturb(build_subnet(arch, input_channels=1))
+    subnet.reset_head(outputs=5)
+    image = torch.randn(2, 1, 32, 32)
+    wide = fill(subnet, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(wide(image), subnet.eval()(image), rtol=1e-4, atol=1e-5)
+
+
+def test_export(micro_space: SearchSpace, tmp_path: Path) -> None:
+    """Verified against the network as it was; the file says what it holds, and whose architecture it is."""
+    subnet = disturb(build_subnet(ragged(micro_space, [3, *[0] * 30, 5, *[0] * 30])))
+    faces = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)
+    export_onnx(subnet, tmp_path / "gaze.onnx", faces, lanes=8)
+    model = onnx.load(str(tmp_path / "gaze.onnx"))
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    wide = fill(subnet, 8)
+    assert said["fingerprint"] == subnet.architecture().fingerprint()
+    assert (said["macs"], said["params"]) == (str(count_macs(wide, 32)), str(count_params(wide)))
+    grouped = [node for node in model.graph.node if any(a.name == "group" and a.i > 1 for a in node.attribute)]
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    counts = sorted(shapes[node.input[1]][0] for node in grouped)
+    kept = [n for operators in wide.architecture().kept.values() for n in operators["mixconv"].values() if n]
+    assert counts == sorted(kept) != []
+
+
+def test_a_comparator_has_no_lanes(tmp_path: Path) -> None:
+    faces = np.zeros((1, 32, 32, 3), np.uint8)
+    with pytest.raises(InputError, match="--fill-lanes: expected a network of search blocks"):
+        export_onnx(build_model("gazecapture-shuffle", input_size=32), tmp_path / "gaze.onnx", faces, lanes=8)
