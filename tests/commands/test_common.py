@@ -5,6 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from gazenas.commands import common
 
 PROGRAM = """
 import resource
@@ -31,3 +34,29 @@ def test_large_tensors_take_the_memory_that_others_left() -> None:
         for kept in (False, True)
     )
     assert kept * 20 < new, (kept, new)
+
+
+@pytest.mark.parametrize(
+    ("asked", "workers", "processes", "given"),
+    [
+        (0, 0, 1, 8),
+        (0, 2, 1, 6),
+        (0, 0, 4, 2),
+        (0, 1, 4, 1),
+        (0, 9, 1, 1),
+        (3, 0, 1, 3),
+        (64, 0, 1, 8),
+        (3, 0, 4, 2),
+        (0, 0, 16, 1),
+    ],
+)
+def test_no_more_threads_than_cores(
+    asked: int, workers: int, processes: int, given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loader processes keep a core each, and processes on one machine share its eight."""
+    taken: list[int] = []
+    monkeypatch.setattr(common, "usable_cores", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", taken.append)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    common.use_device("cpu", asked, workers)
+    assert taken == [given]
