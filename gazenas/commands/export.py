@@ -19,8 +19,6 @@ from gazenas.data.synthetic.render import render
 from gazenas.data.synthetic.scene import sample_scene
 from gazenas.export.onnx import BATCHES, LIMITS, export_onnx
 from gazenas.models.builders import GazeModel, load_model
-from gazenas.models.lanes import fill
-from gazenas.models.network import Network
 
 LANES = 8  # of 4, 8 and 16 the fastest at 224 pixels; at 64 as fast as 4 (docs/models.md)
 
@@ -65,17 +63,13 @@ def run(argv: list[str]) -> None:
     faces = _faces(arguments.data, arguments.images, arguments.seed, network.input_size)
     lanes = LANES if arguments.fill_lanes else 1
     report = export_onnx(network, out, faces, precision=arguments.precision, lanes=lanes)
-    params = count_params(network)
-    filled = []
-    if lanes > 1 and isinstance(network, Network):
-        filled = [
-            ["filled up", f"{_size(fill(network, lanes))}, every kernel size a multiple of {lanes} channels or full"]
-        ]
+    whole = f"every kernel size a multiple of {LANES} channels or full"
+    filled = [["filled up", f"{_size(report.network)}, {whole}"]] if arguments.fill_lanes else []
     print_table(
         f"export: {out}",
         ["", ""],
         [
-            ["size", f"{report.size:,} bytes, {report.size / params:.2f} a parameter"],
+            ["size", f"{report.size:,} bytes, {report.size / count_params(network):.2f} a parameter"],
             ["network", _size(network)],
             *filled,
             ["precision", arguments.precision],

@@ -38,12 +38,14 @@ class ExportReport:
         size: bytes of the file.
         mean, worst: angular differences.
         images: how many were compared.
+        network: what the file computes: the network, or its copy with channels filled up.
     """
 
     size: int
     mean: float
     worst: float
     images: int
+    network: GazeModel
 
 
 def export_onnx(
@@ -59,11 +61,17 @@ def export_onnx(
         lanes: channels are filled up to multiples of this, see :func:`gazenas.models.lanes.fill`.
 
     Raises:
-        InputError: for an unknown precision, lanes where there are no search blocks, or where the file differs from PyTorch by more than ``LIMITS`` allows.
+        InputError: for an unknown precision, lanes where there are no search blocks, or where the file differs from
+            PyTorch by more than ``LIMITS`` allows.
     """
     if precision not in LIMITS:
         raise InputError(f"--precision: expected one of {', '.join(LIMITS)}, found {precision!r}")
-    data = onnx_bytes(network, precision, lanes)
+    written = network
+    if lanes > 1:
+        if not isinstance(network, Network):
+            raise InputError(f"--fill-lanes: expected a network of search blocks, found {type(network).__name__}")
+        written = fill(network, lanes)
+    data = onnx_bytes(written, precision, fingerprint=network.architecture().fingerprint())
     with write_aside(path) as aside:
         aside.write_bytes(data)
         differences = compare(network, aside, images)
@@ -72,18 +80,13 @@ def export_onnx(
                 f"the exported file differs from PyTorch by up to {differences.max():.4f} degrees over {len(images)} images, "
                 f"at most {LIMITS[precision]} is allowed for {precision}: {path} was not written"
             )
-    return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images))
+    return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images), written)
 
 
-def onnx_bytes(network: GazeModel, precision: str = "fp32", lanes: int = 1) -> bytes:
-    """The file that :func:`export_onnx` writes, not yet verified."""
+def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str = "") -> bytes:
+    """The file that :func:`export_onnx` writes, not yet verified; it names the network's architecture without ``fingerprint``."""
     if getattr(network, "input_channels", 3) != 3:
         raise InputError("expected a network for RGB images, found one for others: the runtime's preprocessing is RGB")
-    fingerprint = network.architecture().fingerprint()
-    if lanes > 1:
-        if not isinstance(network, Network):
-            raise InputError(f"--fill-lanes: expected a network of search blocks, found {type(network).__name__}")
-        network = fill(network, lanes)
     model = _stripped(_exported(network))
     if precision == "fp16":
         model = _halved(model)
@@ -97,7 +100,7 @@ def onnx_bytes(network: GazeModel, precision: str = "fp32", lanes: int = 1) -> b
         "output": "float32 (N, 2): pitch, yaw in radians",
         "convention": CONVENTION,
         "precision": precision,
-        "fingerprint": fingerprint,
+        "fingerprint": fingerprint or network.architecture().fingerprint(),
         "macs": str(count_macs(network, network.input_size)),
         "params": str(count_params(network)),
     }

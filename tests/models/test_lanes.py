@@ -48,7 +48,7 @@ def test_the_same_answers(micro_space: SearchSpace, numbers: list[int], lanes: i
         assert operators["tokens"] == arch.kept[block]["tokens"]
         for group, count in operators["mixconv"].items():
             had, most = arch.kept[block]["mixconv"][group], full[block]["mixconv"][group]
-            assert count == (min(most, had + -had % lanes))
+            assert count == min(most, had + -had % lanes)
     assert (count_macs(wide, 32) > count_macs(subnet, 32)) == (wide.architecture() != arch)
 
 
