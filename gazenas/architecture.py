@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
@@ -236,6 +236,17 @@ class Architecture:
     def input_size(self) -> int:
         """Side of the input images in pixels."""
         return self.space.input_size
+
+    def with_counts(self, count: Callable[[str, str, str, int], int]) -> Architecture:
+        """The same blocks with other counts: ``count`` takes block, operator, unit group and the present number of units."""
+        kept = {
+            block: {
+                operator: {group: count(block, operator, group, units) for group, units in groups.items()}
+                for operator, groups in operators.items()
+            }
+            for block, operators in self.kept.items()
+        }
+        return Architecture(self.space, kept)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in ``arch.json``."""

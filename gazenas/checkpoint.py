@@ -12,6 +12,7 @@ import torch
 from gazenas.architecture import InputError, write_aside
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
+FORMAT = 2  # of what training runs save
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -22,7 +23,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / LAST
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(state | {"format": FORMAT}, buffer)
     with write_aside(folder / f"new-{LAST}") as aside:
         aside.write_bytes(buffer.getbuffer())
     if last.exists():
@@ -42,7 +43,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, str]:
         ``None`` where nothing was saved yet.
 
     Raises:
-        InputError: where checkpoints exist and none can be read.
+        InputError: where checkpoints exist and none can be read, or the newest readable one is of another format.
     """
     candidates = [folder / name for name in (f"new-{LAST}", LAST, PREVIOUS) if (folder / name).is_file()]
     faults = []
@@ -52,6 +53,11 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, str]:
         except Exception as error:  # a damaged file fails in as many ways as there are bytes
             faults.append(f"{path} cannot be read ({type(error).__name__})")
             continue
+        if state.get("format") != FORMAT:
+            raise InputError(
+                f"{path}: format: expected {FORMAT}, found {state.get('format')!r}: end this run with the version of gazenas "
+                "that began it, or start again with --overwrite"
+            )
         return state, "; ".join([*faults, f"going on from {path}"])
     if faults:
         raise InputError("; ".join(faults) + "; start again with --overwrite")

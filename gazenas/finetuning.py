@@ -101,6 +101,7 @@ class Finetuning:
     """
 
     def __init__(self, recipe: FinetuneRecipe, network: GazeModel, job: Job) -> None:
+        self.clock = Clock()
         recipe.check()
         job.folder.expect_size(network.input_size, "the architecture")
         self.recipe, self.job = recipe, job
@@ -116,7 +117,6 @@ class Finetuning:
         self.average = WeightAverage(self.network, limit=recipe.average)
         self.move_average = self.average.follow(self.network)
         self.model = job.world.wrap(self.network)
-        self.clock = Clock()
         self.best: dict[str, Tensor] = {}
 
     def run(self) -> GazeModel:
@@ -141,11 +141,12 @@ class Finetuning:
 
     def train_epoch(self) -> None:
         """What is left of an epoch, and validation of the average."""
-        recipe, begun, clock, done = self.recipe, time.monotonic(), self.clock, self.clock.tally.steps
+        recipe, clock, done, resumed = self.recipe, self.clock, self.clock.tally.steps, time.monotonic()
+        clock.begin_epoch()
         self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
         self._set_step_size()
         losses = self.job.train_epoch(self, self.model, {})
-        trained = time.monotonic() - begun
+        trained = time.monotonic() - resumed
         error = self._validate()
         if recipe.keep == "last" or not clock.rows or error < min(row["val_error_deg"] for row in clock.rows):
             self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
@@ -154,7 +155,7 @@ class Finetuning:
             "gaze_loss": losses["gaze"],
             "lr": recipe.lr * self._decay(),
             "val_error_deg": error if error == error else "",
-            "seconds": round(time.monotonic() - begun, 2),
+            "seconds": round(time.monotonic() - clock.begun, 2),
             "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
         }
         plain = set(losses) == {"gaze"}

@@ -81,12 +81,21 @@ class Clock:
         steps: of the optimizer so far.
         tally: of the steps of this epoch.
         rows: of ``metrics.csv``, one a finished epoch.
+        started: when the run began, by ``time.monotonic``, as if this process had done all that is saved of it.
+        begun: the same of the epoch.
     """
 
     epoch: int = 0
     steps: int = 0
     tally: Tally = field(default_factory=Tally)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=time.monotonic)
+
+    def begin_epoch(self) -> None:
+        """To be called before each epoch, and before the rest of one."""
+        if not self.tally.steps:
+            self.begun = time.monotonic()
 
     def end_epoch(self, row: dict[str, Any]) -> None:
         """Closes the epoch with its row."""
@@ -96,13 +105,16 @@ class Clock:
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         tally = {"steps": self.tally.steps, "sums": dict(self.tally.sums)}
-        return {"epoch": self.epoch, "steps": self.steps, "rows": self.rows, "tally": tally}
+        now = time.monotonic()
+        spent = {"run": now - self.started, "epoch": now - self.begun}
+        return {"epoch": self.epoch, "steps": self.steps, "rows": self.rows, "tally": tally, "spent": spent}
 
     @staticmethod
     def from_state(state: dict[str, Any]) -> Clock:
         """The clock whose :meth:`state` this is."""
         tally = Tally(state["tally"]["steps"], defaultdict(float, state["tally"]["sums"]))
-        return Clock(state["epoch"], state["steps"], tally, state["rows"])
+        started, begun = (time.monotonic() - state["spent"][what] for what in ("run", "epoch"))
+        return Clock(state["epoch"], state["steps"], tally, state["rows"], started, begun)
 
 
 class Pace:
@@ -158,7 +170,6 @@ class Job:
     world: World = ALONE
     interruption: Interruption = field(default_factory=Interruption)
     save_minutes: float = 5.0
-    started: float = field(default_factory=time.monotonic)
     predictions: dict[str, Floats] = field(default_factory=dict)
     saved: float = field(default_factory=time.monotonic)
     pace: Pace = field(default_factory=Pace)
@@ -286,7 +297,9 @@ class Job:
             return "test"
         return "val"
 
-    def conclude(self, verb: str, network: GazeModel, extra: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    def conclude(
+        self, verb: str, network: GazeModel, clock: Clock, extra: Callable[[], Mapping[str, Any]]
+    ) -> dict[str, Any]:
         """Measures the finished network and writes the summary, and predictions where the test set has no labels."""
         errors: dict[str, float | None] = {}
         for name in [name for name in ("val", "test") if name in self.folder.splits]:
@@ -308,7 +321,7 @@ class Job:
             "mean_predictor_error_deg": mean_predictor_error(train, reference),
             "head_pose_error_deg": head_pose_error(train, reference),
             "reference_split": reference.name,
-            "seconds": round(time.monotonic() - self.started, 1),
+            "seconds": round(time.monotonic() - clock.started, 1),
             "seed": self.seed,
             "fingerprint": network.architecture().fingerprint(),
             "data": {

@@ -36,6 +36,21 @@ def test_fingerprint_depends_on_structure_alone(micro_space: SearchSpace) -> Non
     assert Architecture.from_dict(values, "test").fingerprint() != arch.fingerprint()
 
 
+def test_with_counts_asks_for_every_unit_group_once(micro_space: SearchSpace) -> None:
+    full = full_architecture(micro_space)
+    asked: list[tuple[str, str, str, int]] = []
+
+    def halved(block: str, operator: str, group: str, units: int) -> int:
+        asked.append((block, operator, group, units))
+        return units // 2
+
+    half = full.with_counts(halved)
+    assert len(set(asked)) == len(asked) > 0
+    for block, operator, group, units in asked:
+        assert (full.kept[block][operator][group], half.kept[block][operator][group]) == (units, units // 2)
+    assert half.with_counts(lambda *place: full.kept[place[0]][place[1]][place[2]]) == full
+
+
 def test_all_errors_of_a_space_come_at_once(micro_space: SearchSpace) -> None:
     values = micro_space.to_dict() | {"squeeze": -1, "stem": [4]}
     with pytest.raises(InputError) as error:

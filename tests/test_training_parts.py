@@ -18,7 +18,7 @@ from gazenas.evaluation import evaluate_predictions, head_pose_error, mean_predi
 from gazenas.gaze import angular_error
 from gazenas.models.network import Network
 from gazenas.runs import RunFolder
-from gazenas.training import Pace
+from gazenas.training import Clock, Pace
 
 
 def batch(value: float = 0.0) -> Batch:
@@ -80,6 +80,32 @@ def test_a_sudden_slowness_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> 
         said.append(pace.step())
     assert [index for index, text in enumerate(said) if text] == [26]
     assert "a step took 3.0 s, usually 0.20 s" in said[26]
+
+
+def test_a_clock_that_goes_on_counts_what_was_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("gazenas.training.time.monotonic", lambda: now[0])
+    clock = Clock(started=100.0)
+    now[0] = 110.0
+    clock.begin_epoch()
+    clock.tally.steps = 4
+    now[0] = 117.0
+    state = clock.state()
+    now[0] = 3.0  # another process, on a machine started since
+    clock = Clock.from_state(state)
+    now[0] = 5.0
+    clock.begin_epoch()
+    assert (now[0] - clock.started, now[0] - clock.begun) == (19.0, 9.0)
+    clock.end_epoch({})
+    now[0] = 6.0
+    clock.begin_epoch()
+    assert (now[0] - clock.started, now[0] - clock.begun) == (20.0, 0.0)
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 1}, tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"last\.pt: format: expected 2, found None: end this run with"):
+        load_checkpoint(tmp_path)
 
 
 def test_checkpoints_survive_damage(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from rich.table import Table
 
 from gazenas.commands.common import usable_cores
 
-KINDS = ("found", "uniform", "random")
-COLOURS = {"found": "#c53030", "uniform": "#2b6cb0", "random": "#718096"}
+KINDS = ("found", "scratch", "uniform", "random")
+COLOURS = {"found": "#c53030", "scratch": "#dd6b20", "uniform": "#2b6cb0", "random": "#718096"}
 COLUMNS = ("budget", "seed", "network", "macs", "params", "val_error_deg", "test_error_deg", "fingerprint", "seconds")
 PEOPLE = ("--subjects", "60", "--per-subject", "200", "--size", "64", "--seed", "0")
 
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def start(arguments: argparse.Namespace, data: Path, seed: int, budget: str) -> subprocess.Popen[bytes]:
-    """One budget and seed: the search and what chance drew, in OUT/BUDGET/seedN."""
+    """One budget and seed: the search, what it found from new weights, and what chance drew, in OUT/BUDGET/seedN."""
     place = arguments.out / budget / f"seed{seed}"
     place.parent.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "gazenas", "search", "--data", str(data), "--space", arguments.space]
@@ -109,10 +109,10 @@ def report(out: Path, budgets: list[str]) -> None:
         each = " ".join(f"{error:.2f}" for error in errors)
         params = f"{np.mean([row['params'] for row in chosen]):,.0f}"
         table.add_row(budget, kind, f"{np.mean(errors):.2f}\u00b0", deviation, each, params)
-        x = number + 0.22 * (offset - 1)
+        x = number + 0.2 * (offset - 1.5)
         label = kind if number == 0 else None
         axes.plot([x] * len(errors), errors, "o", color=COLOURS[kind], alpha=0.6, label=label)
-        axes.hlines(float(np.mean(errors)), x - 0.09, x + 0.09, color=COLOURS[kind], lw=3)
+        axes.hlines(float(np.mean(errors)), x - 0.08, x + 0.08, color=COLOURS[kind], lw=3)
     axes.set_xticks(range(len(budgets)), [f"{budget} MACs" for budget in budgets])
     axes.set(
         ylabel="mean angular error on test people (degrees)",

@@ -239,7 +239,7 @@ def _conclude(
         "known": folds[0].known,
         "seed": arguments.seed,
         "select": arguments.select if arguments.arch else "evaluated as it is",
-        "seconds": round(time.monotonic() - begun, 1),
+        "seconds_of_last_call": round(time.monotonic() - begun, 1),
     }
     write_json(out / "summary.json", summary | found)
     _print(name, folder.group, found, len(folds))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 
-from gazenas.architecture import InputError
+from gazenas.architecture import Architecture, InputError
 from gazenas.commands.common import add_recipe, add_training_arguments, make_parser, parse, recipe_values
 from gazenas.commands.control import run_control
 from gazenas.commands.training import TrainingVerb, run_training
@@ -86,7 +86,8 @@ def run(argv: list[str]) -> None:
         "--control",
         type=Literal["none", "random"],
         default="none",
-        help="random: also train uniformly thinned and random architectures of the same budget, steps and data, and compare",
+        help="random: also train, with the same steps and data, the found architecture from new weights and uniformly thinned "
+        "and random ones of the same budget, and compare",
     )
     parser.add_argument(
         "--control_seeds",
@@ -103,10 +104,10 @@ def run(argv: list[str]) -> None:
     family = tuple(part.strip() for part in arguments.targets.split(",") if part.strip())
     aims = Aims(**targets, family=family, latency_table=arguments.latency_table, lanes=arguments.lanes)
 
-    def run_one(values: Namespace, control: str) -> None:
+    def run_one(values: Namespace, control: str, given: Architecture | None = None) -> None:
         verb = TrainingVerb(
             "search",
-            begin=lambda job: Search(recipe, space, aims, job, control),
+            begin=lambda job: Search(recipe, space, aims, job, control, given),
             sizes=_sizes,
             extra=_extra,
             draw=_draw,

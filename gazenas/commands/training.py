@@ -100,7 +100,7 @@ def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
     if arguments.resume:
         _resume(trainee, job)
     network = trainee.run()
-    summary = job.conclude(verb.name, network, lambda: verb.extra(trainee))
+    summary = job.conclude(verb.name, network, trainee.clock, lambda: verb.extra(trainee))
     if not world.main:
         return
     verb.draw(trainee, place)

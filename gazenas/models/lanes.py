@@ -50,17 +50,11 @@ def fill(network: Network, lanes: int) -> Network:
 def _filled(arch: Architecture, lanes: int) -> Architecture:
     """Operators that a runtime computes unit by unit stay as they are, and so does what has no units."""
     full = full_architecture(arch.space).kept
-    kept = {
-        block: {
-            operator: {
-                group: fill_lanes(count, lanes, full[block][operator][group]) if OPS[operator].lanes > 1 else count
-                for group, count in groups.items()
-            }
-            for operator, groups in operators.items()
-        }
-        for block, operators in arch.kept.items()
-    }
-    return Architecture(arch.space, kept)
+
+    def filled(block: str, operator: str, group: str, units: int) -> int:
+        return fill_lanes(units, lanes, full[block][operator][group]) if OPS[operator].lanes > 1 else units
+
+    return arch.with_counts(filled)
 
 
 def _places(arch: Architecture) -> dict[str, list[Place]]:

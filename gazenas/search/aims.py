@@ -155,8 +155,4 @@ def exported_bytes(arch: Architecture) -> int:
 
 def architecture_with(network: Network, widths: NetworkWidths) -> Architecture:
     """The architecture of ``network`` once it has ``widths``."""
-    kept = network.architecture().kept
-    return Architecture(
-        network.space,
-        {block: {operator: dict(widths[block][operator]) for operator in groups} for block, groups in kept.items()},
-    )
+    return network.architecture().with_counts(lambda block, operator, group, units: widths[block][operator][group])

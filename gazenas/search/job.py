@@ -49,16 +49,26 @@ class Search:
         space: what to search.
         aims: budgets to arrive at; without any, lambda stays as the recipe has it and decides how much goes.
         job: data, run folder, device, processes.
-        control: ``found`` searches; a kind of ``gazenas.search.chance`` instead trains an architecture drawn by chance under
-            the same budgets, of which there must be one, with the same recipe and steps, and removes nothing.
+        control: ``found`` searches. Any other name trains one architecture with the same recipe and steps, and removes
+            nothing: ``given``, or one that this kind of ``gazenas.search.chance`` draws under the budgets.
+        given: an architecture to train from new weights in place of a search.
 
     Raises:
         InputError: where the recipe, a budget or the data does not fit, before anything is trained.
     """
 
-    def __init__(self, recipe: SearchRecipe, space: SearchSpace, aims: Aims, job: Job, control: str = FOUND) -> None:
+    def __init__(
+        self,
+        recipe: SearchRecipe,
+        space: SearchSpace,
+        aims: Aims,
+        job: Job,
+        control: str = FOUND,
+        given: Architecture | None = None,
+    ) -> None:
         recipe.check()
         job.folder.expect_size(space.input_size, f"search space {space.name!r}")
+        self.clock = Clock()
         self.recipe = recipe if control == FOUND else replace(recipe, penalty_weight=0.0)
         self.space, self.job, self.control = space, job, control
         torch.manual_seed(job.seed)
@@ -69,8 +79,11 @@ class Search:
         self.schedule: Schedule = plan_schedule(self.plan.full, self.plan.waypoints, recipe.epochs, recipe.shrink_every)
         self.controller = Controller(self.plan, self.schedule, recipe.importance, job.world)
         if control != FOUND:
-            remove(self.network, self.controller.draw(self.network, control, job.seed))
-            self._place(self.network)
+            if given is None:
+                remove(self.network, self.controller.draw(self.network, control, job.seed))
+                self._place(self.network)
+            else:
+                self._place(build_network(given, importance=True))
             self.controller.schedule = self.schedule = replace(self.schedule, waypoints=(), shrinks=())
         self.cost: str | CostMetric = recipe.cost
         if recipe.cost == "latency" and aims.latency_table:
@@ -80,7 +93,6 @@ class Search:
         self.sensitivity = Sensitivity(self.network)
         self.losers: Losers | None = None
         self.penalty = Penalty(self.network, self.cost)
-        self.clock = Clock()
         self.histograms: list[dict[str, Any]] = []
         self.family: list[dict[str, Any]] = []
 
@@ -102,7 +114,8 @@ class Search:
 
     def train_epoch(self) -> None:
         """What is left of an epoch, the shrink at its end where one is due, and validation of the average."""
-        recipe, begun, clock, done = self.recipe, time.monotonic(), self.clock, self.clock.tally.steps
+        recipe, clock, done, resumed = self.recipe, self.clock, self.clock.tally.steps, time.monotonic()
+        clock.begin_epoch()
         if not done:
             self._begin_interval()
         self.penalty = Penalty(self.network, self.cost)
@@ -111,7 +124,7 @@ class Search:
         self._set_step_size()
         macs = count_macs(self.network, self.space.input_size)
         losses = self.job.train_epoch(self, self.job.world.wrap(self.network), {"MMACs": macs / 1e6})
-        trained = time.monotonic() - begun
+        trained = time.monotonic() - resumed
         removed = self._shrink()
         # Copied importance factors and averaged weights were never trained together: their BatchNorms must be told.
         self._recalibrate(self.average.module)
@@ -126,7 +139,7 @@ class Search:
             "macs": count_macs(self.network, self.space.input_size),
             "val_error_deg": error,
             **removed,
-            "seconds": round(time.monotonic() - begun, 2),
+            "seconds": round(time.monotonic() - clock.begun, 2),
             "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
         }
         self.job.say(

@@ -49,14 +49,9 @@ def whole_networks(space: SearchSpace) -> dict[str, Architecture]:
 
 def _thinned(space: SearchSpace, shares: list[float]) -> Architecture:
     share = itertools.cycle(shares)
-    kept = {
-        block: {
-            operator: {g: fill_lanes(next(share) * count, OPS[operator].lanes, count) for g, count in groups.items()}
-            for operator, groups in operators.items()
-        }
-        for block, operators in full_architecture(space).kept.items()
-    }
-    return Architecture(space, kept)
+    return full_architecture(space).with_counts(
+        lambda block, operator, group, units: fill_lanes(next(share) * units, OPS[operator].lanes, units)
+    )
 
 
 def block_models(spec: BlockSpec, side: int, *, squeeze: int) -> Models:

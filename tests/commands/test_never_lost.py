@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import signal
@@ -86,6 +87,9 @@ def test_finetune_stops_and_goes_on_within_an_epoch(found: Path, data_folder: Pa
     assert process.returncode == -signal.SIGKILL
     assert main([*words, "--out", str(tmp_path / "killed"), "--resume"]) == 0
     assert_same_run(tmp_path / "found", tmp_path / "killed")
+    spent = json.loads((tmp_path / "killed" / "summary.json").read_text())["seconds"]
+    rows = [float(row["seconds"]) for row in csv.DictReader((tmp_path / "killed" / "metrics.csv").open())]
+    assert spent > 0.99 * sum(rows) > 0  # of both processes
 
 
 def test_a_damaged_newest_checkpoint_falls_back_and_says_so(

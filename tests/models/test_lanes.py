@@ -21,14 +21,7 @@ from tests.running import disturb
 def ragged(space: SearchSpace, numbers: list[int]) -> Architecture:
     """Counts that follow from one number after another, from nothing to everything."""
     number = itertools.cycle(numbers)
-    kept = {
-        block: {
-            operator: {group: next(number) % (count + 1) for group, count in groups.items()}
-            for operator, groups in operators.items()
-        }
-        for block, operators in full_architecture(space).kept.items()
-    }
-    return Architecture(space, kept)
+    return full_architecture(space).with_counts(lambda block, operator, group, units: next(number) % (units + 1))
 
 
 @pytest.mark.parametrize("lanes", [1, 4, 8])

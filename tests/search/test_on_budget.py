@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from gazenas.__main__ import main
 from gazenas.architecture import Architecture
@@ -156,15 +158,22 @@ def test_a_fixed_lambda_decides_by_itself_and_may_leave_nothing(
 def test_against_chance(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "chance"
     words = search(data_folder, out, "--control", "random", "--control-seeds", "1")
+    words += ["--lr", "1e-9"]  # with which weights stay what they began as
     assert main(words) == 0
     table = [line.split(",") for line in (out / "comparison.csv").read_text().splitlines()]
-    assert [row[:2] for row in table[1:]] == [[k, s] for s in "0" for k in ("found", "uniform", "random")]
+    kinds = ("found", "scratch", "uniform", "random")
+    assert [row[:2] for row in table[1:]] == [[kind, "0"] for kind in kinds]
     target = json.loads((out / "seed0" / "found" / "summary.json").read_text())["target_macs"]
     macs = [int(row[table[0].index("macs")]) for row in table[1:]]
     assert all(0.98 * target <= each <= target for each in macs)
-    steps = {kind: len(metrics(out / "seed0" / kind)) for kind in ("found", "uniform", "random")}
-    assert set(steps.values()) == {6}
-    assert len({row[-1] for row in table[1:]}) >= 2
+    assert {len(metrics(out / "seed0" / kind)) for kind in kinds} == {6}
+    fingerprints = dict(zip(kinds, [row[-1] for row in table[1:]], strict=True))
+    assert fingerprints["scratch"] == fingerprints["found"]
+    assert len(set(fingerprints.values())) >= 2
+    found, scratch = (load_file(out / "seed0" / kind / "weights.safetensors") for kind in kinds[:2])
+    assert {name: tensor.shape for name, tensor in found.items()} == {name: t.shape for name, t in scratch.items()}
+    filters = [name for name, tensor in found.items() if tensor.dim() == 4]
+    assert not any(torch.allclose(found[name], scratch[name], atol=1e-3) for name in filters)
     before = (out / "comparison.csv").read_bytes()
     capsys.readouterr()
     assert main([*words, "--resume"]) == 0  # finished runs are kept
