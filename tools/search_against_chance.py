@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gazenas.commands.common import usable_cores
+from gazenas.commands.control import COMPARED
 
-KINDS = ("found", "scratch", "uniform", "random")
 COLOURS = {"found": "#c53030", "scratch": "#dd6b20", "uniform": "#2b6cb0", "random": "#718096"}
 COLUMNS = ("budget", "seed", "network", "macs", "params", "val_error_deg", "test_error_deg", "fingerprint", "seconds")
 PEOPLE = ("--subjects", "60", "--per-subject", "200", "--size", "64", "--seed", "0")
@@ -81,7 +81,7 @@ def start(arguments: argparse.Namespace, data: Path, seed: int, budget: str) -> 
 def collect(out: Path, budgets: list[str]) -> list[dict[str, Any]]:
     """A row for every finished run."""
     rows = []
-    for budget, kind in product(budgets, KINDS):
+    for budget, kind in product(budgets, COMPARED):
         for path in sorted((out / budget).glob(f"seed*/seed*/{kind}/summary.json")):
             summary = json.loads(path.read_text(encoding="utf-8"))
             rows.append({"budget": budget, "network": kind} | {k: summary[k] for k in COLUMNS if k in summary})
@@ -100,7 +100,7 @@ def report(out: Path, budgets: list[str]) -> None:
         table.add_column(name, justify="right")
     figure = Figure((6.5, 4.3), layout="constrained")
     axes = figure.subplots()
-    for (number, budget), (offset, kind) in product(enumerate(budgets), enumerate(KINDS)):
+    for (number, budget), (offset, kind) in product(enumerate(budgets), enumerate(COMPARED)):
         chosen = [row for row in rows if row["budget"] == budget and row["network"] == kind]
         if not chosen:
             continue

@@ -88,7 +88,8 @@ def test_finetune_stops_and_goes_on_within_an_epoch(found: Path, data_folder: Pa
     assert main([*words, "--out", str(tmp_path / "killed"), "--resume"]) == 0
     assert_same_run(tmp_path / "found", tmp_path / "killed")
     spent = json.loads((tmp_path / "killed" / "summary.json").read_text())["seconds"]
-    rows = [float(row["seconds"]) for row in csv.DictReader((tmp_path / "killed" / "metrics.csv").open())]
+    with (tmp_path / "killed" / "metrics.csv").open() as file:
+        rows = [float(row["seconds"]) for row in csv.DictReader(file)]
     assert spent > 0.99 * sum(rows) > 0  # of both processes
 
 
