@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
+from jsonargparse import Namespace
 
 from gazenas.commands.common import (
     TRAINING_HELPS,
@@ -33,6 +35,11 @@ HELPS = TRAINING_HELPS | {
 
 def run(argv: list[str]) -> None:
     """Runs the verb."""
+    run_finetuning(parse_arguments(argv))
+
+
+def parse_arguments(argv: list[str]) -> Namespace:
+    """The verb's arguments, a named recipe's defaults in place."""
     parser = make_parser("finetune", "Trains an architecture on a data folder and keeps the epoch that validates best.")
     parser.add_argument(
         "--arch", type=str, required=True, help="arch.json, a run folder, a shipped subnet, or a comparator"
@@ -46,7 +53,16 @@ def run(argv: list[str]) -> None:
         "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
     )
     add_recipe(parser, FinetuneRecipe(), HELPS)
-    arguments = parse(parser, argv, RECIPES, HELPS)
+    return parse(parser, argv, RECIPES, HELPS)
+
+
+def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None) -> None:
+    """Trains with parsed arguments.
+
+    Args:
+        arguments: of :func:`parse_arguments`.
+        extra: further entries of the summary.
+    """
     recipe = FinetuneRecipe(**recipe_values(arguments, HELPS))
     torch.manual_seed(arguments.seed)
     network = build_model(arguments.arch, weights=arguments.weights or None, input_size=arguments.input_size or None)
@@ -54,7 +70,11 @@ def run(argv: list[str]) -> None:
         "finetune",
         begin=lambda job: Finetuning(recipe, network, job),
         sizes=_sizes,
-        extra=lambda tuning: {"best_epoch": tuning.best_epoch() + 1, "epochs": tuning.clock.epoch},
+        extra=lambda tuning: {
+            "best_epoch": tuning.best_epoch() + 1,
+            "epochs": tuning.clock.epoch,
+            **(extra or {}),
+        },
         draw=lambda tuning, place: draw_finetuning(tuning.clock.rows, tuning.best_epoch(), place.plot_path("finetune")),
     )
     run_training(verb, arguments, recipe.epochs)

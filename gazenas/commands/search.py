@@ -16,19 +16,20 @@ from gazenas.commands.common import (
     parse,
     recipe_values,
 )
-from gazenas.commands.control import run_control
+from gazenas.commands.control import CONTROLS, HANDMADE, controls_of, run_control
 from gazenas.commands.training import TrainingVerb, run_training
 from gazenas.counting import count_params
 from gazenas.models.builders import build_supernet, load_space
 from gazenas.report.curves import draw_search
 from gazenas.report.search import draw_family, draw_importances
 from gazenas.runs import RunFolder
-from gazenas.search.aims import Aims
+from gazenas.search.aims import Aims, make_plan
 from gazenas.search.budget import show
 from gazenas.search.costs import COSTS
 from gazenas.search.importance import IMPORTANCES
 from gazenas.search.job import FOUND, Search
 from gazenas.search.recipe import PAPER_RECIPE, PRESSURES, SearchRecipe
+from gazenas.search.rival import scaled_rival
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = TRAINING_HELPS | {
@@ -87,10 +88,10 @@ def run(argv: list[str]) -> None:
     )
     parser.add_argument(
         "--control",
-        type=Literal["none", "random"],
+        type=str,
         default="none",
-        help="random: also train, with the same steps and data, the found architecture from new weights and uniformly thinned "
-        "and random ones of the same budget, and compare",
+        help="also train others of the same budget with the same passes, data and seeds, and compare; several with commas: "
+        + "; ".join(f"{name}, {text}" for name, (_, text) in CONTROLS.items()),
     )
     parser.add_argument(
         "--control_seeds",
@@ -102,6 +103,7 @@ def run(argv: list[str]) -> None:
     add_recipe(parser, SearchRecipe(), HELPS)
     arguments = parse(parser, argv, RECIPES, HELPS)
     recipe = SearchRecipe(**recipe_values(arguments, HELPS))
+    controls = controls_of(arguments.control)
     space = load_space(arguments.space)
     targets = {name: getattr(arguments, f"target_{name}") for name in BUDGETS}
     family = tuple(part.strip() for part in arguments.targets.split(",") if part.strip())
@@ -121,12 +123,14 @@ def run(argv: list[str]) -> None:
         )
         run_training(verb, values, recipe.epochs)
 
-    if arguments.control == "random":
-        if not (family or any(targets.values())):
-            raise InputError("--control: expected a budget such as --target-macs, which the drawn architectures share")
-        run_control(arguments, run_one)
-    else:
+    if not controls:
         run_one(arguments, FOUND)
+        return
+    if not (family or any(targets.values())):
+        raise InputError("--control: expected a budget such as --target-macs, which the others share")
+    recipe.check()
+    budgets = make_plan(aims, build_supernet(space)).targets if HANDMADE in controls else {}
+    run_control(arguments, controls, recipe, run_one, lambda: scaled_rival(budgets, space.input_size))
 
 
 def _extra(search: Search) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ from typing import Any, cast
 from torch import nn
 
 from gazenas.architecture import CHANNEL, STREAM, Architecture, BlockSpec, InputError, SearchSpace, read_json
-from gazenas.models.baselines import BASELINES, Baseline, BaselineSpec
+from gazenas.models.baselines import BASELINES, SCALABLE, Baseline, BaselineSpec
 from gazenas.models.heads import HEADS, Head
 from gazenas.models.modules import FusionModule, ParallelModule, Stage
 from gazenas.models.network import Network
@@ -194,10 +195,10 @@ def build_subnet(
 
 
 def build_model(name: str | Path, *, weights: str | Path | None = None, input_size: int | None = None) -> GazeModel:
-    """A subnet or a published comparator.
+    """A subnet, a published comparator or a hand-made rival.
 
     Args:
-        name: what :func:`build_subnet` takes, or a name of ``BASELINES``.
+        name: what :func:`build_subnet` takes, a name of ``BASELINES``, or the ``arch.json`` of one of these.
         weights: as there.
         input_size: side of the images; a comparator has its paper's without it.
 
@@ -207,7 +208,7 @@ def build_model(name: str | Path, *, weights: str | Path | None = None, input_si
     spec = _baseline_spec(name, input_size)
     if spec is None:
         return build_subnet(str(name), weights=weights, input_size=input_size)
-    network = BASELINES[spec.baseline](**({"input_size": spec.input_size} if spec.input_size else {}))
+    network = _build_baseline(spec, str(name))
     if weights is not None:
         load_weights(network, Path(weights))
     return network
@@ -222,9 +223,22 @@ def _baseline_spec(name: str | Path, input_size: int | None) -> BaselineSpec | N
     found = _find_architecture(name)
     if isinstance(found, Architecture):
         return None
-    if found.baseline not in BASELINES:
-        raise InputError(f"{name}: expected a comparator of {', '.join(BASELINES)}, found {found.baseline!r}")
-    return BaselineSpec(found.baseline, input_size or found.input_size)
+    if found.baseline not in BASELINES | SCALABLE:
+        known = ", ".join(BASELINES | SCALABLE)
+        raise InputError(f"{name}: expected a comparator of {known}, found {found.baseline!r}")
+    return replace(found, input_size=input_size or found.input_size)
+
+
+def _build_baseline(spec: BaselineSpec, where: str) -> Baseline:
+    builder = BASELINES.get(spec.baseline) or SCALABLE[spec.baseline]
+    numbers = dict(spec.settings) | ({"input_size": spec.input_size} if spec.input_size else {})
+    if spec.baseline in BASELINES and spec.settings:
+        raise InputError(f"{where}: settings: expected none with {spec.baseline}, found {spec.settings}")
+    try:
+        inspect.signature(builder).bind(**numbers)
+    except TypeError as error:
+        raise InputError(f"{where}: settings of {spec.baseline}: {error}, found {dict(spec.settings)}") from error
+    return builder(**numbers)
 
 
 def list_subnets() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from gazenas.report.curves import BLUE, GREY, RED
+from gazenas.report.curves import BLUE, GREEN, GREY, RED
 from gazenas.report.figure import save_figure
 
 
@@ -54,17 +54,20 @@ def draw_family(members: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def draw_control(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Errors of found and of drawn networks, a point a seed and a bar at the mean."""
-    figure = Figure((6, 4.2), layout="constrained")
-    axes = figure.subplots()
+    """Errors of the found network and of those beside it, a point a seed and a bar at the mean, with seconds of training."""
     kinds = list(dict.fromkeys(row["control"] for row in rows))
+    figure = Figure((max(6.0, 1.4 * len(kinds)), 4.2), layout="constrained")
+    axes = figure.subplots()
     known = all(row["test_error_deg"] is not None for row in rows)
     key = "test_error_deg" if known else "val_error_deg"
+    colors, labels = {"found": RED, "handmade": GREEN}, []
     for x, kind in enumerate(kinds):
-        errors = [row[key] for row in rows if row["control"] == kind]
-        axes.plot([x] * len(errors), errors, "o", color=GREY)
-        axes.hlines(float(np.mean(errors)), x - 0.25, x + 0.25, color=RED if x == 0 else BLUE, lw=3)
-    axes.set_xticks(range(len(kinds)), kinds)
+        own = [row for row in rows if row["control"] == kind]
+        axes.plot([x] * len(own), [row[key] for row in own], "o", color=GREY)
+        mean = float(np.mean([row[key] for row in own]))
+        axes.hlines(mean, x - 0.25, x + 0.25, color=colors.get(kind, BLUE), lw=3)
+        labels.append(f"{kind}\n{np.mean([row['seconds'] for row in own]):.0f} s")
+    axes.set_xticks(range(len(kinds)), labels)
     axes.set(ylabel=f"mean angular error on {'test' if known else 'validation'} people (degrees)")
-    axes.set_title("the same budget, data, recipe and steps; a point a seed")
+    axes.set_title("the same budget, data and passes; a point a seed")
     save_figure(figure, path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from gazenas.architecture import Architecture, InputError
-from gazenas.models.builders import build_subnet
+from gazenas.models.builders import GazeModel, build_subnet
 from gazenas.models.network import Network
 from gazenas.models.parts import NetworkWidths
 from gazenas.search.budget import (
@@ -147,9 +147,14 @@ def _size_resource(network: Network, params: Resource) -> Resource:
 
 def exported_bytes(arch: Architecture) -> int:
     """Size of the float32 ONNX file that ``gazenas export`` writes for a subnet of ``arch``, whatever its weights."""
+    return file_bytes(build_subnet(arch))
+
+
+def file_bytes(network: GazeModel) -> int:
+    """The same of a network with fresh weights, which are overwritten."""
     from gazenas.export.onnx import onnx_bytes
 
-    network, generator = build_subnet(arch), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for tensor in network.state_dict().values():
             if tensor.is_floating_point():  # the exporter keeps equal tensors once, and trained ones never are equal

@@ -25,7 +25,7 @@ from gazenas.models.transformer import EncoderLayer
 from tests.counters import fvcore_macs, torch_macs
 
 SMALLEST = {name: 64 if name == "full-face" else 32 for name in BASELINES}
-LIGHT = [name for name in BASELINES if name.startswith("gazecapture") or name in ("gazetr-hybrid", "shufflenetv2")]
+LIGHT = [n for n in BASELINES if n.startswith(("gazecapture", "handmade")) or n in ("gazetr-hybrid", "shufflenetv2")]
 
 
 def small(name: str) -> Baseline:

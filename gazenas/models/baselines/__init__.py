@@ -1,6 +1,7 @@
-"""Published comparators, one a file.
+"""Published comparators and hand-made rivals, one a file.
 
 ``BASELINES`` maps names to builders, each called with ``input_size``; a new one is one file and one line here.
+``SCALABLE`` are builders that also take numbers, which their ``arch.json`` keeps as ``settings``.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from gazenas.models.baselines.gazecapture import (
     gazecapture_shuffle,
 )
 from gazenas.models.baselines.gazetr import gazetr_hybrid
+from gazenas.models.baselines.handmade import handmade, handmade_mobile, named_handmade, named_mobile
 
 BASELINES: dict[str, Callable[..., Baseline]] = {
     "gazetr-hybrid": gazetr_hybrid,
@@ -31,6 +33,12 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
     "gazecapture-shuffle": gazecapture_shuffle,
     "gazecapture-reconstruction": gazecapture_reconstruction,
     **{name: partial(backbone, name) for name in SOURCES},
+    "handmade-5m": partial(named_handmade, "handmade-5m", (12, 16, 32, 64), 64),
+    "handmade-9m": partial(named_handmade, "handmade-9m", (16, 22, 44, 88), 64),
+    "handmade-18m": partial(named_handmade, "handmade-18m", (24, 32, 60, 120), 64),
+    "handmade-280m": partial(named_handmade, "handmade-280m", (32, 48, 48, 80, 112), 224),
+    "handmade-mobile-9m": partial(named_mobile, "handmade-mobile-9m", (24, 24, 48, 96), 64),
 }
+SCALABLE: dict[str, Callable[..., Baseline]] = {"handmade": handmade, "handmade-mobile": handmade_mobile}
 
-__all__ = ["BASELINES", "Baseline", "BaselineSpec"]
+__all__ = ["BASELINES", "SCALABLE", "Baseline", "BaselineSpec"]

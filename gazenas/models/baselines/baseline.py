@@ -1,11 +1,11 @@
-"""What every published comparator looks like from outside: a module that knows its name, its input size and its loss."""
+"""What every comparator and rival looks like from outside: a module that knows its name, its input size and its loss."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,31 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class BaselineSpec:
-    """The ``arch.json`` of a comparator: a name of ``BASELINES`` and the side of its input images."""
+    """The ``arch.json`` of a comparator.
+
+    Attributes:
+        baseline: a name of ``BASELINES``.
+        input_size: side of its images in pixels.
+        settings: what else its builder was called with, as JSON has it, such as ``{"channels": [16, 22, 44, 88]}``; written
+            only where there is something.
+    """
 
     baseline: str
     input_size: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is written and hashed."""
+        values: dict[str, Any] = {"baseline": self.baseline, "input_size": self.input_size}
+        return values | ({"settings": dict(self.settings)} if self.settings else {})
 
     def fingerprint(self) -> str:
-        """A hash of both."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        """A hash of everything."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
         """Writes ``arch.json``, beside its target first."""
-        write_json(Path(path), {"format": FORMAT, **asdict(self)})
+        write_json(Path(path), {"format": FORMAT, **self.to_dict()})
 
     @staticmethod
     def from_dict(values: dict[str, Any], where: str) -> BaselineSpec:
@@ -38,17 +51,21 @@ class BaselineSpec:
         Raises:
             InputError: where a key is missing, unknown or of another type.
         """
-        name, size = values.get("baseline"), values.get("input_size")
-        if set(values) != {"format", "baseline", "input_size"} or not isinstance(name, str) or type(size) is not int:
-            raise InputError(f"{where}: expected the keys format, baseline (a name) and input_size, found {values}")
-        return BaselineSpec(name, size)
+        name, size, settings = values.get("baseline"), values.get("input_size"), values.get("settings", {})
+        typed = isinstance(name, str) and type(size) is int and isinstance(settings, dict)
+        if set(values) | {"settings"} != {"format", "baseline", "input_size", "settings"} or not typed:
+            raise InputError(
+                f"{where}: expected the keys format, baseline (a name), input_size and, where the comparator takes them, "
+                f"settings, found {values}"
+            )
+        return BaselineSpec(str(name), values["input_size"], settings)
 
 
 class Baseline(nn.Module):
-    """A published gaze network.
+    """A gaze network by name.
 
     Args:
-        spec: its name and input size.
+        spec: its name, input size and settings.
         body: ``(N, 3, S, S)`` images to ``(N, 2)`` pitch and yaw in radians; where it has a loss of its own, in training mode to
             a tuple that begins with the gaze.
         objective: parts of the loss from the body's output in training mode, images and true gaze; the L1 loss without it.
@@ -75,5 +92,5 @@ class Baseline(nn.Module):
         return self.body(images)
 
     def architecture(self) -> BaselineSpec:
-        """Its name and input size."""
+        """Its name, input size and settings."""
         return self.spec
