@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import (
 
 from gazenas.architecture import InputError
 from gazenas.data.augmentation import AUGMENTATIONS
+from gazenas.muon import Muon
 
 Groups = list[dict[str, Any]]
 RISE = 0.1  # share of one cycle over which the learning rate rises
@@ -39,7 +40,7 @@ class TrainingRecipe:
             falls to 0, ``exp`` multiplies by ``decay`` every ``decay_every`` epochs, ``steps`` after each of ``milestones``,
             ``plateau`` after ``decay_every`` epochs without a better validation error. All but the first begin with a short rise.
         decay, decay_every, milestones: see ``schedule``.
-        weight_decay: of weights; decoupled with ``adamw``. Importance factors have none.
+        weight_decay: of weights; decoupled with ``muon`` and ``adamw``. Importance factors have none.
         average: limit of the weight average's decay; 0 for no average, so that the trained weights themselves are kept.
         augment: a key of ``AUGMENTATIONS``: ``none``, ``plain`` (mirror and brightness), ``strong`` (color, blur, noise, shifts
             and cutouts as well), or ``real`` (``plain``, and the scale, shift and roll that found landmarks scatter by).
@@ -47,7 +48,7 @@ class TrainingRecipe:
 
     epochs: int = 12
     batch_size: int = 64
-    optimizer: str = "adamw"
+    optimizer: str = "muon"
     lr: float = 3e-3
     schedule: str = "onecycle"
     decay: float = 0.85
@@ -99,6 +100,7 @@ def refuse(faults: list[str]) -> None:
 
 
 OPTIMIZERS: dict[str, Callable[[Groups, float], Optimizer]] = {
+    "muon": Muon,
     "adamw": lambda groups, lr: AdamW(groups, lr=lr, fused=True),
     "adam": lambda groups, lr: Adam(groups, lr=lr, fused=True),
     "rmsprop": lambda groups, lr: RMSprop(groups, lr=lr),
@@ -109,13 +111,42 @@ OPTIMIZERS: dict[str, Callable[[Groups, float], Optimizer]] = {
 def make_optimizer(
     recipe: TrainingRecipe, network: nn.Module, importances: Sequence[nn.Parameter] = (), importance_lr: float = 0.0
 ) -> Optimizer:
-    """The recipe's optimizer: weights, then importance factors with a learning rate of their own and no decay."""
+    """The recipe's optimizer: matrices, other weights, then importance factors with a learning rate of their own and no decay."""
     special = {id(alpha) for alpha in importances}
+    inner = {id(weight) for weight in _inner_weights(network)}
     weights = [parameter for parameter in network.parameters() if id(parameter) not in special]
-    groups: Groups = [{"params": weights, "weight_decay": recipe.weight_decay}]
+    matrices = [weight for weight in weights if id(weight) in inner]
+    others = [weight for weight in weights if id(weight) not in inner]
+    groups: Groups = [
+        {"params": chosen, "weight_decay": recipe.weight_decay, "matrices": chosen is matrices, "scheduled": True}
+        for chosen in (matrices, others)
+    ]
     if importances:
-        groups.append({"params": list(importances), "weight_decay": 0.0, "lr": importance_lr})
+        groups.append(
+            {
+                "params": list(importances),
+                "weight_decay": 0.0,
+                "lr": importance_lr,
+                "matrices": False,
+                "scheduled": False,
+            }
+        )
     return OPTIMIZERS[recipe.optimizer](groups, recipe.lr)
+
+
+def _inner_weights(network: nn.Module) -> list[Tensor]:
+    """Weights of dense convolutions and linear layers, without the first convolution, which sees pixels, and the last layer, which gives angles."""
+    layers = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+    ]
+    return [
+        layer.weight
+        for layer in layers
+        if not (isinstance(layer, nn.Conv2d) and layer.in_channels <= 3)
+        and not (isinstance(layer, nn.Linear) and layer.out_features <= 2)
+    ]
 
 
 def one_cycle(optimizer: Optimizer, recipe: TrainingRecipe, steps: int) -> LRScheduler:
@@ -163,9 +194,11 @@ class LearningRate:
         return float(self._carrier.param_groups[0]["lr"])
 
     def apply(self, optimizer: Optimizer) -> None:
-        """Gives the first parameter group of ``optimizer`` the rate of its next step."""
+        """Gives the weights' parameter groups of ``optimizer`` the rate of its next step."""
         rise = 1.0 if self.recipe.schedule == "onecycle" else min(1.0, (self.steps + 1) / WARM_UP_STEPS)
-        optimizer.param_groups[0]["lr"] = self.scheduled * rise
+        for group in optimizer.param_groups:
+            if group.get("scheduled", True):
+                group["lr"] = self.scheduled * rise
 
     def after_step(self, optimizer: Optimizer) -> None:
         """To be called after each step of ``optimizer``, which it prepares for the next one."""

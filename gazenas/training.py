@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import time
 from collections import defaultdict
@@ -188,8 +189,10 @@ class Job:
         """Batches of a split for this job's device; of each, this process's share."""
         return Loader(self.split(name), batch_size, self.seed, train, self.workers, self.device, self.world)
 
-    def train_epoch(self, trainee: Trainee, model: nn.Module, show: Mapping[str, float]) -> dict[str, float]:
-        """What is left of the present epoch; means of the loss's parts over all of it.
+    def train_epoch(
+        self, trainee: Trainee, model: nn.Module, show: Mapping[str, float], until: int | None = None
+    ) -> dict[str, float]:
+        """What is left of the present epoch, or of it until ``until`` steps of the run; means of the loss's parts so far.
 
         Args:
             trainee: whose clock says where to go on.
@@ -201,7 +204,8 @@ class Job:
             StoppedError: after a signal, once everything is saved.
         """
         loader, clock = trainee.loader, trainee.clock
-        batches = loader.epoch(clock.epoch, clock.tally.steps)
+        count = len(loader) - clock.tally.steps if until is None else until - clock.steps
+        batches = itertools.islice(loader.epoch(clock.epoch, clock.tally.steps), count)
         self.pace.begin()
 
         def after_step() -> None:

@@ -19,7 +19,32 @@ MICRO = Path(__file__).parent / "micro.yaml"
 MICRO_STREAMS = Path(__file__).parent / "micro_streams.yaml"
 MICRO_CHAIN = Path(__file__).parent / "micro_chain.yaml"
 SAME = ("arch.json", "weights.safetensors")
-SEARCH = ("--space", str(MICRO), "--target-macs", "30%", "--epochs", "5", "--batch-size", "8", "--threads", "1")
+# The gentle schedule: whole epochs, and nothing leaves before it is pressed to zero.
+GENTLE = (
+    "--shrink-from",
+    "0.2",
+    "--shrink-until",
+    "0.7",
+    "--shrink-every",
+    "1",
+    "--shrink-at-most",
+    "1",
+    "--press",
+    "0.75",
+)
+SEARCH = (
+    "--space",
+    str(MICRO),
+    "--target-macs",
+    "30%",
+    "--epochs",
+    "5",
+    "--batch-size",
+    "8",
+    "--threads",
+    "1",
+    *GENTLE,
+)
 Once = Callable[[str, Callable[[Path], object]], Path]  # of a name and what makes it; see the fixture `once`
 TUNE = ("--epochs", "3", "--batch-size", "8", "--threads", "1")
 

@@ -31,24 +31,25 @@ class Controller:
         plan: resources and what may remain of them.
         schedule: when.
         importance: what ranks the units, a key of ``IMPORTANCES``.
+        at_most: share of a unit group that may leave at once, where limits can be met so.
         world: whose rank 0 decides.
     """
 
-    def __init__(self, plan: Plan, schedule: Schedule, importance: str, world: World) -> None:
-        self.plan, self.schedule, self.importance, self.world = plan, schedule, importance, world
+    def __init__(self, plan: Plan, schedule: Schedule, importance: str, at_most: float, world: World) -> None:
+        self.plan, self.schedule, self.importance, self.at_most, self.world = plan, schedule, importance, at_most, world
         self.sizes: dict[str, int] = {}  # bytes by fingerprint, since an export takes seconds
 
-    def choose(self, network: Network, sensitivity: Sensitivity, epoch: int) -> dict[str, Tensor] | None:
-        """What stays after the shrink that is due at the end of ``epoch``, or None where none is."""
-        limits = self.schedule.remaining(epoch)
-        return None if limits is None else self._decide(network, sensitivity, limits, epoch, {})
+    def choose(self, network: Network, sensitivity: Sensitivity, step: int) -> dict[str, Tensor] | None:
+        """What stays after the shrink that is due after ``step`` steps, or None where none is."""
+        limits = self.schedule.remaining(step)
+        return None if limits is None else self._decide(network, sensitivity, limits, step, {})
 
-    def settle(self, network: Network, sensitivity: Sensitivity, epoch: int, dead: Keep) -> dict[str, Tensor] | None:
+    def settle(self, network: Network, sensitivity: Sensitivity, step: int, dead: Keep) -> dict[str, Tensor] | None:
         """The same when the shrink is due: ``dead`` units all go, as long as their going stays above the budget.
 
         Where channels leave in multiples, those that would leave one incomplete stay.
         """
-        limits = self.schedule.remaining(epoch)
+        limits = self.schedule.remaining(step)
         if limits is None:
             return None
         left = widths_after(network, {name: ~mask for name, mask in dead.items()})
@@ -57,9 +58,9 @@ class Controller:
             together = leaving_together(operator, self.plan.channel_multiple)
             left[owner][operator][key] = round_up(left[owner][operator][key], together, len(group))
         floors = [resource.total(network, left) for resource in self.plan.resources]
-        waypoint = self.schedule.waypoint(epoch)
+        waypoint = self.schedule.waypoint(step)
         bounds = [min(limit, max(floor, w)) for limit, floor, w in zip(limits, floors, waypoint, strict=True)]
-        return self._decide(network, sensitivity, bounds, epoch, dead)
+        return self._decide(network, sensitivity, bounds, step, dead)
 
     def settle_freely(self, network: Network, dead: Keep, least: float) -> dict[str, Tensor]:
         """Without a budget: ``dead`` units go once at least ``least`` MACs would go with them."""
@@ -76,11 +77,11 @@ class Controller:
         """What stays of a fresh supernet under the last budget by chance; ``kind`` as in ``gazenas.search.chance``."""
         costs = unit_costs(network, unit_groups(network), self.plan.resources)
         worth = chance_worth(network, kind, costs, seed)
-        drawn: dict[str, Tensor] = self.world.take(self._cut(network, worth, self.plan.waypoints[-1], arrives=True))
+        drawn: dict[str, Tensor] = self.world.take(self._cut(network, worth, self.plan.waypoints[-1], True, 1.0))
         return drawn
 
     def _decide(
-        self, network: Network, sensitivity: Sensitivity, limits: Sequence[float], epoch: int, dead: Keep
+        self, network: Network, sensitivity: Sensitivity, limits: Sequence[float], step: int, dead: Keep
     ) -> dict[str, Tensor]:
         """Units worth least for their cost go, ``dead`` ones first."""
         keep: dict[str, Tensor] = {}
@@ -89,10 +90,12 @@ class Controller:
             worth = IMPORTANCES[self.importance](network, sensitivity.means(), costs)
             for name, mask in dead.items():
                 worth[name] = worth[name].masked_fill(mask, 0.0)
-            arrives = self.schedule.arrives(epoch) is not None
+            arrives = self.schedule.arrives(step) is not None
             alive = {name: ~mask.cpu() for name, mask in dead.items()}
             keep = (
-                alive if arrives and self._fills(network, alive, limits) else self._cut(network, worth, limits, arrives)
+                alive
+                if arrives and self._fills(network, alive, limits)
+                else self._cut(network, worth, limits, arrives, self.at_most)
             )
         decided: dict[str, Tensor] = self.world.take(keep)
         return decided
@@ -108,12 +111,14 @@ class Controller:
         amounts[index] = self.file_size(architecture_with(network, widths))
         return limits_met(amounts, limits) and amounts[index] >= (1 - TOLERANCE) * limits[index]
 
-    def _cut(self, network: Network, worth: Keep, limits: Sequence[float], arrives: bool) -> dict[str, Tensor]:
+    def _cut(
+        self, network: Network, worth: Keep, limits: Sequence[float], arrives: bool, at_most: float
+    ) -> dict[str, Tensor]:
         """What stays under ``limits``; where a size in bytes is arrived at, as large as exporting it shows to fit."""
         groups, resources = unit_groups(network), self.plan.resources
         names = [resource.name for resource in resources]
         if not arrives or "size" not in names:
-            return cut(network, groups, worth, resources, limits, self.plan.channel_multiple)
+            return cut(network, groups, worth, resources, limits, self.plan.channel_multiple, at_most)
         index = names.index("size")
         target, least = limits[index], resources[index].total(network, empty_widths(network))
         aim, limit = target * (1 - TOLERANCE / 2), target
@@ -122,7 +127,7 @@ class Controller:
         keep: dict[str, Tensor] = {}
         for _ in range(EXPORTS):
             bounds = [*limits[:index], max(limit, least), *limits[index + 1 :]]
-            keep = cut(network, groups, worth, resources, bounds, self.plan.channel_multiple)
+            keep = cut(network, groups, worth, resources, bounds, self.plan.channel_multiple, at_most)
             measured = self.file_size(architecture_with(network, widths_after(network, keep)))
             if measured > target:
                 exceeds = (limit, measured)

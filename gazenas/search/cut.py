@@ -34,6 +34,7 @@ def cut(
     resources: Sequence[Resource],
     limits: Sequence[float],
     channel_multiple: int = 1,
+    at_most: float = 1.0,
 ) -> dict[str, Tensor]:
     """What to keep so that each resource is at or just under its limit.
 
@@ -44,6 +45,7 @@ def cut(
         resources, limits: what to stay under.
         channel_multiple: the number of channels that leave together; fewer do where a limit would otherwise be missed by
             more than ``TOLERANCE``.
+        at_most: share of a group that leaves, rounded up to a multiple; more do only where limits cannot be met otherwise.
 
     Returns:
         By group, ``(n,)`` booleans on the CPU: which units stay.
@@ -60,7 +62,10 @@ def cut(
     if not groups:
         return {}
     knapsack = _Knapsack(network, groups, values, resources, channel_multiple)
-    knapsack.empty_until(limits)
+    knapsack.stay(at_most)
+    if not knapsack.empty_until(limits):
+        knapsack.stay(1.0)
+        knapsack.empty_until(limits)
     knapsack.fill(limits)
     ragged = all(resource.channel_multiple == 1 for resource in resources)
     while ragged and channel_multiple > 1 and knapsack.falls_short(limits):
@@ -109,6 +114,7 @@ class _Knapsack:
             self.owned.setdefault(group.place[0], []).append(group.place)
             self.touched[group.place[0]] = touched(self.parts, group.place)
         self.leave_together(channel_multiple)
+        self.stay(1.0)
         self.neighbours = {
             owner: [other for other, theirs in self.touched.items() if set(theirs) & set(mine)]
             for owner, mine in self.touched.items()
@@ -120,6 +126,14 @@ class _Knapsack:
     def leave_together(self, channel_multiple: int) -> None:
         """From now on channels leave and come back in this multiple."""
         self.together = {place: leaving_together(place[1], channel_multiple) for place in self.groups}
+
+    def stay(self, at_most: float) -> None:
+        """From now on as many units of every group stay as leave its share ``at_most`` free to go, and its least."""
+        self.floors = {}
+        for place, group in self.groups.items():
+            together = self.together[place]
+            free = round_up(at_most * len(group), together, len(group))
+            self.floors[place] = max(group.least, len(group) - free)
 
     def falls_short(self, limits: Sequence[float]) -> bool:
         """Whether every resource is further below its limit than it may be."""
@@ -146,7 +160,7 @@ class _Knapsack:
     def _down(self, place: Place) -> int:
         """Units that leave next: down to the next multiple, or to the least."""
         count = self._count(place)
-        return min((count - 1) % self.together[place] + 1, count - self.groups[place].least)
+        return min((count - 1) % self.together[place] + 1, count - self.floors[place])
 
     def _up(self, place: Place) -> int:
         """Units that come back next."""
@@ -163,11 +177,11 @@ class _Knapsack:
         found: list[tuple[float, list[Place], int | None]] = []
         operators: dict[str, list[Place]] = {}
         for place in self.owned[owner]:
-            if self._count(place) > self.groups[place].least:
+            if self._count(place) > self.floors[place]:
                 operators.setdefault(place[1], []).append(place)
         for places in operators.values():
             options: list[tuple[list[Place], int | None]] = [([place], self._down(place)) for place in places]
-            if not any(self.groups[place].least for place in places):
+            if not any(self.floors[place] for place in places):
                 options.append((places, None))
             for chosen, count in options:
                 score = sum(self._score(place, self._count(place) if count is None else count) for place in chosen)
@@ -193,8 +207,8 @@ class _Knapsack:
             if is_open
         )
 
-    def empty_until(self, limits: Sequence[float]) -> None:
-        """Takes units out until every limit is met."""
+    def empty_until(self, limits: Sequence[float]) -> bool:
+        """Takes units out until every limit is met; gives whether it is."""
         while not limits_met(self.totals, limits):
             open_ = [total > limit for total, limit in zip(self.totals, limits, strict=True)]
             version = dict.fromkeys(self.owned, 0)
@@ -205,6 +219,8 @@ class _Knapsack:
                 for owner in stale:
                     for score, places, count in self._candidates(owner, open_):
                         heapq.heappush(heap, (score, next(serial), owner, version[owner], places, count))
+                if not heap:
+                    return False
                 _, _, owner, at, places, count = heapq.heappop(heap)
                 stale = []
                 if at == version[owner]:
@@ -212,6 +228,7 @@ class _Knapsack:
                     stale = self.neighbours[owner]
                     for other in stale:
                         version[other] += 1
+        return True
 
     def fill(self, limits: Sequence[float]) -> None:
         """Puts units back wherever every limit stays met, the best for its cost first."""

@@ -75,8 +75,16 @@ class Search:
         self._place(build_supernet(space))
         self.full_macs = count_macs(self.network, space.input_size)
         self.plan: Plan = make_plan(aims, self.network)
-        self.schedule: Schedule = plan_schedule(self.plan.full, self.plan.waypoints, recipe.epochs, recipe.shrink_every)
-        self.controller = Controller(self.plan, self.schedule, recipe.importance, job.world)
+        self.schedule: Schedule = plan_schedule(
+            self.plan.full,
+            self.plan.waypoints,
+            epochs=recipe.epochs,
+            epoch_steps=len(self.loader),
+            every=recipe.shrink_every,
+            begin=recipe.shrink_from,
+            end=recipe.shrink_until,
+        )
+        self.controller = Controller(self.plan, self.schedule, recipe.importance, recipe.shrink_at_most, job.world)
         if control != FOUND:
             if given is None:
                 remove(self.network, self.controller.draw(self.network, control, job.seed))
@@ -92,6 +100,8 @@ class Search:
         self.learning_rate = LearningRate(recipe, len(self.loader))
         self.sensitivity = Sensitivity(self.network)
         self.losers: Losers | None = None
+        self.shrunk = self.chosen = 0  # shrinks that were done, and that losers were chosen for
+        self.removed: dict[str, float] = dict(NO_SHRINK)  # in this epoch
         self.penalty = Penalty(self.network, self.cost)
         self.histograms: list[dict[str, Any]] = []
         self.family: list[dict[str, Any]] = []
@@ -107,30 +117,33 @@ class Search:
         while self.clock.epoch < self.recipe.epochs:
             self.train_epoch()
             self.job.end_epoch(self)
+        self._keep_member()
         subnet = freeze(self.average.module).cpu().eval()
         self._warn_of_emptiness()
         self.job.run.write_network(subnet)
         return subnet.to(self.job.device)
 
     def train_epoch(self) -> None:
-        """What is left of an epoch, the shrink at its end where one is due, and validation."""
+        """What is left of an epoch, the shrinks that are due in it, and validation."""
         recipe, clock, done, resumed = self.recipe, self.clock, self.clock.tally.steps, time.monotonic()
         clock.begin_epoch()
         if not done:
-            self._begin_interval()
-        self.penalty = Penalty(self.network, self.cost)
-        self.move_average = self.average.follow(self.network)
+            self.removed = dict(NO_SHRINK)
+            self._pin()
         self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
         self.learning_rate.apply(self.optimizer)
-        macs = count_macs(self.network, self.space.input_size)
-        losses = self.job.train_epoch(self, self.job.world.wrap(self.network), {"MMACs": macs / 1e6})
+        while True:
+            self._shrink_where_due()
+            left = len(self.loader) - clock.tally.steps
+            if not left:
+                break
+            self._train_until(min(self._next_stop(), clock.steps + left))
+        losses, removed = clock.tally.means(), self.removed
         trained = time.monotonic() - resumed
-        removed = self._shrink()
         if recipe.average:
             # Copied importance factors and averaged weights were never trained together: their BatchNorms must be told.
             self._recalibrate(self.average.module)
         error = self.job.validate(self.average.module).mean  # type: ignore[arg-type]
-        self._freeze_member(error)
         row = {
             "epoch": clock.epoch,
             "gaze_loss": losses["gaze"],
@@ -150,6 +163,21 @@ class Search:
         self.learning_rate.after_epoch(self.optimizer, error)
         clock.end_epoch(row)
 
+    def _train_until(self, step: int) -> None:
+        """Trains with one structure of the network."""
+        self._choose_losers()
+        self.penalty = Penalty(self.network, self.cost)
+        self.move_average = self.average.follow(self.network)
+        macs = count_macs(self.network, self.space.input_size)
+        self.job.train_epoch(self, self.job.world.wrap(self.network), {"MMACs": macs / 1e6}, step)
+
+    def _next_stop(self) -> int:
+        """The step before which nothing but training is to be done."""
+        interval = self.schedule.next_interval(self.shrunk)
+        if interval is None:
+            return self.recipe.epochs * len(self.loader)
+        return interval[0] if self.clock.steps < interval[0] else interval[1]
+
     def extra_losses(self) -> Losses:
         """Lambda times the penalty at the present step; with a proximal step, without a gradient."""
         weight = self.penalty_weight()
@@ -163,15 +191,15 @@ class Search:
         self.sensitivity.update()
         if self.recipe.pressure == "proximal" and self.penalty_weight():
             proximal_step(self.penalty.alphas, self.penalty.parts, self.penalty_weight(), self.optimizer)
-        if self.losers is not None:
-            begin, end = self._interval()
-            self.losers.press((self.clock.steps - begin) / (end - begin))
+        interval = self.schedule.next_interval(self.shrunk)
+        if self.losers is not None and interval is not None:
+            self.losers.press((self.clock.steps - interval[0]) / (interval[1] - interval[0]))
         self.move_average()
         self.learning_rate.after_step(self.optimizer)
 
     def penalty_weight(self) -> float:
         """Lambda at the present step: it rises at first, and ends where the last budget is reached."""
-        if self.schedule.shrinks and self.plan.waypoints and self.clock.epoch > self.schedule.shrinks[-1]:
+        if self.plan.waypoints and self.schedule.shrinks and self.shrunk == len(self.schedule.shrinks):
             return 0.0
         rise = self.recipe.penalty_warm_up * self.recipe.epochs * len(self.loader)
         return self.recipe.penalty_weight * min(1.0, self.clock.steps / max(rise, 1))
@@ -206,6 +234,7 @@ class Search:
             "learning_rate": self.learning_rate.state(),
             "sensitivity": self.sensitivity.state(),
             "losers": None if self.losers is None else self.losers.state(),
+            "shrinks": {"done": self.shrunk, "chosen": self.chosen, "removed": self.removed},
             "histograms": self.histograms,
             "family": self.family,
             "random": torch.get_rng_state(),
@@ -232,6 +261,7 @@ class Search:
         self.sensitivity = Sensitivity(self.network)
         self.sensitivity.load_state(state["sensitivity"])
         self.losers = None if state["losers"] is None else Losers.from_state(self.network, state["losers"])
+        self.shrunk, self.chosen, self.removed = (state["shrinks"][key] for key in ("done", "chosen", "removed"))
         self.clock = Clock.from_state(state["clock"])
         self.histograms, self.family = state["histograms"], state["family"]
         torch.set_rng_state(state["random"])
@@ -245,40 +275,47 @@ class Search:
         derived = min(3 / (recipe.epochs * len(self.loader)), 0.02)
         return make_optimizer(recipe, self.network, self.network.importances(), recipe.importance_lr or derived)
 
-    def _interval(self) -> tuple[int, int]:
-        """First and last step of the interval that ends with the next shrink; empty ones have a step of their own."""
-        length = len(self.loader)
-        ends = [epoch for epoch in self.schedule.shrinks if epoch >= self.clock.epoch]
-        if not ends:
-            return self.clock.steps, self.clock.steps + 1
-        earlier = [epoch for epoch in self.schedule.shrinks if epoch < self.clock.epoch]
-        begin = earlier[-1] + 1 if earlier else max(0, ends[0] - self.recipe.shrink_every + 1)
-        return begin * length, (ends[0] + 1) * length
-
-    def _begin_interval(self) -> None:
-        """Pins the scale of importance factors and, where an interval begins, picks the units that go at its end."""
+    def _pin(self) -> None:
+        """Fixes the scale of importance factors."""
         for network in {self.network, as_network(self.average)}:
             for block in network.blocks().values():
                 for operator in block.operators().values():
                     operator.pin()
-        begin, end = self._interval()
-        due = end // len(self.loader) - 1
-        if self.clock.steps == begin and due >= self.clock.epoch:
-            keep = self.controller.choose(self.network, self.sensitivity, due)
-            self.losers = None if keep is None else Losers(self.network, keep)
 
-    def _shrink(self) -> dict[str, float]:
-        """Removes what is due at the end of this epoch; how many units by which reason, and how far the output moved."""
+    def _choose_losers(self) -> None:
+        """Where an interval begins at whose end units leave, picks them, so that they are pressed to zero until then."""
+        interval = self.schedule.next_interval(self.shrunk)
+        if (
+            self.recipe.press
+            and interval is not None
+            and interval[0] <= self.clock.steps
+            and self.chosen == self.shrunk
+        ):
+            self.chosen += 1
+            keep = self.controller.choose(self.network, self.sensitivity, interval[1])
+            self.losers = None if keep is None else Losers(self.network, keep, self.recipe.press)
+
+    def _shrink_where_due(self) -> None:
+        """Removes what is due after the present step, and counts which units left for which reason."""
+        interval = self.schedule.next_interval(self.shrunk)
+        if interval is None or self.clock.steps < interval[1]:
+            return
+        self._keep_member()
         dead = {
             group.name: ~with_least(group, group.alpha.detach().abs() > self.recipe.threshold)
             for group in unit_groups(self.network)
         }
         if self.plan.resources:
-            keep = self.controller.settle(self.network, self.sensitivity, self.clock.epoch, dead)
+            keep = self.controller.settle(self.network, self.sensitivity, interval[1], dead)
         else:
-            least = self.recipe.shrink_macs if self.clock.epoch + 1 < self.recipe.epochs else 0
+            least = self.recipe.shrink_macs if self.shrunk + 1 < len(self.schedule.shrinks) else 0
             keep = self.controller.settle_freely(self.network, dead, least)
-        return dict(NO_SHRINK) if keep is None else self._remove(keep, dead)
+        self.shrunk += 1
+        self.chosen = max(self.chosen, self.shrunk)
+        removed = dict(NO_SHRINK) if keep is None else self._remove(keep, dead)
+        for key in ("fell", "pressed", "cut"):
+            self.removed[key] += removed[key]
+        self.removed["moved_deg"] = max(self.removed["moved_deg"], removed["moved_deg"])
 
     def _remove(self, keep: dict[str, Tensor], dead: Keep) -> dict[str, float]:
         """Removes units, recalibrates, and reports."""
@@ -331,11 +368,16 @@ class Search:
             counts[word] = torch.histc(chosen.clamp(0, 1.25), BINS, 0, 1.25).int().tolist()
         self.histograms.append(counts)
 
-    def _freeze_member(self, error: float) -> None:
-        """Keeps the network where one of several budgets was reached."""
-        leg = self.schedule.arrives(self.clock.epoch)
-        if leg is None or len(self.plan.waypoints) == 1:
+    def _keep_member(self) -> None:
+        """Keeps the network of a budget among several that was reached, with what it has learned since."""
+        reached = [self.schedule.arrives(step) for step in self.schedule.shrinks[: self.shrunk]]
+        legs = [leg for leg in reached if leg is not None]
+        if len(self.plan.waypoints) < 2 or len(legs) <= len(self.family):
             return
+        leg = legs[-1]
+        if self.recipe.average:
+            self._recalibrate(self.average.module)
+        error = self.job.validate(self.average.module).mean  # type: ignore[arg-type]
         subnet, label = freeze(self.average.module).cpu().eval(), self.plan.labels[leg].replace("%", "pc")
         self.job.run.write_network(subnet, f"family/{label}")
         self.family.append(

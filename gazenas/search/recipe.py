@@ -26,6 +26,11 @@ PAPER_RECIPE = {
     "pressure": "l1",
     "importance": "alpha",
     "importance_lr": 1e-3,
+    "shrink_from": 0.2,
+    "shrink_until": 0.7,
+    "shrink_every": 1.0,
+    "shrink_at_most": 1.0,
+    "press": 0.75,
 }
 
 
@@ -40,7 +45,11 @@ class SearchRecipe(TrainingRecipe):
         pressure: how the penalty acts: ``proximal``, a soft threshold after the optimizer's step, or ``l1``, by gradient.
         importance: what ranks the units, a key of ``IMPORTANCES``.
         importance_lr: learning rate of importance factors, the same throughout; 0 derives it from the planned number of steps.
-        shrink_every: epochs between shrinks.
+        shrink_from, shrink_until: shares of the search after which the network begins to shrink, and has arrived at its budget.
+        shrink_every: epochs between shrinks, or a part of one.
+        shrink_at_most: share of a unit group that may leave at once, where the budget can be met so.
+        press: share of the time between two shrinks after which the factors of the units that leave next have been pressed to
+            zero; 0 chooses them when they leave and removes them as they are.
         threshold: importances at or below it are removed.
         shrink_macs: without a budget, a shrink waits until so many MACs would go.
         recalibration: batches that re-estimate BatchNorm statistics after a shrink and, of an average, after an epoch.
@@ -52,7 +61,11 @@ class SearchRecipe(TrainingRecipe):
     pressure: str = "proximal"
     importance: str = "taylor"
     importance_lr: float = 0.0
-    shrink_every: int = 1
+    shrink_from: float = 0.04
+    shrink_until: float = 0.25
+    shrink_every: float = 0.5
+    shrink_at_most: float = 0.5
+    press: float = 0.0
     threshold: float = 1e-3
     shrink_macs: float = 1e6
     recalibration: int = 10
@@ -65,6 +78,14 @@ class SearchRecipe(TrainingRecipe):
             *below_zero(self, "penalty_weight", "penalty_warm_up", "threshold", "importance_lr", "shrink_macs"),
             *unknown(self, {"cost": COSTS, "pressure": PRESSURES, "importance": IMPORTANCES}),
         ]
+        if not 0 <= self.shrink_from <= self.shrink_until <= 1:
+            faults.append(
+                f"shrink_until: expected shrink_from to 1, found {self.shrink_until}, with shrink_from {self.shrink_from}"
+            )
+        if not 0 < self.shrink_at_most <= 1:
+            faults.append(f"shrink_at_most: expected more than 0 and at most 1, found {self.shrink_at_most}")
+        if not 0 <= self.press <= 1:
+            faults.append(f"press: expected 0 to 1, found {self.press}")
         if self.penalty_weight and self.pressure == "proximal" and self.optimizer not in PROXIMAL:
             faults.append(
                 f"pressure: expected l1 with a penalty and optimizer {self.optimizer}, found 'proximal', which goes by the second "

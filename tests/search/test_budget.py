@@ -116,8 +116,8 @@ def test_a_size_is_fitted_to_what_exports_measure(micro_net: Network, monkeypatc
     monkeypatch.setattr("gazenas.search.aims.exported_bytes", made_up)
     monkeypatch.setattr("gazenas.search.controller.exported_bytes", made_up)
     plan = make_plan(Aims(size="60%"), micro_net)
-    schedule = plan_schedule(plan.full, plan.waypoints, 5, 1)
-    controller = Controller(plan, schedule, "contribution", ALONE)
+    schedule = plan_schedule(plan.full, plan.waypoints, epochs=5, epoch_steps=1, every=1, begin=0.2, end=0.7)
+    controller = Controller(plan, schedule, "contribution", 1.0, ALONE)
     keep = controller.choose(micro_net, Sensitivity(micro_net), schedule.shrinks[-1])
     assert keep is not None
     measured = made_up(architecture_with(micro_net, widths_after(micro_net, keep)))

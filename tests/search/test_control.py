@@ -12,26 +12,35 @@ from gazenas.counting import count_macs
 from gazenas.models.network import Network
 from gazenas.search import shrink, unit_groups
 from gazenas.search.budget import macs_resource
-from gazenas.search.control import Losers, plan_schedule
+from gazenas.search.control import Losers, Schedule, plan_schedule
 from gazenas.search.cut import cut
 from gazenas.search.recalibrate import recalibrate
 
 
+def plan(full: list[float], points: list[tuple[float, ...]], epochs: int, every: float = 1.0) -> Schedule:
+    return plan_schedule(full, points, epochs=epochs, epoch_steps=7, every=every, begin=0.2, end=0.7)
+
+
+@pytest.mark.parametrize("every", [0.3, 1.0, 2.0])
 @pytest.mark.parametrize("epochs", [1, 2, 3, 5, 12, 50])
-def test_schedule_falls_to_the_target(epochs: int) -> None:
-    schedule = plan_schedule([1000.0], [(300.0,)], epochs, 1)
+def test_schedule_falls_to_the_target(epochs: int, every: float) -> None:
+    schedule = plan([1000.0], [(300.0,)], epochs, every)
     remaining = [schedule.remaining(epoch)[0] for epoch in schedule.shrinks]  # type: ignore[index]
     assert remaining[-1] == 300
     assert remaining == sorted(remaining, reverse=True)
-    assert max(schedule.shrinks) < epochs
+    assert 1 <= min(schedule.shrinks) <= max(schedule.shrinks) <= 7 * max(1, min(epochs, 0.7 * epochs + every))
+    intervals = [schedule.next_interval(done) for done in range(len(schedule.shrinks))]
+    assert [interval[1] for interval in intervals] == list(schedule.shrinks)  # type: ignore[index]
+    assert [i[0] for i in intervals[1:]] == list(schedule.shrinks[:-1])  # type: ignore[index]
+    assert schedule.next_interval(len(schedule.shrinks)) is None
     assert [schedule.arrives(epoch) for epoch in schedule.shrinks][-1] == 0
-    assert schedule.remaining(epochs) is None
+    assert schedule.remaining(7 * epochs + 1) is None
 
 
 @pytest.mark.parametrize(("epochs", "count"), [(10, 1), (10, 2), (10, 3), (10, 5), (20, 4)])
 def test_a_family_is_passed_in_order(epochs: int, count: int) -> None:
     points = [(900.0 - 100 * number, 90.0 - 10 * number) for number in range(count)]
-    schedule = plan_schedule([1000.0, 100.0], points, epochs, 1)
+    schedule = plan([1000.0, 100.0], points, epochs)
     arrivals = {schedule.arrives(epoch): schedule.remaining(epoch) for epoch in schedule.shrinks}
     assert {leg: amounts for leg, amounts in arrivals.items() if leg is not None} == dict(enumerate(points))
     amounts = [schedule.remaining(epoch) for epoch in schedule.shrinks]
@@ -40,7 +49,7 @@ def test_a_family_is_passed_in_order(epochs: int, count: int) -> None:
 
 def test_too_many_budgets_for_the_epochs() -> None:
     with pytest.raises(InputError, match=r"5 budgets need as many shrinks, 5 epochs have 3"):
-        plan_schedule([1000.0], [(900.0 - n,) for n in range(5)], 5, 1)
+        plan([1000.0], [(900.0 - n,) for n in range(5)], 5)
 
 
 def test_pressed_losers_are_zero_before_they_go_and_removing_them_moves_nothing(micro_net: Network) -> None:
@@ -48,7 +57,7 @@ def test_pressed_losers_are_zero_before_they_go_and_removing_them_moves_nothing(
     groups = unit_groups(micro_net)
     worth = {group.name: group.alpha.detach().abs() * group.cost() for group in groups}
     keep = cut(micro_net, groups, worth, [macs_resource(micro_net)], [target])
-    losers = Losers(micro_net, keep)
+    losers = Losers(micro_net, keep, 0.75)
     before = {group.name: group.alpha.detach().clone() for group in groups}
     losers.press(0.4)
     for group in groups:

@@ -16,7 +16,7 @@ from gazenas.architecture import Architecture
 from gazenas.data.synthetic import generate
 from gazenas.models.builders import build_supernet, full_architecture
 from gazenas.search.budget import empty_widths, macs_resource
-from tests.running import MICRO, assert_same_run, begin, metrics, search
+from tests.running import GENTLE, MICRO, assert_same_run, begin, metrics, search
 
 
 def check(run: Path, planned: int) -> None:
@@ -67,7 +67,7 @@ SIZES = [
 
 def other_budget(data_folder: Path, aims: tuple[str, ...]) -> list[str]:
     words = ["search", "--data", str(data_folder), "--space", str(MICRO), *aims, "--epochs", "4", "--batch-size", "8"]
-    return [*words, "--threads", "1", "--out"]
+    return [*words, *GENTLE, "--threads", "1", "--out"]
 
 
 @pytest.mark.parametrize("aims", SIZES)
@@ -122,6 +122,7 @@ def test_two_budgets_together(data_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.pictures
 def test_a_family_from_one_run(data_folder: Path, tmp_path: Path) -> None:
     words = ["search", "--data", str(data_folder), "--space", str(MICRO), "--targets", "40%,70%,55%", "--epochs", "6"]
+    words += GENTLE
     run = tmp_path / "run"
     assert main([*words, "--batch-size", "8", "--threads", "1", "--out", str(run)]) == 0
     summary = json.loads((run / "summary.json").read_text())
@@ -196,6 +197,6 @@ def test_five_targets_and_three_seeds(faces: Path, tmp_path: Path, step: int, se
     floor = 100 * resource.total(network, empty_widths(network)) / resource.total(network, network.widths())
     target = float(np.linspace(floor + 8, 90, 5)[step])
     words = ["search", "--data", str(faces), "--space", "gazenas_tiny", "--target-macs", f"{target:.2f}%"]
-    words += ["--epochs", "5", "--batch-size", "16", "--seed", str(seed), "--threads", "1"]
+    words += ["--epochs", "5", "--batch-size", "16", "--seed", str(seed), "--threads", "1", *GENTLE]
     assert main([*words, "--out", str(tmp_path / "run")]) == 0
     check(tmp_path / "run", planned=3)
