@@ -97,14 +97,14 @@ def run_part(arguments: argparse.Namespace, more: Sequence[str], seed: int, budg
             return status
         command = [*GAZENAS, "finetune", "--config", str(longer.with_name(HANDMADE) / "config.yaml")]
         command += ["--epochs", str(equal_epochs(longer.parent)), "--out", str(longer), "--resume", *threads]
-        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
-    return status
+        return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
 
 
 def equal_epochs(runs: Path) -> int:
     """Passes of the rival that take as many seconds as the search did, by the seconds of its first training."""
     found, rival = (read_summary(runs / kind) for kind in (FOUND, HANDMADE))
-    return max(1, round(passes(runs / HANDMADE) * found["seconds"] / rival["seconds"]))
+    ratio: float = found["seconds"] / rival["seconds"]
+    return max(1, round(passes(runs / HANDMADE) * ratio))
 
 
 def read_summary(run: Path) -> dict[str, Any]:
