@@ -12,13 +12,14 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
 
 FORMAT = 1  # of arch.json
+STREAM, CHANNEL = "stream", "channel"  # how the units of a stream are called beside operators and their groups
 Settings = Mapping[str, Any]
 
 
@@ -88,15 +89,20 @@ class Stage:
 class BlockSpec:
     """One search block of a space, with everything that follows from its place.
 
+    ``source`` and ``target`` are the streams that it reads and writes, ``in_channels`` and ``out_channels`` their full widths;
     ``stride`` is 1 or 2; ``reduction`` is how many times smaller than the image the block's input is;
-    ``operators`` maps names of ``gazenas.ops.OPS`` to their settings.
+    ``identity`` is whether its residual passes the input on as it is; ``operators`` maps names of ``gazenas.ops.OPS`` to
+    their settings.
     """
 
     name: str
+    source: str
+    target: str
     in_channels: int
     out_channels: int
     stride: int
     reduction: int
+    identity: bool
     operators: Settings
 
 
@@ -106,23 +112,32 @@ class SearchSpace:
 
     Attributes:
         name: also the name of the YAML file.
-        input_size: side of the input images in pixels, divisible by twice the lowest resolution's reduction.
-        stem: channels of the two stride-2 convolutions.
+        input_size: side of the input images in pixels, divisible by the lowest resolution's reduction.
+        stem: channels of each stride-2 convolution, two in the paper.
         stages: at least one; the first has one branch.
         squeeze: reduction inside squeeze-and-excite, 0 for none.
         fusion: operators of the blocks in fusion modules, each with its settings.
         parallel: the same for parallel modules, one entry a branch.
         head: ``kind`` (a name of ``gazenas.models.heads.HEADS``) and the head's own settings.
+        residual_kernel: side of the convolution that stands for a residual between two streams, 1 in the paper.
+        rectify: whether every block of a parallel module ends in a ReLU; in the paper none does.
+        least_stream_width: channels that every stream keeps at least, where its channels are units of the search; 0 keeps
+            all streams as wide as ``stem`` and ``stages`` say, as the paper does.
+        channel_multiple: the number of channels that leave together.
     """
 
     name: str
     input_size: int
-    stem: tuple[int, int]
+    stem: tuple[int, ...]
     stages: tuple[Stage, ...]
     squeeze: int
     fusion: Settings
     parallel: tuple[Settings, ...]
     head: Settings
+    residual_kernel: int = 1
+    rectify: bool = False
+    least_stream_width: int = 0
+    channel_multiple: int = 1
 
     @property
     def branches(self) -> int:
@@ -131,12 +146,27 @@ class SearchSpace:
 
     def reduction(self, stage: int) -> int:
         """How many times smaller than the image the highest resolution of a stage is (from 0; -1 for the stem)."""
-        return 4 * prod(each.stride for each in self.stages[: stage + 1])
+        return prod(each.stride for each in self.stages[: stage + 1]) << len(self.stem)
 
     def sizes(self) -> list[int]:
         """Sides of the maps that the head gets, the highest resolution first."""
         top = self.reduction(len(self.stages) - 1)
         return [self.input_size // (top << branch) for branch in range(self.branches)]
+
+    def streams(self) -> dict[str, int]:
+        """Full width of every stream, the maps that blocks read and write: one a convolution of the stem, one a stage and branch."""
+        widths = {_stem_stream(number): channels for number, channels in enumerate(self.stem)}
+        for number, stage in enumerate(self.stages):
+            widths |= {_stream(number, branch): channels for branch, channels in enumerate(stage.channels)}
+        return widths
+
+    def searched_streams(self) -> dict[str, int]:
+        """Those whose channels are units of the search: all or none."""
+        return self.streams() if self.least_stream_width else {}
+
+    def head_streams(self) -> list[str]:
+        """The streams that the head reads, the highest resolution first."""
+        return [_stream(len(self.stages) - 1, branch) for branch in range(self.branches)]
 
     def blocks(self) -> list[BlockSpec]:
         """All search blocks in the order in which the network runs them."""
@@ -148,20 +178,38 @@ class SearchSpace:
 
     def fusion_blocks(self, stage: int) -> list[BlockSpec]:
         """Blocks of the fusion module of stage ``stage`` (from 0): neighbours joined, then the new lowest branch."""
-        before = self.stages[stage - 1].channels if stage else (self.stem[1],)
+        before = self.stages[stage - 1].channels if stage else self.stem[-1:]
+        sources = [
+            _stream(stage - 1, branch) if stage else _stem_stream(len(self.stem) - 1) for branch in range(len(before))
+        ]
         now = self.stages[stage].channels
         specs = []
         for to in range(min(len(before), len(now))):
             for source in range(max(0, to - 1), min(len(before), to + 2)):
                 name = f"stage{stage + 1}.fusion.branch{to + 1}.from{source + 1}"
                 stride = 2 if source < to else self.stages[stage].stride
-                top = self.reduction(stage - 1)
-                specs.append(BlockSpec(name, before[source], now[to], stride, top << source, self.fusion))
+                reduction = self.reduction(stage - 1) << source
+                # Two streams whose channels are searched apart cannot be one and the same map.
+                identity = stride == 1 and before[source] == now[to] and not self.least_stream_width
+                specs.append(
+                    BlockSpec(
+                        name,
+                        sources[source],
+                        _stream(stage, to),
+                        before[source],
+                        now[to],
+                        stride,
+                        reduction,
+                        identity,
+                        self.fusion,
+                    )
+                )
         if len(now) > len(before):
             lowest = len(before)
             name = f"stage{stage + 1}.fusion.branch{lowest + 1}.new"
-            top = self.reduction(stage)
-            specs.append(BlockSpec(name, now[lowest - 1], now[lowest], 2, top << (lowest - 1), self.fusion))
+            reduction = self.reduction(stage) << (lowest - 1)
+            streams = _stream(stage, lowest - 1), _stream(stage, lowest)
+            specs.append(BlockSpec(name, *streams, now[lowest - 1], now[lowest], 2, reduction, False, self.fusion))
         return specs
 
     def parallel_blocks(self, stage: int) -> list[BlockSpec]:
@@ -170,10 +218,13 @@ class SearchSpace:
         return [
             BlockSpec(
                 f"stage{stage + 1}.parallel.branch{branch + 1}.block{index + 1}",
+                _stream(stage, branch),
+                _stream(stage, branch),
                 channels,
                 channels,
                 1,
                 self.reduction(stage) << branch,
+                True,
                 self.parallel[branch],
             )
             for branch, (channels, count) in enumerate(zip(now.channels, now.blocks, strict=True))
@@ -192,7 +243,9 @@ class SearchSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists and numbers, as they stand in YAML and JSON."""
-        values: dict[str, Any] = _plain({f.name: getattr(self, f.name) for f in fields(self)})
+        values: dict[str, Any] = _plain(
+            {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        )
         for stage in values["stages"]:
             if stage["stride"] == 1:
                 del stage["stride"]
@@ -215,7 +268,9 @@ class SearchSpace:
             )
         names = [f.name for f in fields(SearchSpace)]
         faults = [f"unknown key {key!r} (known: {', '.join(names)})" for key in values if key not in names]
-        faults += [f"missing key {key!r}" for key in names if key not in values]
+        faults += [
+            f"missing key {f.name!r}" for f in fields(SearchSpace) if f.default is MISSING and f.name not in values
+        ]
         if faults:
             raise InputError(f"{where}: " + "; ".join(faults))
         return _parse_space(values, where)
@@ -226,7 +281,8 @@ class Architecture:
     """What is kept of a space: surviving channels of each kernel and surviving tokens, block by block.
 
     ``kept`` maps block names to operator names to unit groups to counts, such as
-    ``{"stage1.parallel.branch1.block1": {"mixconv": {"3": 40}, "tokens": {"token": 6}}}``.
+    ``{"stage1.parallel.branch1.block1": {"mixconv": {"3": 40}, "tokens": {"token": 6}}}``. Where a space searches streams,
+    they stand beside the blocks: ``{"stage1.branch1": {"stream": {"channel": 24}}}``.
     """
 
     space: SearchSpace
@@ -236,6 +292,13 @@ class Architecture:
     def input_size(self) -> int:
         """Side of the input images in pixels."""
         return self.space.input_size
+
+    def stream_widths(self) -> dict[str, int]:
+        """Channels of every stream, searched or not."""
+        return {
+            name: self.kept[name][STREAM][CHANNEL] if name in self.kept else full
+            for name, full in self.space.streams().items()
+        }
 
     def with_counts(self, count: Callable[[str, str, str, int], int]) -> Architecture:
         """The same blocks with other counts: ``count`` takes block, operator, unit group and the present number of units."""
@@ -290,6 +353,14 @@ class Architecture:
         return Architecture(space, _parse_kept(values["kept"], space, where))
 
 
+def _stem_stream(convolution: int) -> str:
+    return f"stem{convolution + 1}"
+
+
+def _stream(stage: int, branch: int) -> str:
+    return f"stage{stage + 1}.branch{branch + 1}"
+
+
 def _plain(value: Any) -> Any:
     """``value`` with mappings as dictionaries, tuples as lists, dataclasses as dictionaries."""
     if isinstance(value, Mapping):
@@ -335,7 +406,7 @@ def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
     faults = _Faults(where)
     faults.expect(isinstance(values["name"], str) and values["name"] != "", "name", "a name", values["name"])
     faults.expect(_is_count(values["input_size"]), "input_size", "a number of pixels", values["input_size"])
-    faults.expect(_counts(values["stem"]) and len(values["stem"]) == 2, "stem", "two channel counts", values["stem"])
+    faults.expect(_counts(values["stem"]), "stem", "channel counts, one a stride-2 convolution", values["stem"])
     faults.expect(_is_count(values["squeeze"], 0), "squeeze", "a whole number, 0 for none", values["squeeze"])
     stages = values["stages"]
     if faults.expect(isinstance(stages, list) and len(stages) > 0, "stages", "a list of stages", stages):
@@ -363,6 +434,12 @@ def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
     faults.expect(
         isinstance(head, dict) and isinstance(head.get("kind"), str), "head", "a mapping with the key kind", head
     )
+    kernel = values.get("residual_kernel", 1)
+    faults.expect(_is_count(kernel) and kernel % 2 == 1, "residual_kernel", "an odd number of pixels", kernel)
+    faults.expect(isinstance(values.get("rectify", False), bool), "rectify", "true or false", values.get("rectify"))
+    least, multiple = values.get("least_stream_width", 0), values.get("channel_multiple", 1)
+    faults.expect(_is_count(least, 0), "least_stream_width", "a number of channels, 0 to search no stream", least)
+    faults.expect(_is_count(multiple), "channel_multiple", "a positive number of channels", multiple)
     faults.stop()
     space = SearchSpace(
         name=values["name"],
@@ -375,6 +452,10 @@ def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
         fusion=_frozen(values["fusion"]),
         parallel=_frozen(parallel),
         head=_frozen(head),
+        residual_kernel=kernel,
+        rectify=values.get("rectify", False),
+        least_stream_width=least,
+        channel_multiple=multiple,
     )
     _check_space(space, where)
     return space
@@ -396,12 +477,17 @@ def _check_space(space: SearchSpace, where: str) -> None:
     )
     lowest = space.reduction(len(space.stages)) << (max(branches) - 1)
     faults.expect(space.input_size % lowest == 0, "input_size", f"a multiple of {lowest}", space.input_size)
+    thin = {name: width for name, width in space.streams().items() if width < space.least_stream_width}
+    faults.expect(
+        not thin, "least_stream_width", f"at most the width of every stream ({thin})", space.least_stream_width
+    )
     faults.stop()
 
 
 def _parse_kept(values: object, space: SearchSpace, where: str) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
     faults = _Faults(f"{where}: kept")
-    expected = {spec.name: spec for spec in space.blocks()}
+    streams = space.searched_streams()
+    expected = {name: [STREAM] for name in streams} | {spec.name: sorted(spec.operators) for spec in space.blocks()}
     if not isinstance(values, dict) or set(values) != set(expected):
         known = set(values) if isinstance(values, dict) else set()
         missing, extra = sorted(set(expected) - known), sorted(known - set(expected))
@@ -409,11 +495,14 @@ def _parse_kept(values: object, space: SearchSpace, where: str) -> Mapping[str, 
             f"{where}: kept: expected the {len(expected)} blocks of its space, missing {missing[:3]}, unknown {extra[:3]}"
         )
     for name, operators in values.items():
-        good = isinstance(operators, dict) and set(operators) == set(expected[name].operators)
+        good = isinstance(operators, dict) and sorted(operators) == expected[name]
         good = good and all(
             isinstance(groups, dict) and all(_is_count(n, 0) for n in groups.values()) for groups in operators.values()
         )
-        faults.expect(good, name, f"counts for {sorted(expected[name].operators)}", operators)
+        if faults.expect(good, name, f"counts for {expected[name]}", operators) and name in streams:
+            width, least = operators[STREAM].get(CHANNEL, 0), space.least_stream_width
+            between = least <= width <= streams[name] and set(operators[STREAM]) == {CHANNEL}
+            faults.expect(between, name, f"{CHANNEL}: {least} to {streams[name]} channels", operators[STREAM])
     faults.stop()
     frozen: Mapping[str, Mapping[str, Mapping[str, int]]] = _frozen(values)
     return frozen

@@ -20,7 +20,7 @@ from gazenas.models.builders import build_supernet, load_space
 from gazenas.models.network import Network
 from gazenas.search.latency_kit import machine_table, space_models
 from tests.data import layouts
-from tests.running import MICRO, TUNE, Once, disturb, search
+from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS, TUNE, Once, disturb, search
 
 torch.set_num_threads(1)  # more threads than idle cores make small networks many times slower
 
@@ -34,6 +34,13 @@ def micro_space() -> SearchSpace:
 def micro_net(micro_space: SearchSpace) -> Network:
     torch.manual_seed(0)
     return disturb(build_supernet(micro_space))
+
+
+@pytest.fixture(params=[MICRO, MICRO_STREAMS, MICRO_CHAIN], ids=["paths", "streams", "chain"])
+def any_net(request: pytest.FixtureRequest) -> Network:
+    """A supernet of each kind of space: units inside blocks alone, streams too, and plain convolutions alone."""
+    torch.manual_seed(0)
+    return disturb(build_supernet(request.param))
 
 
 @pytest.fixture(scope="session")

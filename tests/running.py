@@ -16,6 +16,8 @@ from gazenas.__main__ import main
 from gazenas.models.network import Network
 
 MICRO = Path(__file__).parent / "micro.yaml"
+MICRO_STREAMS = Path(__file__).parent / "micro_streams.yaml"
+MICRO_CHAIN = Path(__file__).parent / "micro_chain.yaml"
 SAME = ("arch.json", "weights.safetensors")
 SEARCH = ("--space", str(MICRO), "--target-macs", "30%", "--epochs", "5", "--batch-size", "8", "--threads", "1")
 Once = Callable[[str, Callable[[Path], object]], Path]  # of a name and what makes it; see the fixture `once`

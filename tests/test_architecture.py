@@ -52,10 +52,10 @@ def test_with_counts_asks_for_every_unit_group_once(micro_space: SearchSpace) ->
 
 
 def test_all_errors_of_a_space_come_at_once(micro_space: SearchSpace) -> None:
-    values = micro_space.to_dict() | {"squeeze": -1, "stem": [4]}
+    values = micro_space.to_dict() | {"squeeze": -1, "stem": []}
     with pytest.raises(InputError) as error:
         SearchSpace.from_dict(values, "x.yaml")
-    assert "x.yaml: stem: expected two channel counts, found [4]" in str(error.value)
+    assert "x.yaml: stem: expected channel counts, one a stride-2 convolution, found []" in str(error.value)
     assert "squeeze: expected a whole number" in str(error.value)
 
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from gazenas.architecture import SearchSpace
 from gazenas.counting import count_macs, count_params
 from gazenas.models.builders import build_supernet
 from gazenas.models.network import Network
@@ -64,9 +63,9 @@ def test_the_model_is_left_as_it_was(micro_net: Network) -> None:
     assert all(torch.equal(before[key], value) for key, value in micro_net.state_dict().items())
 
 
-def test_searchable_parts_by_formula_equal_the_count(micro_space: SearchSpace, micro_net: Network) -> None:
-    for spec in micro_space.blocks():
-        block, side = micro_net.blocks()[spec.name], 32 // spec.reduction
-        image = torch.zeros(1, spec.in_channels, side, side)
-        searched = torch_macs(block.eval(), image) - torch_macs(block.residual, image)
-        assert block.macs(block.widths(), side, side) == searched
+def test_parts_by_formula_equal_the_count(any_net: Network) -> None:
+    widths, parts = any_net.widths(), any_net.parts()
+    for spec in any_net.space.blocks():
+        image = torch.zeros(1, spec.in_channels, 32 // spec.reduction, 32 // spec.reduction)
+        assert parts[spec.name].macs(widths) == torch_macs(any_net.blocks()[spec.name].eval(), image)
+    assert parts["stem"].macs(widths) == torch_macs(any_net.stem.eval(), torch.zeros(1, 3, 32, 32))

@@ -12,7 +12,6 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -23,8 +22,9 @@ from gazenas.architecture import InputError
 from gazenas.export.timing import measure_kit
 from gazenas.models.builders import build_subnet, build_supernet, load_space
 from gazenas.models.network import Network
+from gazenas.models.parts import NetworkWidths
 from gazenas.search.aims import architecture_with
-from gazenas.search.budget import NetworkWidths, Resource, empty_widths, ms_resource, widths_of
+from gazenas.search.budget import Resource, empty_widths, ms_resource
 from gazenas.search.chance import KINDS, chance_worth
 from gazenas.search.controller import widths_after
 from gazenas.search.cut import cut, unit_costs
@@ -45,25 +45,34 @@ def main() -> int:
         resource = ms_resource(network, arguments.latency_table)
     except InputError as error:
         parser.error(str(error))
+    multiples = (resource.channel_multiple, 1)
     drawn = {
-        (kind, share, in_lanes): draw(network, replace(resource, in_lanes=in_lanes), kind, share)
+        (kind, share, multiple): draw(network, resource, kind, share, multiple)
         for kind in KINDS
         for share in SHARES
-        for in_lanes in (True, False)
+        for multiple in multiples
     }
     by_key = {" ".join(map(str, key)): architecture_with(network, widths) for key, widths in drawn.items()}
     measured = measure({key: lambda arch=arch: build_subnet(arch) for key, arch in by_key.items()}, network.input_size)  # type: ignore[misc]
     table = Table(
-        "drawn", "by the table", "in whole lanes", "ratio", "one by one", "ratio", title=f"ms, {arguments.space}"
+        "drawn",
+        "by the table",
+        f"in multiples of {multiples[0]}",
+        "ratio",
+        "one by one",
+        "ratio",
+        title=f"ms, {arguments.space}",
     )
     for kind in KINDS:
         for share in SHARES:
             cells = []
-            for in_lanes in (True, False):
-                key = (kind, share, in_lanes)
+            for multiple in multiples:
+                key = (kind, share, multiple)
                 ms = measured[" ".join(map(str, key))]
                 cells += [f"{ms:.2f}", f"{ms / resource.total(network, drawn[key]):.2f}"]
-            table.add_row(f"{kind}, {share:.0%}", f"{resource.total(network, drawn[kind, share, True]):.2f}", *cells)
+            table.add_row(
+                f"{kind}, {share:.0%}", f"{resource.total(network, drawn[kind, share, multiples[0]]):.2f}", *cells
+            )
     Console().print(table)
     Console().print(
         f"{len(resource.checks)} networks of the table, sum over measured: {', '.join(f'{c:.2f}' for c in resource.checks)}"
@@ -71,12 +80,12 @@ def main() -> int:
     return 0
 
 
-def draw(network: Network, resource: Resource, kind: str, share: float) -> NetworkWidths:
+def draw(network: Network, resource: Resource, kind: str, share: float, multiple: int) -> NetworkWidths:
     """Widths of a network thinned by chance to ``share`` of the milliseconds above the network of no units."""
     groups = unit_groups(network)
-    least, most = (resource.total(network, widths) for widths in (empty_widths(network), widths_of(network)))
+    least, most = (resource.total(network, widths) for widths in (empty_widths(network), network.widths()))
     worth = chance_worth(network, kind, unit_costs(network, groups, [resource]), seed=0)
-    keep = cut(network, groups, worth, [resource], [least + share * (most - least)])
+    keep = cut(network, groups, worth, [resource], [least + share * (most - least)], multiple)
     return widths_after(network, keep)
 
 

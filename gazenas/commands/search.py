@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from jsonargparse import Namespace
-from jsonargparse.typing import PositiveInt
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from gazenas.architecture import Architecture, InputError
 from gazenas.commands.common import add_recipe, add_training_arguments, make_parser, parse, recipe_values
@@ -76,9 +76,12 @@ def run(argv: list[str]) -> None:
         help="file of tools/measure_latency.py, for --target-ms and --cost latency; measured here without it",
     )
     parser.add_argument(
-        "--lanes",
-        action="store_true",
-        help="channels leave in fours whatever the budget, as they do for --target-ms: onnxruntime is faster on these",
+        "--channel_multiple",
+        "--channel-multiple",
+        type=NonNegativeInt,
+        default=0,
+        help="the number of channels that leave together, such as 8 or 16, since a runtime computes as many at once; 0 takes the "
+        "latency table's under --target-ms, else the space's",
     )
     parser.add_argument(
         "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
@@ -104,7 +107,9 @@ def run(argv: list[str]) -> None:
     space = load_space(arguments.space)
     targets = {name: getattr(arguments, f"target_{name}") for name in BUDGETS}
     family = tuple(part.strip() for part in arguments.targets.split(",") if part.strip())
-    aims = Aims(**targets, family=family, latency_table=arguments.latency_table, lanes=arguments.lanes)
+    aims = Aims(
+        **targets, family=family, latency_table=arguments.latency_table, channel_multiple=arguments.channel_multiple
+    )
 
     def run_one(values: Namespace, control: str, given: Architecture | None = None) -> None:
         verb = TrainingVerb(

@@ -66,20 +66,19 @@ def _print_blocks(name: str, network: Network) -> None:
     """A row a block, with what it keeps of its space, then the rest."""
     arch = network.architecture()
     full = full_architecture(arch.space)
-    specs = {spec.name: spec for spec in arch.space.blocks()}
+    parts, widths = network.parts(), network.widths()
     total = count_macs(network, network.input_size)
     groups = list(dict.fromkeys(group for block in arch.kept for group in block_widths(full, block)))
     rows, inside = [], 0
     for block_name, block in network.blocks().items():
-        side = network.input_size // specs[block_name].reduction
-        macs = block.macs(block.widths(), side, side)
+        macs = parts[block_name].macs(widths)
         inside += macs
         kept, offered = block_widths(arch, block_name), block_widths(full, block_name)
         cells = [f"{kept[group]}/{offered[group]}" if group in offered else "" for group in groups]
         rows.append([block_name, *cells, f"{macs / 1e6:.3f}", f"{macs / total:.1%}", f"{count_params(block):,}"])
     outside = count_params(network) - sum(count_params(block) for block in network.blocks().values())
     rest = [f"{(total - inside) / 1e6:.3f}", f"{(total - inside) / total:.1%}", f"{outside:,}"]
-    rows.append(["stem, residuals, head", *[""] * len(groups), *rest])
+    rows.append(["stem, head", *[""] * len(groups), *rest])
     titles = [f"{group}x{group}" if group.isdigit() else f"{group}s" for group in groups]
     columns = ["block", *titles, "M MACs", "share", "parameters"]
     print_table(f"{name} ({arch.space.name} at {network.input_size} pixels)", columns, rows)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-FORMAT = 2
+FORMAT = 3
 ROUNDS = 5  # passes over all models, so that a machine's drift hits all alike
 ROUND_SECONDS = 0.03  # for one model in one round, and
 ROUND_RUNS = 20  # at least

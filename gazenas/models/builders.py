@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -11,16 +11,16 @@ from typing import Any, cast
 
 from torch import nn
 
-from gazenas.architecture import Architecture, BlockSpec, InputError, SearchSpace, read_json
+from gazenas.architecture import CHANNEL, STREAM, Architecture, BlockSpec, InputError, SearchSpace, read_json
 from gazenas.models.baselines import BASELINES, SCALABLE, Baseline, BaselineSpec
-from gazenas.models.heads import HEADS
+from gazenas.models.heads import HEADS, Head
 from gazenas.models.modules import FusionModule, ParallelModule, Stage
 from gazenas.models.network import Network
-from gazenas.models.search_block import BlockWidths, SearchBlock
+from gazenas.models.search_block import ProjectedResidual, SearchBlock
 from gazenas.models.weights import add_user, input_channels_of, load_weights
 from gazenas.ops import OPS
-from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.squeeze_excite import SqueezeExcite
+from gazenas.ops.stream import Stream, closing_norm
 
 GazeModel = Network | Baseline
 
@@ -52,12 +52,29 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
             f"unknown search space {str(name_or_path)!r}: expected a YAML file or one of {', '.join(known)}"
         )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_once_each(yaml))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: expected YAML: {error}") from error
     space = SearchSpace.from_dict(values, str(path))
     check_space(space, str(path))
     return space
+
+
+def _once_each(yaml: Any) -> Any:
+    """A safe loader that refuses a key which a mapping has twice, of which YAML keeps the last."""
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+            if twice:
+                line = node.start_mark.line + 1
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"line {line}: expected each key once, found {twice[0]!r} twice", node.start_mark
+                )
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def check_space(space: SearchSpace, where: str) -> None:
@@ -78,13 +95,17 @@ def check_space(space: SearchSpace, where: str) -> None:
             wrong = _wrong_keys(OPS[name].full_widths, settings, given={"in_channels"})
             faults += [f"{place}: {name}: {fault}" for fault in wrong]
             if not wrong:
-                faults += _refusal(f"{place}: ", lambda: OPS[name].full_widths(space.stem[1], **settings))  # noqa: B023
+                faults += _refusal(f"{place}: ", lambda: OPS[name].full_widths(space.stem[-1], **settings))  # noqa: B023
     settings = {key: value for key, value in space.head.items() if key != "kind"}
     if space.head["kind"] not in HEADS:
         faults.append(f"head: unknown kind {space.head['kind']!r} (known: {', '.join(HEADS)})")
     else:
         wrong = _wrong_keys(HEADS[space.head["kind"]].__init__, settings, given={"self", "in_channels", "sizes"})
-        faults += [f"head: {fault}" for fault in wrong] if wrong else _refusal("", lambda: _build_head(space))
+        faults += (
+            [f"head: {fault}" for fault in wrong]
+            if wrong
+            else _refusal("", lambda: _build_head(space, space.stages[-1].channels))
+        )
     if faults:
         raise InputError(f"{where}: " + "; ".join(faults))
 
@@ -125,13 +146,14 @@ def build_supernet(space: SearchSpace | str | Path, *, input_size: int | None = 
 
 def full_architecture(space: SearchSpace) -> Architecture:
     """Everything that a space offers."""
-    kept = {
+    streams = {name: {STREAM: {CHANNEL: width}} for name, width in space.searched_streams().items()}
+    blocks = {
         spec.name: {
             name: OPS[name].full_widths(spec.in_channels, **settings) for name, settings in spec.operators.items()
         }
         for spec in space.blocks()
     }
-    return Architecture(space, kept)
+    return Architecture(space, streams | blocks)
 
 
 def build_subnet(
@@ -287,10 +309,12 @@ def build_network(arch: Architecture, *, importance: bool, input_channels: int =
     """
     space = arch.space
     check_space(space, f"search space {space.name!r}")
+    widths = arch.stream_widths()
+    streams = {name: Stream(width=widths[name]) for name in space.searched_streams()} if importance else {}
     blocks: dict[str, SearchBlock] = {}
 
     def make(specs: list[BlockSpec]) -> list[SearchBlock]:
-        made = [_build_block(spec, arch.kept[spec.name], space.squeeze, importance) for spec in specs]
+        made = [_build_block(spec, arch, widths, streams.get(spec.target), importance) for spec in specs]
         blocks.update({spec.name: block for spec, block in zip(specs, made, strict=True)})
         return made
 
@@ -312,24 +336,32 @@ def build_network(arch: Architecture, *, importance: bool, input_channels: int =
         stages.append(
             Stage(fusion=FusionModule(joins=joins, opening=opening), parallel=ParallelModule(branches=branches))
         )
-    stem = _build_stem(input_channels, space.stem)
-    return Network(space=space, stem=stem, stages=stages, head=_build_head(space), blocks=blocks)
+    stem = _build_stem(input_channels, list(widths.items())[: len(space.stem)], streams)
+    head = _build_head(space, [widths[name] for name in space.head_streams()])
+    return Network(space=space, stem=stem, stages=stages, head=head, blocks=blocks, streams=streams)
 
 
-def _build_stem(input_channels: int, channels: tuple[int, int]) -> nn.Sequential:
-    """Two 3x3 stride-2 convolutions with BatchNorm and ReLU: image to a quarter of its size."""
+def _build_stem(input_channels: int, widths: list[tuple[str, int]], streams: Mapping[str, Stream]) -> nn.Sequential:
+    """3x3 stride-2 convolutions with BatchNorm and ReLU, one a stream of the stem with its channels."""
     layers: list[nn.Module] = []
-    for before, after in zip((input_channels, channels[0]), channels, strict=True):
-        layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), BatchNorm2d(after), nn.ReLU()]
+    before = input_channels
+    for name, after in widths:
+        layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), closing_norm(after, streams.get(name)), nn.ReLU()]
+        before = after
     return nn.Sequential(*layers)
 
 
-def _build_head(space: SearchSpace) -> nn.Module:
+def _build_head(space: SearchSpace, channels: Sequence[int]) -> Head:
     settings = {key: value for key, value in space.head.items() if key != "kind"}
-    return HEADS[space.head["kind"]](in_channels=space.stages[-1].channels, sizes=space.sizes(), **settings)
+    return HEADS[space.head["kind"]](in_channels=channels, sizes=space.sizes(), **settings)
 
 
-def _build_block(spec: BlockSpec, kept: BlockWidths, squeeze: int, importance: bool) -> SearchBlock:
+def _build_block(
+    spec: BlockSpec, arch: Architecture, channels: Mapping[str, int], stream: Stream | None, importance: bool
+) -> SearchBlock:
+    """A block between streams of ``channels``; ``stream`` holds the importance factors of what it writes."""
+    space, kept = arch.space, arch.kept[spec.name]
+    ends = {"in_channels": channels[spec.source], "out_channels": channels[spec.target], "stride": spec.stride}
     paths: dict[str, nn.Module] = {}
     absent: dict[str, dict[str, int]] = {}
     for name, settings in spec.operators.items():
@@ -339,26 +371,24 @@ def _build_block(spec: BlockSpec, kept: BlockWidths, squeeze: int, importance: b
         if importance or any(widths.values()):
             build = cast(Callable[..., nn.Module], OPS[name])
             paths[name] = build(
-                in_channels=spec.in_channels,
-                out_channels=spec.out_channels,
-                stride=spec.stride,
+                **ends,
                 widths={group: widths[group] for group in full},
                 importance=importance,
+                stream=stream,
                 **settings,
             )
         else:
             absent[name] = dict.fromkeys(full, 0)
-    residual: nn.Module = nn.Identity()
-    if spec.stride != 1 or spec.in_channels != spec.out_channels:
-        # Every stride-th pixel is taken beforehand: oneDNN 3.12 on AVX2 writes out of bounds in the gradient of strided
-        # pointwise weights where the input has fewer than six channels.
-        residual = nn.Sequential(
-            nn.AvgPool2d(1, spec.stride) if spec.stride != 1 else nn.Identity(),
-            nn.Conv2d(spec.in_channels, spec.out_channels, 1, bias=False),
-            BatchNorm2d(spec.out_channels),
-        )
+    residual = None if spec.identity else ProjectedResidual(**ends, kernel=space.residual_kernel, stream=stream)
     lively = any(count for groups in kept.values() for count in groups.values())
-    excite = SqueezeExcite(channels=spec.in_channels, reduction=squeeze) if squeeze and lively else None
+    excite = None
+    if space.squeeze and lively:
+        excite = SqueezeExcite(channels=channels[spec.source], hidden=max(spec.in_channels // space.squeeze, 4))
     return SearchBlock(
-        paths=paths, residual=residual, squeeze=excite, absent=absent, bias=spec.out_channels if absent else 0
+        paths=paths,
+        residual=residual,
+        squeeze=excite,
+        absent=absent,
+        bias=channels[spec.target] if absent else 0,
+        rectify=space.rectify and spec.source == spec.target,
     )

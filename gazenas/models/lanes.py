@@ -6,11 +6,11 @@ from copy import deepcopy
 
 import torch
 
-from gazenas.architecture import Architecture
+from gazenas.architecture import STREAM, Architecture
 from gazenas.models.builders import build_network, full_architecture
 from gazenas.models.network import Network
 from gazenas.ops import OPS
-from gazenas.ops.units import fill_lanes
+from gazenas.ops.units import round_up
 
 Place = tuple[int, int, int]  # dimension, start, count
 
@@ -52,7 +52,11 @@ def _filled(arch: Architecture, lanes: int) -> Architecture:
     full = full_architecture(arch.space).kept
 
     def filled(block: str, operator: str, group: str, units: int) -> int:
-        return fill_lanes(units, lanes, full[block][operator][group]) if OPS[operator].lanes > 1 else units
+        return (
+            units
+            if operator == STREAM or not OPS[operator].channelwise
+            else round_up(units, lanes, full[block][operator][group])
+        )
 
     return arch.with_counts(filled)
 

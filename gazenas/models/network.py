@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
-from gazenas.architecture import Architecture, SearchSpace
+from gazenas.architecture import CHANNEL, STREAM, Architecture, SearchSpace
+from gazenas.models.heads import Head
+from gazenas.models.parts import BlockPart, HeadPart, Part, StemPart
 from gazenas.models.search_block import SearchBlock
+from gazenas.ops.stream import Stream, StreamNorm, folded
+from gazenas.ops.units import TensorSlice, Units, fit_attributes, norm_slices
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB: how images enter every network
 
@@ -17,26 +22,29 @@ class Network(nn.Module):
 
     Args:
         space: what the network was drawn from, kept so that it can say its architecture.
-        stem: image to a map at a quarter of its size.
+        stem: image to the first map: convolution, BatchNorm and ReLU for each of the space's.
         stages: each takes and gives a list of maps, the highest resolution first.
         head: list of maps to gaze.
         blocks: the search blocks inside ``stages`` by their names in ``space``.
+        streams: importance factors of the streams' channels by the streams' names, where they are units of the search.
     """
 
     def __init__(
         self,
         *,
         space: SearchSpace,
-        stem: nn.Module,
+        stem: nn.Sequential,
         stages: Sequence[nn.Module],
-        head: nn.Module,
+        head: Head,
         blocks: Mapping[str, SearchBlock],
+        streams: Mapping[str, Stream],
     ) -> None:
         super().__init__()
         self.space = space
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.head = head
+        self.streams = nn.ModuleList(streams.values())
         paths = {id(module): path for path, module in self.named_modules()}
         self._block_paths = {name: paths[id(block)] for name, block in blocks.items()}
 
@@ -58,7 +66,6 @@ class Network(nn.Module):
             outputs: numbers an image; the network then gives ``(N, outputs)``.
         """
         last = self.head.gaze
-        assert isinstance(last, nn.Linear), "every head ends in one"
         self.head.gaze = nn.Linear(last.in_features, outputs).to(last.weight)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -92,20 +99,85 @@ class Network(nn.Module):
             found[name] = block
         return found
 
+    def parts(self) -> dict[str, Part]:
+        """Everything that takes MACs and depends on units: the stem, the blocks by their names, the head."""
+        specs = self.space.blocks()
+        blocks = self.blocks()
+        parts: dict[str, Part] = {"stem": StemPart(self.input_channels, self.space)}
+        parts |= {spec.name: BlockPart(blocks[spec.name], spec, self.input_size // spec.reduction) for spec in specs}
+        return parts | {"head": HeadPart(self.head, self.space)}
+
+    def stream_units(self) -> dict[str, Units]:
+        """The units of every stream by its name; none where streams are not searched, or in a subnet."""
+        if not len(self.streams):
+            return {}
+        found: dict[str, list[TensorSlice]] = {name: [] for name in self.space.searched_streams()}
+        stem = list(found)[: len(self.space.stem)]
+        for number, name in enumerate(stem):
+            convolution, norm = self.stem[3 * number], self.stem[3 * number + 1]
+            found[name] += [TensorSlice(convolution, "weight", 0), *norm_slices(norm)]  # type: ignore[arg-type]
+            if number:
+                found[stem[number - 1]].append(TensorSlice(convolution, "weight", 1))
+        blocks = self.blocks()
+        for spec in self.space.blocks():
+            found[spec.source] += blocks[spec.name].reads()
+            found[spec.target] += blocks[spec.name].writes()
+        last = self.space.head_streams()
+        for name, piece in zip(last, self.head.reads([self._stream_width(name) for name in last]), strict=True):
+            found[name].append(piece)
+        return {
+            name: Units(CHANNEL, STREAM, stream.alpha, (TensorSlice(stream, "alpha", 0), *found[name]))
+            for name, stream in zip(found, self._streams(), strict=True)
+        }
+
+    def settle(self) -> None:
+        """Brings everything else in line after units were cut from the tensors."""
+        for block in self.blocks().values():
+            block.settle()
+        fit_attributes(self)
+
+    def fold(self) -> None:
+        """Multiplies all importance factors into the weights and forgets them; the eval-mode function stays."""
+        for block in self.blocks().values():
+            block.fold()
+        for index, layer in enumerate(self.stem):
+            if isinstance(layer, StreamNorm):
+                self.stem[index] = folded(layer)
+        self.streams = nn.ModuleList()
+
     def importances(self) -> list[nn.Parameter]:
         """All importance factors, one vector a unit group; none in a subnet."""
-        return [
+        return [stream.alpha for stream in self._streams()] + [
             units.alpha
             for block in self.blocks().values()
             for operator in block.operators().values()
             for units in operator.units()
         ]
 
+    def widths(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Units by block, operator and group as they stand, those of the streams first."""
+        streams = {name: {STREAM: {CHANNEL: self._stream_width(name)}} for name in self.space.searched_streams()}
+        return streams | {name: block.widths() for name, block in self.blocks().items()}
+
+    def _streams(self) -> list[Stream]:
+        return [cast(Stream, stream) for stream in self.streams]
+
+    def _stream_width(self, name: str) -> int:
+        """Channels of a searched stream, by a convolution that writes it."""
+        stem = list(self.space.streams())[: len(self.space.stem)]
+        if name in stem:
+            writer = self.stem[3 * stem.index(name)]
+        else:
+            blocks = self.blocks()
+            residuals = (blocks[spec.name].residual for spec in self.space.blocks() if spec.target == name)
+            writer = next(each for each in residuals if each is not None)[1]
+        return cast(nn.Conv2d, writer).weight.shape[0]
+
     def architecture(self) -> Architecture:
         """What the network keeps of its space, as it stands."""
-        specs = {spec.name: spec for spec in self.space.blocks()}
-        kept = {}
-        for name, block in self.blocks().items():
-            widths = block.widths()
-            kept[name] = {operator: widths[operator] for operator in specs[name].operators}
+        operators = {spec.name: list(spec.operators) for spec in self.space.blocks()}
+        kept = {
+            name: {operator: groups[operator] for operator in operators.get(name, [STREAM])}
+            for name, groups in self.widths().items()
+        }
         return Architecture(self.space, kept)

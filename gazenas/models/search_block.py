@@ -8,10 +8,59 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.squeeze_excite import SqueezeExcite
-from gazenas.ops.units import Operator, Widths
+from gazenas.ops.stream import Stream, closing_norm, folded
+from gazenas.ops.units import Convolution, Extent, Operator, TensorSlice, Widths, norm_slices
 
 BlockWidths = Mapping[str, Widths]
+
+
+class ProjectedResidual(nn.Sequential):
+    """The residual between two streams: a convolution with BatchNorm, with a stride where the map shrinks.
+
+    Args:
+        in_channels: c.
+        out_channels: c'.
+        stride: 1 or 2.
+        kernel: k, odd.
+        stream: what is written, where its channels have importance factors.
+    """
+
+    def __init__(self, *, in_channels: int, out_channels: int, stride: int, kernel: int, stream: Stream | None) -> None:
+        # Of a pointwise kernel every stride-th pixel is taken beforehand: oneDNN 3.12 on AVX2 writes out of bounds in the
+        # gradient of strided pointwise weights where the input has fewer than six channels.
+        early = stride if kernel == 1 else 1
+        super().__init__(
+            nn.AvgPool2d(1, early) if early != 1 else nn.Identity(),
+            nn.Conv2d(in_channels, out_channels, kernel, stride // early, kernel // 2, bias=False),
+            closing_norm(out_channels, stream),
+        )
+        self.kernel, self.stride = kernel, stride
+
+    def reads(self) -> tuple[TensorSlice, ...]:
+        """Columns of the convolution."""
+        return (TensorSlice(self[1], "weight", 1),)
+
+    def writes(self) -> tuple[TensorSlice, ...]:
+        """Rows of the convolution, and its BatchNorm."""
+        return (TensorSlice(self[1], "weight", 0), *norm_slices(cast(BatchNorm2d, self[2])))
+
+    def fold(self) -> None:
+        """Multiplies the stream's factors into the BatchNorm."""
+        self[2] = folded(cast(BatchNorm2d, self[2]))
+
+    def macs(self, extent: Extent) -> int:
+        """Of the convolution, for one image."""
+        return self.kernel**2 * extent.in_channels * extent.out_channels * extent.pixels_out(self.stride)
+
+    def params(self, extent: Extent) -> int:
+        """Of the convolution and its BatchNorm."""
+        return self.kernel**2 * extent.in_channels * extent.out_channels + 2 * extent.out_channels
+
+    def convolution(self, extent: Extent) -> Convolution:
+        """What it consists of."""
+        return Convolution(extent.in_channels, extent.out_channels, self.kernel, self.stride, extent.height)
 
 
 class SearchBlock(nn.Module):
@@ -22,8 +71,9 @@ class SearchBlock(nn.Module):
 
     Args:
         paths: operators by name, built.
-        residual: from the block's input to its output shape.
+        residual: from the block's input to its output shape; without one the input itself.
         squeeze: squeeze-and-excite on the input of the paths, or none.
+        rectify: whether a ReLU closes the block.
         absent: widths, all zero, of the operators that a subnet lost.
         bias: channels of the constant that lost operators left behind; 0 for none.
     """
@@ -32,8 +82,9 @@ class SearchBlock(nn.Module):
         self,
         *,
         paths: Mapping[str, nn.Module],
-        residual: nn.Module,
+        residual: ProjectedResidual | None,
         squeeze: SqueezeExcite | None,
+        rectify: bool = False,
         absent: BlockWidths | None = None,
         bias: int = 0,
     ) -> None:
@@ -42,15 +93,18 @@ class SearchBlock(nn.Module):
         self.squeeze = squeeze
         self.paths = nn.ModuleDict(paths)
         self.residual = residual
+        self.rectify = rectify
         self.register_parameter("bias", nn.Parameter(torch.zeros(bias)) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``."""
-        total: Tensor = self.residual(x)
+        total: Tensor = x if self.residual is None else self.residual(x)
         excited = x if self.squeeze is None else self.squeeze(x)
         for path in self.paths.values():
             total = total + path(excited)
-        return total if self.bias is None else total + self.bias.view(1, -1, 1, 1)
+        if self.bias is not None:
+            total = total + self.bias.view(1, -1, 1, 1)
+        return total.relu() if self.rectify else total
 
     def operators(self) -> dict[str, Operator]:
         """The paths that are there, by name."""
@@ -59,6 +113,16 @@ class SearchBlock(nn.Module):
     def widths(self) -> dict[str, dict[str, int]]:
         """Units by operator and group as they stand."""
         return {name: operator.widths() for name, operator in self.operators().items()} | self.absent
+
+    def reads(self) -> tuple[TensorSlice, ...]:
+        """The slices that belong to the channels of its input."""
+        readers = [*self.operators().values(), self.squeeze, self.residual]
+        return tuple(piece for reader in readers if reader is not None for piece in reader.reads())
+
+    def writes(self) -> tuple[TensorSlice, ...]:
+        """The slices that belong to the channels of its output."""
+        writers = [*self.operators().values(), self.residual]
+        return tuple(piece for writer in writers if writer is not None for piece in writer.writes())
 
     def settle(self) -> None:
         """Brings the paths in line after units were cut; squeeze-and-excite leaves with the last unit."""
@@ -71,32 +135,34 @@ class SearchBlock(nn.Module):
         """Folds importance factors into weights, and the constants of empty paths into ``bias``."""
         constants = []
         for name, operator in self.operators().items():
-            if sum(operator.widths().values()):
-                operator.fold()
-            else:
+            operator.fold()
+            if not any(operator.widths().values()):
                 constants.append(operator.constant().detach().flatten())
                 self.absent[name] = operator.widths()
                 del self.paths[name]
         if constants:
             self.bias = nn.Parameter(torch.stack(constants).sum(0))
+        if self.residual is not None:
+            self.residual.fold()
 
-    def macs(self, widths: BlockWidths, height: int, width: int) -> int:
-        """MACs of everything that units can take away, for one image on a ``height`` x ``width`` input."""
-        inside = sum(operator.macs(widths[name], height, width) for name, operator in self.operators().items())
-        return inside + (self.squeeze.macs() if self.squeeze is not None and _any_unit(widths) else 0)
+    def macs(self, widths: BlockWidths, extent: Extent) -> int:
+        """MACs of the block for one image."""
+        inside = sum(operator.macs(widths[name], extent) for name, operator in self.operators().items())
+        excite = self.squeeze.macs(extent) if self.squeeze is not None and _any_unit(widths) else 0
+        return inside + excite + (self.residual.macs(extent) if self.residual is not None else 0)
 
-    def params(self, widths: BlockWidths) -> int:
-        """Parameters, when frozen, of everything that units can take away, and of the bias that lost paths leave."""
-        inside = sum(operator.params(widths[name]) for name, operator in self.operators().items())
-        lost = [operator.out_channels for name, operator in self.operators().items() if not any(widths[name].values())]
-        excite = self.squeeze.params() if self.squeeze is not None and _any_unit(widths) else 0
-        return inside + excite + max(lost, default=0)
+    def params(self, widths: BlockWidths, extent: Extent) -> int:
+        """Parameters of the block once it is frozen, the bias that lost paths leave among them."""
+        inside = sum(operator.params(widths[name], extent) for name, operator in self.operators().items())
+        lost = any(not any(widths[name].values()) for name in self.operators())
+        excite = self.squeeze.params(extent) if self.squeeze is not None and _any_unit(widths) else 0
+        residual = self.residual.params(extent) if self.residual is not None else 0
+        return inside + excite + residual + (extent.out_channels if lost else 0)
+
+    def paper(self, widths: BlockWidths, extent: Extent) -> int:
+        """What the paper charges for the block's units."""
+        return sum(operator.paper(widths[name], extent) for name, operator in self.operators().items())
 
 
 def _any_unit(widths: BlockWidths) -> bool:
     return any(count for groups in widths.values() for count in groups.values())
-
-
-def one_fewer(widths: BlockWidths, operator: str, group: str) -> BlockWidths:
-    """``widths`` with one unit of ``group`` of ``operator`` fewer."""
-    return dict(widths) | {operator: dict(widths[operator]) | {group: widths[operator][group] - 1}}

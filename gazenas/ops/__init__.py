@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from gazenas.ops.conv import ConvPair
 from gazenas.ops.mixconv import MixConv
 from gazenas.ops.tokens import TokenTransformer
 
@@ -12,4 +13,5 @@ from gazenas.ops.tokens import TokenTransformer
 OPS: dict[str, Any] = {
     "mixconv": MixConv,
     "tokens": TokenTransformer,
+    "conv": ConvPair,
 }

@@ -26,8 +26,14 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """``(N, c, h, w)`` to the same shape; running statistics follow in training."""
-        whole = self.training and torch.is_grad_enabled() and _tile(input) > 1
-        return self.normalise_part(input, 0) if whole else super().forward(input)
+        if self.training:
+            return self.normalise_part(input, 0)
+        weight, bias = self.scale_and_shift()
+        return F.batch_norm(input, self.running_mean, self.running_var, weight, bias, False, 0.0, self.eps)
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """The factor and the offset of every normalized channel, ``(c,)`` each."""
+        return self.weight, self.bias
 
     def normalise_part(self, x: Tensor, start: int) -> Tensor:
         """Some of the channels, as in training; whoever begins a batch with ``start`` 0 must go on to the last channel.
@@ -37,13 +43,13 @@ class BatchNorm2d(nn.BatchNorm2d):
             start: index of the first of them.
         """
         chosen = slice(start, start + x.shape[1])
-        tensors = (self.weight, self.bias, self.running_mean, self.running_var)
+        tensors = (*self.scale_and_shift(), self.running_mean, self.running_var)
         weight, bias, mean, variance = (tensor[chosen] for tensor in tensors if tensor is not None)
         assert self.num_batches_tracked is not None, "BatchNorm keeps running statistics"
         if start == 0:
             self.num_batches_tracked.add_(1)
         share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        tile = _tile(x)
+        tile = _tile(x) if torch.is_grad_enabled() else 1
         if tile == 1:
             return F.batch_norm(x, mean, variance, weight, bias, True, share, self.eps)
         out, batch_mean, batch_variance = _TiledBatchNorm.apply(x, weight, bias, self.eps, tile)  # type: ignore[no-untyped-call]

@@ -11,7 +11,10 @@ from torch.nn import functional as F
 from gazenas.architecture import InputError
 from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.depthwise import DepthwiseConv2d
+from gazenas.ops.stream import Stream, closing_norm, folded
 from gazenas.ops.units import (
+    Convolution,
+    Extent,
     TensorSlice,
     Units,
     Widths,
@@ -38,9 +41,10 @@ class MixConv(nn.Module):
         stride: of the depthwise convolutions, 1 or 2.
         widths: channels by kernel size, such as ``{"3": 72, "5": 72}``; zeros are legal.
         importance: whether units carry importance factors (a supernet) or not (a subnet).
+        stream: what is written, where its channels have importance factors.
     """
 
-    lanes = 4
+    channelwise = True
 
     def __init__(
         self,
@@ -52,13 +56,14 @@ class MixConv(nn.Module):
         importance: bool,
         kernels: Any = (),
         expansion: Any = 0,
+        stream: Stream | None = None,
     ) -> None:
         super().__init__()
-        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
+        self.stride = stride
         self.kernels = tuple(widths)
         total = sum(widths.values())
         present = {kernel: count for kernel, count in widths.items() if count}
-        self.norm = BatchNorm2d(out_channels)
+        self.norm = closing_norm(out_channels, stream)
         self.alphas = nn.ParameterDict(
             {k: nn.Parameter(torch.ones(n)) for k, n in present.items()} if importance else {}
         )
@@ -162,28 +167,30 @@ class MixConv(nn.Module):
             start += alpha.numel()
         return groups
 
+    def reads(self) -> tuple[TensorSlice, ...]:
+        """Columns of the expansion."""
+        return (TensorSlice(self.expand, "weight", 1),) if len(self.depthwise) else ()
+
+    def writes(self) -> tuple[TensorSlice, ...]:
+        """Rows of the projection, and the closing BatchNorm."""
+        rows = (TensorSlice(self.project, "weight", 0),) if len(self.depthwise) else ()
+        return (*rows, *norm_slices(self.norm))
+
     def settle(self) -> None:
         """Drops kernels without channels, and everything but the closing BatchNorm with the last of them."""
         for kernel in list(self.depthwise):
-            convolution = self.depthwise[kernel]
-            count = convolution.weight.shape[0]  # type: ignore[index]
-            if not count:
+            if not self.depthwise[kernel].weight.shape[0]:  # type: ignore[index]
                 del self.depthwise[kernel], self.alphas[kernel]
-                continue
-            convolution.in_channels = convolution.out_channels = convolution.groups = count  # type: ignore[assignment]
         if not len(self.depthwise):
             for name in ("expand", "expand_norm", "depthwise_norm", "project"):
                 self._modules.pop(name, None)
-            return
-        total = self.expand.weight.shape[0]
-        self.expand.out_channels = self.project.in_channels = total
-        self.expand_norm.num_features = self.depthwise_norm.num_features = total
 
     def fold(self) -> None:
-        """Multiplies the importance factors into the projection."""
+        """Multiplies the importance factors into the projection and the closing BatchNorm."""
         if len(self.alphas):
             scale_(self.project.weight, self._joined_alphas(), 1)
             self.alphas.clear()
+        self.norm = folded(self.norm)
 
     def constant(self) -> Tensor:
         """``(1, c', 1, 1)``: what the closing BatchNorm makes of a zero input."""
@@ -209,20 +216,23 @@ class MixConv(nn.Module):
             for alpha in self.alphas.values():
                 alpha.div_(largest)
 
-    def macs(self, widths: Widths, height: int, width: int) -> int:
+    def macs(self, widths: Widths, extent: Extent) -> int:
         """Expansion on the input's pixels, depthwise and projection on the output's."""
-        pixels_in = height * width
-        pixels_out = -(-height // self.stride) * -(-width // self.stride)
-        per_channel = self.in_channels * pixels_in + self.out_channels * pixels_out
-        return sum(count * (per_channel + int(kernel) ** 2 * pixels_out) for kernel, count in widths.items())
+        pixels = extent.pixels_out(self.stride)
+        each = extent.in_channels * extent.pixels_in + extent.out_channels * pixels
+        return sum(count * (each + int(kernel) ** 2 * pixels) for kernel, count in widths.items())
 
-    def params(self, widths: Widths) -> int:
+    def params(self, widths: Widths, extent: Extent) -> int:
         """Weights and the affine parameters of three BatchNorms."""
         if not sum(widths.values()):
             return 0
-        each = self.in_channels + self.out_channels + 4
-        return 2 * self.out_channels + sum(count * (each + int(kernel) ** 2) for kernel, count in widths.items())
+        each = extent.in_channels + extent.out_channels + 4
+        return 2 * extent.out_channels + sum(count * (each + int(kernel) ** 2) for kernel, count in widths.items())
 
-    def paper_cost(self, group: str, widths: Widths, height: int, width: int) -> int:
-        """Kernel area times output pixels."""
-        return int(group) ** 2 * -(-height // self.stride) * -(-width // self.stride)
+    def paper(self, widths: Widths, extent: Extent) -> int:
+        """Kernel area times output pixels for every channel; the pointwise convolutions are left out."""
+        return extent.pixels_out(self.stride) * sum(count * int(kernel) ** 2 for kernel, count in widths.items())
+
+    def convolutions(self, widths: Widths, extent: Extent) -> list[Convolution] | None:
+        """None: it is timed as a whole."""
+        return None

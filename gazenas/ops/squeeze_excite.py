@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from gazenas.ops.units import Extent, TensorSlice
+
 
 class SqueezeExcite(nn.Module):
     """Scales each channel by a factor in (0, 1) computed from all channel means.
 
     Args:
         channels: of the map.
-        reduction: the hidden layer has ``channels // reduction`` units, at least 4.
+        hidden: units of the layer between.
     """
 
-    def __init__(self, *, channels: int, reduction: int) -> None:
+    def __init__(self, *, channels: int, hidden: int) -> None:
         super().__init__()
-        self.reduction = reduction
-        self.squeeze = nn.Conv2d(channels, max(channels // reduction, 4), 1)
-        self.excite = nn.Conv2d(max(channels // reduction, 4), channels, 1)
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.excite = nn.Conv2d(hidden, channels, 1)
+
+    @property
+    def hidden(self) -> int:
+        """Units of the layer between."""
+        return self.squeeze.weight.shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, c, h, w)`` to the same shape."""
@@ -25,10 +31,18 @@ class SqueezeExcite(nn.Module):
         scaled: Tensor = x * self.excite(self.squeeze(mean).relu()).sigmoid()
         return scaled
 
-    def macs(self) -> int:
-        """MACs for one image: two products with the channel means."""
-        return 2 * self.squeeze.weight.numel()
+    def reads(self) -> tuple[TensorSlice, ...]:
+        """The slices that belong to the map's channels: columns of the first layer, rows of the second."""
+        return (
+            TensorSlice(self.squeeze, "weight", 1),
+            TensorSlice(self.excite, "weight", 0),
+            TensorSlice(self.excite, "bias", 0),
+        )
 
-    def params(self) -> int:
+    def macs(self, extent: Extent) -> int:
+        """MACs for one image: two products with the channel means."""
+        return 2 * self.hidden * extent.in_channels
+
+    def params(self, extent: Extent) -> int:
         """Weights and biases."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return self.macs(extent) + self.hidden + extent.in_channels

@@ -11,7 +11,18 @@ from torch.nn import functional as F
 from gazenas.architecture import InputError
 from gazenas.ops.attention import gated_attention
 from gazenas.ops.batch_norm import BatchNorm2d
-from gazenas.ops.units import TensorSlice, Units, Widths, norm_slices, normalised_zero, projected_deviation, scale_
+from gazenas.ops.stream import Stream, closing_norm, folded
+from gazenas.ops.units import (
+    Convolution,
+    Extent,
+    TensorSlice,
+    Units,
+    Widths,
+    norm_slices,
+    normalised_zero,
+    projected_deviation,
+    scale_,
+)
 
 
 class TransformerLayer(nn.Module):
@@ -51,9 +62,10 @@ class TokenTransformer(nn.Module):
         widths: ``{"token": n}``; zero is legal.
         importance: whether units carry importance factors (a supernet) or not (a subnet).
         grid: s.
+        stream: what is written, where its channels have importance factors.
     """
 
-    lanes = 1
+    channelwise = False
     coordinates: Tensor
 
     def __init__(
@@ -66,10 +78,11 @@ class TokenTransformer(nn.Module):
         importance: bool,
         grid: int,
         count: Any = 0,
+        stream: Stream | None = None,
     ) -> None:
         super().__init__()
-        self.in_channels, self.out_channels, self.stride, self.grid = in_channels, out_channels, stride, grid
-        self.norm = BatchNorm2d(out_channels)
+        self.stride, self.grid = stride, grid
+        self.norm = closing_norm(out_channels, stream)
         tokens, width = widths["token"], grid * grid
         self.register_parameter("alpha", nn.Parameter(torch.ones(tokens)) if importance and tokens else None)
         if not tokens:
@@ -105,7 +118,7 @@ class TokenTransformer(nn.Module):
         grid = F.interpolate(x, (self.grid, self.grid), mode="bilinear", align_corners=False)
         # The coordinates are the same for all images, so their part of the projection is added to the maps' part; and
         # all that follows wants the tokens dense.
-        of_map, of_place = torch.split(self.project.weight, [self.in_channels, 2], 1)
+        of_map, of_place = torch.split(self.project.weight, [x.shape[1], 2], 1)
         projected = F.conv2d(grid, of_map) + F.conv2d(self.coordinates, of_place)
         tokens = self.project_norm(projected).flatten(2).contiguous()
         gate = self.alpha if self.alpha is not None else self.key_weight
@@ -135,21 +148,27 @@ class TokenTransformer(nn.Module):
         )
         return [Units("token", "token", self.alpha, slices)]
 
+    def reads(self) -> tuple[TensorSlice, ...]:
+        """Columns of the first projection, before those of the coordinates."""
+        return (TensorSlice(self.project, "weight", 1),) if "project" in self._modules else ()
+
+    def writes(self) -> tuple[TensorSlice, ...]:
+        """Rows of the projection back, and the closing BatchNorm."""
+        rows = (TensorSlice(self.restore, "weight", 0),) if "project" in self._modules else ()
+        return (*rows, *norm_slices(self.norm))
+
     def settle(self) -> None:
         """Drops everything but the closing BatchNorm with the last token."""
-        if "project" not in self._modules:
+        if "project" not in self._modules or self.queries.shape[0]:
             return
-        tokens = self.queries.shape[0]
-        if not tokens:
-            for name in ("project", "project_norm", "encoder", "decoder", "restore"):
-                del self._modules[name]
-            del self.queries, self.coordinates
-            self.alpha = None
-            return
-        self.project.out_channels = self.project_norm.num_features = self.restore.in_channels = tokens
+        for name in ("project", "project_norm", "encoder", "decoder", "restore"):
+            del self._modules[name]
+        del self.queries, self.coordinates
+        self.alpha = None
 
     def fold(self) -> None:
         """Multiplies the importance factors into the projections; as key weights they become a parameter."""
+        self.norm = folded(self.norm)
         if self.alpha is None:
             return
         alpha = self.alpha.detach()
@@ -174,19 +193,24 @@ class TokenTransformer(nn.Module):
     def pin(self) -> None:
         """Nothing: a token's factor also weighs it inside the attention, where no normalisation cancels it."""
 
-    def macs(self, widths: Widths, height: int, width: int) -> int:
+    def macs(self, widths: Widths, extent: Extent) -> int:
         """Both projections, twelve square products a token, and four attention products."""
         tokens, d = widths["token"], self.grid**2
-        return tokens * d * (self.in_channels + 2 + self.out_channels) + 12 * tokens * d * d + 4 * tokens * tokens * d
+        ends = extent.in_channels + 2 + extent.out_channels
+        return tokens * d * ends + 12 * tokens * d * d + 4 * tokens * tokens * d
 
-    def params(self, widths: Widths) -> int:
+    def params(self, widths: Widths, extent: Extent) -> int:
         """Shared encoder and decoder, and what each token adds."""
         tokens, d = widths["token"], self.grid**2
         if not tokens:
             return 0
-        return 12 * d * d + 4 * d + 2 * self.out_channels + tokens * (self.in_channels + 2 + self.out_channels + d + 3)
+        each = extent.in_channels + 2 + extent.out_channels + d + 3
+        return 12 * d * d + 4 * d + 2 * extent.out_channels + tokens * each
 
-    def paper_cost(self, group: str, widths: Widths, height: int, width: int) -> int:
-        """O(n) - O(n - 1), the difference that one token makes at the present number."""
-        tokens = widths[group]
-        return self.macs(widths, height, width) - self.macs({group: tokens - 1}, height, width)
+    def paper(self, widths: Widths, extent: Extent) -> int:
+        """O(n): its difference is what one token makes at the present number."""
+        return self.macs(widths, extent)
+
+    def convolutions(self, widths: Widths, extent: Extent) -> list[Convolution] | None:
+        """None: it is timed as a whole."""
+        return None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from gazenas.ops.batch_norm import BatchNorm2d
 
 Widths = Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class TensorSlice:
-    """Where the units of a group lie in one tensor: along ``dim``, from index ``start``, one index a unit.
+    """Where the units of a group lie in one tensor: along ``dim``, from index ``start``, ``span`` indices a unit.
 
     The tensor is the parameter or buffer ``name`` of ``module``.
     """
@@ -24,15 +26,50 @@ class TensorSlice:
     name: str
     dim: int
     start: int = 0
+    span: int = 1
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a path of a search block sees: channels of its input and of its output, and the input's size in pixels."""
+
+    in_channels: int
+    out_channels: int
+    height: int
+    width: int
+
+    @property
+    def pixels_in(self) -> int:
+        """Of a map at the input."""
+        return self.height * self.width
+
+    def pixels_out(self, stride: int) -> int:
+        """Of a map at the output."""
+        return -(-self.height // stride) * -(-self.width // stride)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A plain convolution, or on a map of one pixel a linear layer: channels, kernel, stride, and the side of its input in pixels."""
+
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    side: int
+
+    def resized(self, in_channels: int, out_channels: int) -> Convolution:
+        """The same with other channels."""
+        return replace(self, in_channels=in_channels, out_channels=out_channels)
 
 
 @dataclass(frozen=True)
 class Units:
-    """The units of one group of one operator.
+    """The units of one group of one operator, or of one stream.
 
     Attributes:
         group: key among the operator's widths, such as ``"3"`` for 3x3 kernels.
-        kind: ``"conv3x3"``, ``"conv5x5"``, ... or ``"token"``.
+        kind: ``"conv3x3"``, ``"conv5x5"``, ..., ``"hidden"``, ``"token"`` or ``"stream"``.
         alpha: importance factors, ``(n,)``.
         slices: every tensor that has one slice a unit, ``alpha`` among them.
     """
@@ -49,9 +86,8 @@ class Operator(Protocol):
     An operator with no units left keeps only its closing normalisation, whose constant it still adds.
     """
 
-    out_channels: int
-    lanes: int
-    """Groups of this many units are fast: onnxruntime lays out in blocks only what has a multiple of four channels."""
+    channelwise: bool
+    """Whether a unit is a channel of a map, of which a runtime computes several at once."""
 
     @classmethod
     def full_widths(cls, in_channels: int, **settings: Any) -> dict[str, int]:
@@ -66,8 +102,16 @@ class Operator(Protocol):
         """The groups that still have units; empty in a subnet."""
         ...
 
+    def reads(self) -> tuple[TensorSlice, ...]:
+        """The slices that belong to the channels of its input."""
+        ...
+
+    def writes(self) -> tuple[TensorSlice, ...]:
+        """The slices that belong to the channels of its output."""
+        ...
+
     def settle(self) -> None:
-        """Brings everything else in line after units were cut from the tensors."""
+        """Drops what no unit needs any more after units were cut from the tensors."""
         ...
 
     def fold(self) -> None:
@@ -86,22 +130,40 @@ class Operator(Protocol):
         """Takes the common factor out of importance factors where the closing normalisation cancels it."""
         ...
 
-    def macs(self, widths: Widths, height: int, width: int) -> int:
-        """MACs for one image with the given widths on a ``height`` x ``width`` input."""
+    def macs(self, widths: Widths, extent: Extent) -> int:
+        """MACs for one image with the given widths."""
         ...
 
-    def params(self, widths: Widths) -> int:
+    def params(self, widths: Widths, extent: Extent) -> int:
         """Parameters of a frozen operator with the given widths."""
         ...
 
-    def paper_cost(self, group: str, widths: Widths, height: int, width: int) -> int:
-        """The paper's Delta for one unit of ``group``."""
+    def paper(self, widths: Widths, extent: Extent) -> int:
+        """What the paper charges for the given widths, so that one unit fewer saves its Delta."""
+        ...
+
+    def convolutions(self, widths: Widths, extent: Extent) -> list[Convolution] | None:
+        """The plain convolutions that it consists of, or None where it does more than these."""
         ...
 
 
-def fill_lanes(count: float, lanes: int, full: int) -> int:
-    """``count`` units and as many more as make whole lanes, at most ``full``."""
-    return min(full, math.ceil(count / lanes) * lanes)
+def round_up(count: float, multiple: int, full: int) -> int:
+    """``count`` units and as many more as make a whole multiple, at most ``full``."""
+    return min(full, math.ceil(count / multiple) * multiple)
+
+
+def fit_attributes(module: nn.Module) -> None:
+    """Brings the channel counts that torch's layers keep beside their tensors in line with the tensors."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            depthwise = layer.groups == layer.in_channels == layer.out_channels
+            layer.out_channels, layer.in_channels = layer.weight.shape[0], layer.weight.shape[1]
+            if depthwise:
+                layer.in_channels = layer.groups = layer.out_channels
+        elif isinstance(layer, nn.Linear):
+            layer.out_features, layer.in_features = layer.weight.shape
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.num_features = layer.weight.shape[0]
 
 
 def normalised_zero(norm: nn.BatchNorm2d) -> Tensor:
@@ -114,16 +176,16 @@ def normalised_zero(norm: nn.BatchNorm2d) -> Tensor:
     return constant
 
 
-def projected_deviation(weight: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    """``(n,)``: deviation at the output of ``norm`` for each of n inputs of a 1x1 projection, per unit of its own deviation.
+def projected_deviation(weight: Tensor, norm: BatchNorm2d) -> Tensor:
+    """``(n,)``: deviation at the output of ``norm`` for each of n inputs of a convolution, per unit of its own deviation.
 
     Args:
-        weight: ``(c', n, 1, 1)``.
-        norm: that closes the projection.
+        weight: ``(c', n, k, k)``; neighbouring pixels count as independent.
+        norm: that closes the convolution.
     """
     assert norm.running_var is not None, "BatchNorm keeps running statistics"
-    gain = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    through: Tensor = torch.linalg.vector_norm(weight.flatten(1) * gain[:, None], dim=0)
+    gain = norm.scale_and_shift()[0] * torch.rsqrt(norm.running_var + norm.eps)
+    through: Tensor = torch.linalg.vector_norm(weight * gain.view(-1, 1, 1, 1), dim=(0, 2, 3))
     return through
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from gazenas.architecture import Architecture, InputError
 from gazenas.models.builders import GazeModel, build_subnet
 from gazenas.models.network import Network
+from gazenas.models.parts import NetworkWidths
 from gazenas.search.budget import (
-    NetworkWidths,
     Resource,
     check_target,
     empty_widths,
@@ -18,8 +18,8 @@ from gazenas.search.budget import (
     ms_resource,
     params_resource,
     parse_amount,
-    widths_of,
 )
+from gazenas.search.units import unit_groups
 
 EXPORTS = 10  # at most, until the file's size fits
 TOLERANCE = 0.015  # how far below its size a file may end before the fill is tried again
@@ -35,7 +35,7 @@ class Aims:
         ms: milliseconds by the latency table, such as ``2.5`` or ``40%``.
         family: several MACs to arrive at in turn, such as ``("20M", "10M")``.
         latency_table: file to look milliseconds up in; empty for the one of this machine.
-        lanes: channels leave in whole lanes, as under ``ms``, whatever the budget.
+        channel_multiple: the number of channels that leave together; 0 for the latency table's under ``ms``, else the space's.
     """
 
     macs: str = ""
@@ -44,7 +44,7 @@ class Aims:
     ms: str = ""
     family: tuple[str, ...] = ()
     latency_table: str = ""
-    lanes: bool = False
+    channel_multiple: int = 0
 
 
 @dataclass
@@ -56,12 +56,14 @@ class Plan:
         full: the supernet's amount of each.
         waypoints: amounts to arrive at, the largest first.
         labels: of the waypoints, as given.
+        channel_multiple: the number of channels that leave together.
     """
 
     resources: list[Resource]
     full: tuple[float, ...]
     waypoints: list[tuple[float, ...]]
     labels: list[str]
+    channel_multiple: int = 1
 
     @property
     def targets(self) -> dict[str, float]:
@@ -75,11 +77,13 @@ def make_plan(aims: Aims, network: Network) -> Plan:
     Raises:
         InputError: where a budget cannot be read or met, or two kinds of aims exclude each other.
     """
+    if not unit_groups(network):
+        raise InputError(f"search space {network.space.name!r}: expected operators or streams to search, found none")
+    if aims.channel_multiple < 0:
+        raise InputError(f"--channel-multiple: expected a positive number of channels, found {aims.channel_multiple}")
     plan = _plan(aims, network)
-    if aims.lanes and not plan.resources:
-        raise InputError("--lanes: expected a budget such as --target-macs, under which whole lanes leave, found none")
-    if aims.lanes:
-        plan.resources = [replace(resource, in_lanes=True) for resource in plan.resources]
+    measured = max([network.space.channel_multiple, *(resource.channel_multiple for resource in plan.resources)])
+    plan.channel_multiple = aims.channel_multiple or measured
     return plan
 
 
@@ -95,7 +99,7 @@ def _plan(aims: Aims, network: Network) -> Plan:
         if not text:
             continue
         resource = _resource(name, network, aims)
-        full = resource.total(network, widths_of(network))
+        full = resource.total(network, network.widths())
         flag = f"--target-{name}"
         target = parse_amount(text, full, flag, "2.5 or 40%" if name == "ms" else "12000000, 12M, 1.2G or 40%")
         target = target if name == "ms" else round(target)
@@ -111,7 +115,7 @@ def _plan(aims: Aims, network: Network) -> Plan:
 
 def _family(aims: Aims, network: Network) -> Plan:
     resource = macs_resource(network)
-    full = resource.total(network, widths_of(network))
+    full = resource.total(network, network.widths())
     amounts = {text: round(parse_amount(text, full, "--targets")) for text in aims.family}
     for amount in amounts.values():
         check_target(network, resource, amount, "--targets")
@@ -134,10 +138,10 @@ def _resource(name: str, network: Network, aims: Aims) -> Resource:
 
 def _size_resource(network: Network, params: Resource) -> Resource:
     """Bytes of the exported file, in proportion to parameters between the supernet and the network of no units."""
-    full, none = widths_of(network), empty_widths(network)
+    full, none = network.widths(), empty_widths(network)
     largest, least = (exported_bytes(architecture_with(network, widths)) for widths in (full, none))
     below = params.total(network, none)
-    exact = Resource("size", params.fixed + least - below, params.of_block)
+    exact = Resource("size", params.fixed + least - below, params.of_part)
     return exact.stretched(network, (largest - least) / (params.total(network, full) - below))
 
 

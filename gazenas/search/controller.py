@@ -11,15 +11,15 @@ from gazenas.architecture import Architecture
 from gazenas.counting import count_macs
 from gazenas.distributed import World
 from gazenas.models.network import Network
-from gazenas.ops.units import fill_lanes
+from gazenas.ops.units import round_up
 from gazenas.search.aims import EXPORTS, TOLERANCE, Plan, architecture_with, exported_bytes
-from gazenas.search.budget import empty_widths, lanes, limits_met, macs_resource, widths_of
+from gazenas.search.budget import empty_widths, limits_met, macs_resource
 from gazenas.search.chance import chance_worth
 from gazenas.search.control import Schedule
 from gazenas.search.cut import cut, unit_costs
 from gazenas.search.importance import IMPORTANCES
 from gazenas.search.sensitivity import Sensitivity
-from gazenas.search.units import unit_groups
+from gazenas.search.units import leaving_together, unit_groups
 
 Keep = Mapping[str, Tensor]  # by unit group, (n,) booleans
 
@@ -46,15 +46,16 @@ class Controller:
     def settle(self, network: Network, sensitivity: Sensitivity, epoch: int, dead: Keep) -> dict[str, Tensor] | None:
         """The same when the shrink is due: ``dead`` units all go, as long as their going stays above the budget.
 
-        Where channels leave in lanes, those that would leave a lane half full stay.
+        Where channels leave in multiples, those that would leave one incomplete stay.
         """
         limits = self.schedule.remaining(epoch)
         if limits is None:
             return None
         left = widths_after(network, {name: ~mask for name, mask in dead.items()})
         for group in unit_groups(network):
-            counts, together = left[group.site.spec.name][group.operator], lanes(group.operator, self.plan.resources)
-            counts[group.group] = fill_lanes(counts[group.group], together, len(group))
+            owner, operator, key = group.place
+            together = leaving_together(operator, self.plan.channel_multiple)
+            left[owner][operator][key] = round_up(left[owner][operator][key], together, len(group))
         floors = [resource.total(network, left) for resource in self.plan.resources]
         waypoint = self.schedule.waypoint(epoch)
         bounds = [min(limit, max(floor, w)) for limit, floor, w in zip(limits, floors, waypoint, strict=True)]
@@ -112,7 +113,7 @@ class Controller:
         groups, resources = unit_groups(network), self.plan.resources
         names = [resource.name for resource in resources]
         if not arrives or "size" not in names:
-            return cut(network, groups, worth, resources, limits)
+            return cut(network, groups, worth, resources, limits, self.plan.channel_multiple)
         index = names.index("size")
         target, least = limits[index], resources[index].total(network, empty_widths(network))
         aim, limit = target * (1 - TOLERANCE / 2), target
@@ -121,7 +122,7 @@ class Controller:
         keep: dict[str, Tensor] = {}
         for _ in range(EXPORTS):
             bounds = [*limits[:index], max(limit, least), *limits[index + 1 :]]
-            keep = cut(network, groups, worth, resources, bounds)
+            keep = cut(network, groups, worth, resources, bounds, self.plan.channel_multiple)
             measured = self.file_size(architecture_with(network, widths_after(network, keep)))
             if measured > target:
                 exceeds = (limit, measured)
@@ -145,7 +146,8 @@ class Controller:
 
 def widths_after(network: Network, keep: Keep) -> dict[str, dict[str, dict[str, int]]]:
     """Units by block, operator and group once those not in ``keep`` are gone."""
-    widths = widths_of(network)
+    widths = network.widths()
     for group in unit_groups(network):
-        widths[group.site.spec.name][group.operator][group.group] = int(keep[group.name].sum())
+        owner, operator, key = group.place
+        widths[owner][operator] = widths[owner][operator] | {key: int(keep[group.name].sum())}
     return widths

@@ -27,8 +27,7 @@ def freeze(supernet: nn.Module) -> Network:
     network = as_network(supernet)
     subnet = deepcopy(network)
     subnet.eval()
-    for block in subnet.blocks().values():
-        block.fold()
+    subnet.fold()
     for parameter in subnet.parameters():
         parameter.grad = None
         parameter.requires_grad_(True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gazenas.models.network import Network
+from gazenas.ops.stream import StreamNorm
 from gazenas.search.units import unit_groups
 
 Groups = Mapping[str, Tensor]
@@ -26,14 +27,22 @@ def alpha(network: Network, sensitivity: Groups, costs: Mapping[str, float]) -> 
 
 @torch.no_grad()
 def contribution(network: Network, sensitivity: Groups, costs: Mapping[str, float]) -> dict[str, Tensor]:
-    """Variance that a unit adds to its block's output, from weights and BatchNorm statistics.
+    """Variance that a unit adds to its block's output, or a channel to its stream, from weights and BatchNorm statistics.
 
     The standard deviation is abs(alpha) x deviation of its activation x norm of its projection's column, each entry
     times abs(gamma) over the deviation of the closing BatchNorm: a common factor that this BatchNorm cancels has no effect.
+    A stream's channel has the variance that all BatchNorms together write to it.
     """
-    found = {}
+    blocks, found = network.blocks(), {}
     for group in unit_groups(network):
-        found[group.name] = group.block.operators()[group.operator].contributions()[group.group] ** 2
+        name, operator, key = group.place
+        if group.is_stream:
+            norms = [piece.module for piece in group.slices if isinstance(piece.module, StreamNorm)]
+            found[group.name] = sum(
+                (norm.scale_and_shift()[0] ** 2 for norm in dict.fromkeys(norms)), torch.zeros_like(group.alpha)
+            )
+        else:
+            found[group.name] = blocks[name].operators()[operator].contributions()[key] ** 2
     return found
 
 

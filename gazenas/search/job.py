@@ -20,7 +20,6 @@ from gazenas.gaze import angular_error
 from gazenas.models.builders import build_network, build_supernet, load_model
 from gazenas.models.network import Network
 from gazenas.search.aims import Aims, Plan, make_plan
-from gazenas.search.budget import widths_of
 from gazenas.search.control import Losers, Schedule, plan_schedule
 from gazenas.search.controller import Controller, Keep
 from gazenas.search.costs import CostMetric
@@ -31,7 +30,7 @@ from gazenas.search.pressure import proximal_step
 from gazenas.search.recalibrate import recalibrate
 from gazenas.search.recipe import SearchRecipe
 from gazenas.search.sensitivity import Sensitivity
-from gazenas.search.shrink import ShrinkReport, remove
+from gazenas.search.shrink import ShrinkReport, remove, with_least
 from gazenas.search.units import as_network, unit_groups
 from gazenas.training import EVALUATION_BATCH, Clock, Job
 
@@ -173,7 +172,7 @@ class Search:
 
     def amounts(self) -> dict[str, float]:
         """Of each resource with a budget, what the network takes now; bytes by exporting, not by the plan's estimate."""
-        found = {r.name: r.total(self.network, widths_of(self.network)) for r in self.plan.resources}
+        found = {r.name: r.total(self.network, self.network.widths()) for r in self.plan.resources}
         if "size" in found:
             found["size"] = self.controller.file_size(self.network.architecture())
         return found
@@ -271,7 +270,10 @@ class Search:
 
     def _shrink(self) -> dict[str, float]:
         """Removes what is due at the end of this epoch; how many units by which reason, and how far the output moved."""
-        dead = {group.name: group.alpha.detach().abs() <= self.recipe.threshold for group in unit_groups(self.network)}
+        dead = {
+            group.name: ~with_least(group, group.alpha.detach().abs() > self.recipe.threshold)
+            for group in unit_groups(self.network)
+        }
         if self.plan.resources:
             keep = self.controller.settle(self.network, self.sensitivity, self.clock.epoch, dead)
         else:

@@ -10,18 +10,35 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from gazenas.architecture import Architecture, BlockSpec, SearchSpace, write_aside
+from gazenas.architecture import STREAM, Architecture, SearchSpace, write_aside
 from gazenas.export.timing import describe_machine, machine_key, measure_kit
-from gazenas.models.builders import build_subnet, full_architecture
+from gazenas.models.builders import build_subnet, build_supernet, full_architecture
+from gazenas.models.parts import BlockPart, HeadPart, NetworkWidths, Part, StemPart
 from gazenas.ops import OPS
 from gazenas.ops.squeeze_excite import SqueezeExcite
-from gazenas.ops.units import fill_lanes
-from gazenas.search.costs.latency import NOTHING, TABLE_FORMAT, LatencyTable, measured_counts, path_key, squeeze_key
+from gazenas.ops.units import Convolution, round_up
+from gazenas.search.costs.latency import (
+    NOTHING,
+    PAIRS,
+    STEP,
+    STREAM_SHARES,
+    TABLE_FORMAT,
+    LatencyTable,
+    channel_grid,
+    convolution_key,
+    measured_counts,
+    multiple_key,
+    path_key,
+    squeeze_key,
+    thinner,
+)
+from gazenas.search.units import leaving_together
 
 THREADS = 1
 OPSET = 18
@@ -31,10 +48,10 @@ Models = dict[str, tuple[Callable[[], nn.Module], int, int]]
 
 
 def space_models(space: SearchSpace) -> Models:
-    """Everything that the table of a space holds: its paths, and whole networks."""
+    """Everything that the table of a space holds: its layers and paths, and whole networks."""
     models: Models = {NOTHING: (nn.Identity, 1, 1)}
-    for spec in space.blocks():
-        models |= block_models(spec, space.input_size // spec.reduction, squeeze=space.squeeze)
+    for part in build_supernet(space).parts().values():
+        models |= part_models(part, searched=bool(space.searched_streams()))
     for which, arch in whole_networks(space).items():
         models[network_key(space, which)] = (lambda arch=arch: build_subnet(arch), 3, space.input_size)  # type: ignore[misc]
     return models
@@ -49,39 +66,83 @@ def whole_networks(space: SearchSpace) -> dict[str, Architecture]:
 
 def _thinned(space: SearchSpace, shares: list[float]) -> Architecture:
     share = itertools.cycle(shares)
-    return full_architecture(space).with_counts(
-        lambda block, operator, group, units: fill_lanes(next(share) * units, OPS[operator].lanes, units)
-    )
+
+    def count(block: str, operator: str, group: str, units: int) -> int:
+        least = space.least_stream_width if operator == STREAM else 0
+        together = leaving_together(operator, max(STEP, space.channel_multiple))
+        return max(least, round_up(next(share) * units, together, units))
+
+    return full_architecture(space).with_counts(count)
 
 
-def block_models(spec: BlockSpec, side: int, *, squeeze: int) -> Models:
-    """Each path with the units of one group alone, at a few counts, and the squeeze-and-excite in front, if any."""
+def part_models(part: Part, *, searched: bool) -> Models:
+    """What the table needs to time a part, ``searched`` saying whether the streams around it are."""
     models: Models = {NOTHING: (nn.Identity, 1, 1)}
-    for operator, settings in spec.operators.items():
-        full = OPS[operator].full_widths(spec.in_channels, **settings)
-        for group in full:
-            for count in measured_counts(spec, operator, group):
-                widths = dict.fromkeys(full, 0) | {group: count}
-
-                def build(operator: str = operator, widths: dict[str, int] = widths) -> nn.Module:
-                    path: nn.Module = OPS[operator](
-                        in_channels=spec.in_channels,
-                        out_channels=spec.out_channels,
-                        stride=spec.stride,
-                        widths=widths,
-                        importance=False,
-                        **spec.operators[operator],
-                    )
-                    return path
-
-                models[path_key(spec, side, operator, group, count)] = (build, spec.in_channels, side)
-    if squeeze:
-        models[squeeze_key(spec, side, squeeze)] = (
-            lambda: SqueezeExcite(channels=spec.in_channels, reduction=squeeze),
-            spec.in_channels,
-            side,
-        )
+    for count in itertools.chain(*PAIRS.values()):
+        models[multiple_key(count)] = (partial(nn.Conv2d, count, count, 3, 1, 1), count, 16)
+    full: NetworkWidths = {}
+    if isinstance(part, BlockPart):
+        models |= _block_models(part, searched)
+    elif searched:
+        assert isinstance(part, StemPart | HeadPart), type(part).__name__
+        full = full_architecture(part.space).kept
+        for layer in part.convolutions(full):
+            models |= _convolution_models(layer)
     return models
+
+
+def _block_models(part: BlockPart, searched: bool) -> Models:
+    """Each path with the units of one group alone, at a few counts, or its convolutions; the squeeze-and-excite; the residual."""
+    models: Models = {}
+    spec, full = part.spec, part.extent({})
+    ends = [thinner(full, share) for share in STREAM_SHARES] if searched else [full]
+    for operator, path in part.block.operators().items():
+        settings = spec.operators[operator]
+        offered = OPS[operator].full_widths(spec.in_channels, **settings)
+        for layer in path.convolutions(offered, full) or []:
+            models |= _convolution_models(layer)
+        if path.convolutions(offered, full) is not None:
+            continue
+        for extent, (group, most) in itertools.product(ends, offered.items()):
+            for count in measured_counts(operator, most):
+                widths = dict.fromkeys(offered, 0) | {group: count}
+                build = partial(
+                    OPS[operator],
+                    in_channels=extent.in_channels,
+                    out_channels=extent.out_channels,
+                    stride=spec.stride,
+                    widths=widths,
+                    importance=False,
+                    **settings,
+                )
+                key = path_key(extent, spec.stride, operator, settings, group, count)
+                models[key] = (build, extent.in_channels, part.side)
+    if part.block.squeeze is not None:
+        hidden = part.block.squeeze.hidden
+        for extent in ends:
+            build_excite = partial(SqueezeExcite, channels=extent.in_channels, hidden=hidden)
+            models[squeeze_key(extent, hidden)] = (build_excite, extent.in_channels, part.side)
+    if searched and part.block.residual is not None:
+        models |= _convolution_models(part.block.residual.convolution(full))
+    return models
+
+
+def _convolution_models(full: Convolution) -> Models:
+    """A convolution at every point of the grid up to ``full``."""
+    models: Models = {}
+    for before, after in itertools.product(channel_grid(full.in_channels), channel_grid(full.out_channels)):
+        layer = full.resized(before, after)
+        models[convolution_key(layer)] = (partial(_layer, layer), before, layer.side)
+    return models
+
+
+def _layer(layer: Convolution) -> nn.Module:
+    """A convolution followed by a ReLU, as nearly all are, or a linear layer."""
+    if layer.side == 1:
+        return nn.Sequential(nn.Flatten(), nn.Linear(layer.in_channels, layer.out_channels), nn.ReLU())
+    padding = layer.kernel // 2
+    convolution = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel, layer.stride, padding)
+    return nn.Sequential(convolution, nn.ReLU())
 
 
 def write_kit(models: Models, path: Path) -> None:

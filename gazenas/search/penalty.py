@@ -21,7 +21,7 @@ class Penalty:
 
     def __init__(self, supernet: nn.Module, cost: str | CostMetric = "macs") -> None:
         full = full_unit_costs(as_network(supernet), cost)
-        mean = sum(count * each for count, each in full) / sum(count for count, _ in full)
+        mean = sum(count * each for count, each in full) / max(sum(count for count, _ in full), 1)
         groups = unit_groups(supernet)
         self.alphas: list[Tensor] = [group.alpha for group in groups]
         self.parts: list[Tensor] = [group.cost(cost).to(group.alpha) / mean for group in groups]

@@ -44,7 +44,7 @@ class ShrinkReport:
 def shrink(
     supernet: nn.Module, threshold: float, *, optimizer: torch.optim.Optimizer | None = None, average: Any = None
 ) -> ShrinkReport:
-    """Removes, in place, every unit with ``abs(alpha) <= threshold``.
+    """Removes, in place, every unit with ``abs(alpha) <= threshold``; a stream keeps its least width, the largest of them.
 
     Args:
         supernet: with importance factors.
@@ -62,15 +62,35 @@ def shrink(
     broken = [group.name for group in groups if not bool(group.alpha.detach().isfinite().all())]
     if broken:
         raise ValueError(f"importance factors of {broken[0]} ({len(broken)} groups) are not finite")
-    keep = {group.name: group.alpha.detach().abs() > threshold for group in groups}
+    keep = {group.name: with_least(group, group.alpha.detach().abs() > threshold) for group in groups}
     return remove(supernet, keep, optimizer=optimizer, average=average)
+
+
+def with_least(group: UnitGroup, keep: Tensor) -> Tensor:
+    """``keep``, ``(n,)`` booleans, and as many of the largest other units as the group must have at least."""
+    missing = group.least - int(keep.sum())
+    if missing <= 0:
+        return keep
+    size = group.alpha.detach().abs().masked_fill(keep, -1.0)
+    more = keep.clone()
+    more[torch.argsort(size, descending=True, stable=True)[:missing]] = True
+    return more
 
 
 def remove(
     supernet: nn.Module, keep: Keep, *, optimizer: torch.optim.Optimizer | None = None, average: Any = None
 ) -> ShrinkReport:
-    """As :func:`shrink`, with the units that stay given by group."""
+    """As :func:`shrink`, with the units that stay given by group.
+
+    Raises:
+        ValueError: where a stream would keep less than its least width, besides what :func:`shrink` raises.
+    """
     network = as_network(supernet)
+    thin = [g for g in unit_groups(network) if g.name in keep and int(keep[g.name].sum()) < g.least]
+    if thin:
+        raise ValueError(
+            f"{thin[0].name}: expected at least {thin[0].least} channels to stay, found {int(keep[thin[0].name].sum())}"
+        )
     removed = {name: int((~mask).sum()) for name, mask in keep.items() if not bool(mask.all())}
     if not removed:
         return ShrinkReport()
@@ -88,13 +108,9 @@ def remove(
 
 
 def _searchable(network: Network) -> tuple[int, int]:
-    """MACs and parameters of everything that units can take away."""
-    macs = params = 0
-    for spec in network.space.blocks():
-        block, side = network.blocks()[spec.name], network.input_size // spec.reduction
-        widths = block.widths()
-        macs, params = macs + block.macs(widths, side, side), params + block.params(widths)
-    return macs, params
+    """MACs and parameters of everything that units can take away, and some that they cannot."""
+    parts, widths = network.parts(), network.widths()
+    return sum(part.macs(widths) for part in parts.values()), sum(part.params(widths) for part in parts.values())
 
 
 def _apply(network: Network, keep: Keep, optimizer: torch.optim.Optimizer | None) -> None:
@@ -111,8 +127,7 @@ def _apply(network: Network, keep: Keep, optimizer: torch.optim.Optimizer | None
             module._parameters[name] = replaced[id(tensor)] = new
         else:
             module._buffers[name] = cut
-    for block in network.blocks().values():
-        block.settle()
+    network.settle()
     if optimizer is None:
         return
     alive = {id(parameter) for parameter in network.parameters()}
@@ -144,7 +159,7 @@ def _plan(groups: list[UnitGroup], keep: Keep) -> list[tuple[nn.Module, str, Cut
             whole = masks.setdefault(key, {}).setdefault(
                 piece.dim, torch.ones(size, dtype=torch.bool, device=mask.device)
             )
-            whole[piece.start : piece.start + len(group)] = mask
+            whole[piece.start : piece.start + len(group) * piece.span] = mask.repeat_interleave(piece.span)
     return [
         (owners[key], key[1], {dim: mask.nonzero().flatten() for dim, mask in dims.items()})
         for key, dims in masks.items()

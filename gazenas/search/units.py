@@ -2,42 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from gazenas.architecture import STREAM
+from gazenas.models.builders import full_architecture
 from gazenas.models.network import Network
-from gazenas.models.search_block import SearchBlock
+from gazenas.models.parts import NetworkWidths, Part
 from gazenas.ops import OPS
-from gazenas.ops.units import TensorSlice
+from gazenas.ops.units import TensorSlice, Units
 from gazenas.search.costs import COSTS, CostMetric
-from gazenas.search.costs.site import Site
+
+Place = tuple[str, str, str]  # block or stream, operator, group
 
 
 @dataclass(frozen=True)
 class UnitGroup:
-    """The units of one kernel, or of the tokens, of one block, as they stand when the group is made.
+    """The units of one kernel, of the tokens or of the hidden channels of one block, or the channels of one stream, as they stand
+    when the group is made.
 
     Attributes:
-        name: unique in the network, such as ``stage2.parallel.branch1.block1.mixconv.3``.
-        kind: ``conv3x3``, ``conv5x5``, ... or ``token``.
+        place: block or stream, operator and group.
+        kind: ``conv3x3``, ``conv5x5``, ..., ``hidden``, ``token`` or ``stream``.
         alpha: importance factors ``(n,)``, the network's own parameter.
         slices: the tensors that hold one slice a unit.
+        least: units that always stay.
+        parts: of the network, by name.
     """
 
-    name: str
+    place: Place
     kind: str
     alpha: nn.Parameter
     slices: tuple[TensorSlice, ...]
-    site: Site
-    operator: str
-    group: str
+    least: int
+    parts: Mapping[str, Part] = field(repr=False)
+    network: Network = field(repr=False)
 
     @property
-    def block(self) -> SearchBlock:
-        """The search block that the units are of."""
-        return self.site.block
+    def name(self) -> str:
+        """Unique in the network, such as ``stage2.parallel.branch1.block1.mixconv.3``."""
+        return ".".join(self.place)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the units are shared by all blocks that write or read one stream."""
+        return self.place[1] == STREAM
 
     def __len__(self) -> int:
         return self.alpha.numel()
@@ -48,26 +60,33 @@ class UnitGroup:
         Args:
             metric: a key of ``COSTS``, or a function like those.
         """
-        value = cost_metric(metric)(self.site, self.operator, self.group, self.block.widths())
-        return torch.full((len(self),), value)
+        value = unit_cost(self.parts, self.network.widths(), self.place, metric)
+        return torch.full((len(self),), value if value != int(value) else int(value))
 
 
 def unit_groups(supernet: nn.Module) -> list[UnitGroup]:
-    """The groups that still have units, in the order in which the blocks run.
+    """The groups that still have units: the streams, then the blocks in the order in which they run.
 
     Raises:
         TypeError: where the network is not one of gazenas.
     """
     network = as_network(supernet)
-    specs = {spec.name: spec for spec in network.space.blocks()}
-    groups = []
+    parts = network.parts()
+    found: list[tuple[str, str, Units]] = [(name, STREAM, units) for name, units in network.stream_units().items()]
     for name, block in network.blocks().items():
-        site = Site(block, specs[name], network.input_size // specs[name].reduction)
-        for key, operator in block.operators().items():
-            for units in operator.units():
-                label = f"{name}.{key}.{units.group}"
-                groups.append(UnitGroup(label, units.kind, units.alpha, units.slices, site, key, units.group))
-    return groups
+        found += [(name, key, units) for key, operator in block.operators().items() for units in operator.units()]
+    return [
+        UnitGroup(
+            (name, operator, units.group),
+            units.kind,
+            units.alpha,
+            units.slices,
+            network.space.least_stream_width if operator == STREAM else 0,
+            parts,
+            network,
+        )
+        for name, operator, units in found
+    ]
 
 
 def as_network(module: object) -> Network:
@@ -85,14 +104,44 @@ def cost_metric(metric: str | CostMetric) -> CostMetric:
     return COSTS[metric] if isinstance(metric, str) else metric
 
 
+def touched(parts: Mapping[str, Part], place: Place) -> list[str]:
+    """The parts whose amounts depend on the units of ``place``: its block, or all that read or write its stream."""
+    if place[1] != STREAM:
+        return [place[0]]
+    return [name for name, part in parts.items() if place[0] in part.streams]
+
+
+def without(widths: NetworkWidths, place: Place, count: int = 1) -> NetworkWidths:
+    """``widths`` with ``count`` units of ``place`` fewer."""
+    block, operator, group = place
+    groups = dict(widths[block][operator])
+    groups[group] -= count
+    return dict(widths) | {block: dict(widths[block]) | {operator: groups}}
+
+
+def total(parts: Mapping[str, Part], names: Iterable[str], widths: NetworkWidths, metric: str | CostMetric) -> float:
+    """What the named parts take."""
+    amount = cost_metric(metric)
+    return sum(amount(parts[name], widths) for name in names)
+
+
+def unit_cost(parts: Mapping[str, Part], widths: NetworkWidths, place: Place, metric: str | CostMetric) -> float:
+    """What one unit of ``place`` takes at ``widths``, all that falls away with a last unit included."""
+    names = touched(parts, place)
+    return total(parts, names, widths, metric) - total(parts, names, without(widths, place), metric)
+
+
+def leaving_together(operator: str, channel_multiple: int) -> int:
+    """How many units of an operator, or of a stream, leave together where channels come in a multiple."""
+    return channel_multiple if operator == STREAM or OPS[operator].channelwise else 1
+
+
 def full_unit_costs(network: Network, metric: str | CostMetric) -> list[tuple[int, float]]:
     """For every unit group of the full space, how many units it has and what one of them costs."""
-    costs = []
-    for spec in network.space.blocks():
-        site = Site(network.blocks()[spec.name], spec, network.input_size // spec.reduction)
-        widths = {
-            name: OPS[name].full_widths(spec.in_channels, **settings) for name, settings in spec.operators.items()
-        }
-        for operator, groups in widths.items():
-            costs += [(count, cost_metric(metric)(site, operator, group, widths)) for group, count in groups.items()]
-    return costs
+    parts, widths = network.parts(), full_architecture(network.space).kept
+    return [
+        (count, unit_cost(parts, widths, (block, operator, group), metric))
+        for block, operators in widths.items()
+        for operator, groups in operators.items()
+        for group, count in groups.items()
+    ]

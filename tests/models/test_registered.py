@@ -153,12 +153,13 @@ def test_tiny_space_keeps_its_promises() -> None:
     """Tokens 15 to 40% of the MACs, at least 4 x 4 tokens into the head, at most 8% left with every unit gone."""
     network = build_supernet("gazenas_tiny")
     total = count_macs(network, network.input_size)
-    specs = {spec.name: spec for spec in network.space.blocks()}
+    parts, widths = network.parts(), network.widths()
     tokens = searchable = 0
-    for name, block in network.blocks().items():
-        side = network.input_size // specs[name].reduction
-        searchable += block.macs(block.widths(), side, side)
-        tokens += block.operators()["tokens"].macs(block.widths()["tokens"], side, side)
+    for spec in network.space.blocks():
+        extent, operators = parts[spec.name].extent(widths), network.blocks()[spec.name].operators()  # type: ignore[attr-defined]
+        searchable += sum(operator.macs(widths[spec.name][name], extent) for name, operator in operators.items())
+        searchable += network.blocks()[spec.name].squeeze.macs(extent)  # type: ignore[union-attr]
+        tokens += operators["tokens"].macs(widths[spec.name]["tokens"], extent)
     assert 0.15 <= tokens / total <= 0.40
     assert (total - searchable) / total <= 0.08
     assert all(position.shape[0] >= 16 for position in network.head.positions)  # type: ignore[union-attr]

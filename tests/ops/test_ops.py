@@ -7,9 +7,13 @@ import torch
 
 from gazenas.ops import OPS
 from gazenas.ops.attention import gated_attention
-from gazenas.ops.units import normalised_zero
+from gazenas.ops.units import Extent, normalised_zero
 
-SETTINGS = {"mixconv": {"kernels": [3, 5], "expansion": 2}, "tokens": {"count": 5, "grid": 3}}
+SETTINGS = {
+    "mixconv": {"kernels": [3, 5], "expansion": 2},
+    "tokens": {"count": 5, "grid": 3},
+    "conv": {"kernel": 3, "expansion": 2},
+}
 
 
 def build(name: str, *, stride: int = 1, importance: bool = True) -> torch.nn.Module:
@@ -50,7 +54,8 @@ def test_no_units_give_the_constant_and_finite_gradients(name: str) -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_params_by_formula(name: str) -> None:
     operator = build(name, importance=False)
-    assert operator.params(operator.widths()) == sum(p.numel() for p in operator.parameters())  # type: ignore[operator]
+    extent = Extent(4, 6, 8, 8)
+    assert operator.params(operator.widths(), extent) == sum(p.numel() for p in operator.parameters())  # type: ignore[operator]
 
 
 def test_gated_attention_against_softmax_with_log_gate() -> None:

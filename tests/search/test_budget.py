@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
-from gazenas.architecture import Architecture, InputError
+from gazenas.architecture import Architecture, InputError, SearchSpace
 from gazenas.counting import count_macs, count_params
 from gazenas.distributed import ALONE
-from gazenas.models.builders import build_subnet
+from gazenas.models.builders import build_subnet, build_supernet
 from gazenas.models.network import Network
 from gazenas.search import freeze, shrink, unit_groups
 from gazenas.search.aims import Aims, architecture_with, exported_bytes, make_plan
@@ -20,11 +21,11 @@ from gazenas.search.budget import (
     macs_resource,
     params_resource,
     parse_amount,
-    widths_of,
 )
 from gazenas.search.control import plan_schedule
 from gazenas.search.controller import Controller, widths_after
 from gazenas.search.sensitivity import Sensitivity
+from tests.running import MICRO_CHAIN
 
 
 @pytest.mark.parametrize(
@@ -42,17 +43,17 @@ def test_bad_spellings(text: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_resources_are_what_is_counted(micro_net: Network, seed: int) -> None:
+def test_resources_are_what_is_counted(any_net: Network, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    macs, params = macs_resource(micro_net), params_resource(micro_net)
-    shrunk = copy.deepcopy(micro_net)
+    macs, params = macs_resource(any_net), params_resource(any_net)
+    shrunk = copy.deepcopy(any_net)
     for group in unit_groups(shrunk):
         group.alpha.data[torch.rand(len(group), generator=generator) < (0.0, 0.6, 1.0)[seed]] = 0
     shrink(shrunk, 0.0)
     for resource in (macs, macs_resource(shrunk)):
-        assert resource.total(shrunk, widths_of(shrunk)) == count_macs(shrunk, 32)
+        assert resource.total(shrunk, shrunk.widths()) == count_macs(shrunk, 32)
     for resource in (params, params_resource(shrunk)):
-        assert resource.total(shrunk, widths_of(shrunk)) == count_params(freeze(shrunk))
+        assert resource.total(shrunk, shrunk.widths()) == count_params(freeze(shrunk))
 
 
 def test_out_of_reach_names_both_ends(micro_net: Network) -> None:
@@ -66,6 +67,16 @@ def test_out_of_reach_names_both_ends(micro_net: Network) -> None:
     check_target(micro_net, resource, floor, "--target-macs")
 
 
+def test_the_spaces_own_channel_multiple() -> None:
+    assert make_plan(Aims(macs="50%"), build_supernet(MICRO_CHAIN)).channel_multiple == 2
+
+
+def test_a_space_with_nothing_to_search_is_refused(micro_space: SearchSpace) -> None:
+    bare = replace(micro_space, fusion={}, parallel=({}, {}, {}))
+    with pytest.raises(InputError, match="expected operators or streams to search"):
+        make_plan(Aims(macs="50%"), build_supernet(bare))
+
+
 def test_plans(micro_net: Network) -> None:
     both = make_plan(Aims(macs="50%", params="60%"), micro_net)
     assert list(both.targets) == ["macs", "params"]
@@ -74,11 +85,10 @@ def test_plans(micro_net: Network) -> None:
     assert family.labels == ["70%", "50%", "30%"]
     assert family.waypoints == sorted(family.waypoints, reverse=True)
     assert make_plan(Aims(), micro_net).waypoints == []
-    assert not any(resource.in_lanes for resource in [*both.resources, *family.resources])
-    for aims in (Aims(macs="50%", params="60%", lanes=True), Aims(family=("30%", "70%"), lanes=True)):
-        assert all(resource.in_lanes for resource in make_plan(aims, micro_net).resources)
-    with pytest.raises(InputError, match="--lanes: expected a budget"):
-        make_plan(Aims(lanes=True), micro_net)
+    assert both.channel_multiple == family.channel_multiple == 1
+    assert make_plan(Aims(macs="50%", channel_multiple=4), micro_net).channel_multiple == 4
+    with pytest.raises(InputError, match="--channel-multiple: expected a positive"):
+        make_plan(Aims(macs="50%", channel_multiple=-4), micro_net)
     for aims in (Aims(macs="50%", family=("40%",)), Aims(family=("40%", "40%")), Aims(params="1"), Aims(macs="100%")):
         with pytest.raises(InputError, match="--target"):
             make_plan(aims, micro_net)

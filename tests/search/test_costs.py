@@ -26,11 +26,13 @@ def leave(network: Network, counts: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("counts", [(99,), (1,), (0, 1, 2, 3), (0, 0, 1, 0, 0), (1, 0, 0, 0)])
-def test_cost_is_what_removing_one_unit_saves(micro_net: Network, counts: tuple[int, ...]) -> None:
-    leave(micro_net, counts)
-    macs, params = count_macs(micro_net, 32), count_params(freeze(micro_net))
-    for index, group in list(enumerate(unit_groups(micro_net)))[::3]:
-        smaller = copy.deepcopy(micro_net)
+def test_cost_is_what_removing_one_unit_saves(any_net: Network, counts: tuple[int, ...]) -> None:
+    leave(any_net, counts)
+    macs, params = count_macs(any_net, 32), count_params(freeze(any_net))
+    for index, group in list(enumerate(unit_groups(any_net)))[::3]:
+        if len(group) <= group.least:
+            continue  # a stream keeps so many
+        smaller = copy.deepcopy(any_net)
         with torch.no_grad():
             unit_groups(smaller)[index].alpha[0] = 0
         shrink(smaller, 0.0)
@@ -39,7 +41,7 @@ def test_cost_is_what_removing_one_unit_saves(micro_net: Network, counts: tuple[
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gazenas_tiny", "gazenas"])
+@pytest.mark.parametrize("name", ["gazenas_tiny", "gazenas", "gazenas_fast_tiny", "gazenas_fast"])
 @pytest.mark.parametrize("counts", [(999,), (1, 3, 0, 7)])
 def test_costs_of_every_group_of_the_shipped_spaces(name: str, counts: tuple[int, ...]) -> None:
     """Against counting a network built with one unit fewer."""
@@ -48,9 +50,11 @@ def test_costs_of_every_group_of_the_shipped_spaces(name: str, counts: tuple[int
     arch = network.architecture()
     macs = count_macs(network, network.input_size)
     for group in unit_groups(network):
-        block = group.site.spec.name
-        kept = {key: {op: dict(groups) for op, groups in ops.items()} for key, ops in arch.kept.items()}
-        kept[block][group.operator][group.group] -= 1
+        if len(group) <= group.least:
+            continue  # a stream keeps so many
+        block, operator, key = group.place
+        kept = {name: {op: dict(groups) for op, groups in ops.items()} for name, ops in arch.kept.items()}
+        kept[block][operator][key] -= 1
         fewer = count_macs(build_subnet(Architecture(arch.space, kept)), network.input_size)
         assert group.cost("macs").tolist() == [macs - fewer] * len(group), group.name
 
@@ -90,6 +94,17 @@ def test_mean_unit_cost_does_not_change_by_shrinking(micro_net: Network) -> None
     before = full_unit_costs(micro_net, "macs")
     leave(micro_net, (1, 2))
     assert full_unit_costs(micro_net, "macs") == before
+
+
+def test_a_stream_costs_what_its_readers_and_writers_save(any_net: Network) -> None:
+    """By hand for the chain: rows and columns of every convolution around the stream, times the pixels that they are applied to."""
+    if any_net.space.name != "micro_chain":
+        pytest.skip("of the chain")
+    cost = {group.name: int(group.cost()[0]) for group in unit_groups(any_net)}
+    image, stem, first, second, hidden = 3, 8, 8, 12, 8
+    assert cost["stem1.stream.channel"] == 9 * (image * 16**2 + first * 8**2)
+    assert cost["stage1.branch1.stream.channel"] == 9 * (stem * 8**2 + 2 * hidden * 8**2 + second * 4**2)
+    assert cost["stage2.branch1.stream.channel"] == 9 * (first + 2 * 2 * second) * 4**2 + 4**2 * 8
 
 
 @pytest.mark.parametrize("metric", COSTS)

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import gazenas
-from gazenas.architecture import InputError, SearchSpace
+from gazenas.architecture import InputError, SearchSpace, Stage
+from gazenas.counting import count_macs
 from gazenas.export.timing import measure_kit
-from gazenas.models.builders import build_supernet, full_architecture
-from gazenas.ops import OPS
-from gazenas.search import unit_groups
+from gazenas.models.builders import build_subnet, build_supernet, full_architecture, load_space
+from gazenas.search import shrink, unit_groups
 from gazenas.search.budget import empty_widths, ms_resource
-from gazenas.search.costs.latency import LatencyTable, latency, measured_counts
+from gazenas.search.costs.latency import PAIRS, STEP, LatencyTable, latency, measured_counts, multiple_key
 from gazenas.search.latency_kit import (
-    block_models,
+    Models,
     cache_folder,
     machine_table,
     network_key,
+    part_models,
     space_models,
     whole_networks,
     write_kit,
 )
+from gazenas.search.units import leaving_together
+from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS
 
 TOOL = Path(gazenas.__file__).parents[1] / "tools" / "measure_latency.py"
 
@@ -44,9 +50,10 @@ def made_up(space: SearchSpace, path: Path) -> Path:
     """A table whose milliseconds follow a simple rule: a thousandth a unit, and one a path."""
     ms = {key: 0.001 * float(key.rsplit(" x ", 1)[1]) + 1.0 for key in space_models(space) if " x " in key}
     ms |= {key: 0.5 for key in space_models(space) if key.startswith("squeeze")}
+    ms |= {multiple_key(count): 1.0 for counts in PAIRS.values() for count in counts}
     ms |= {"nothing": 0.0} | {network_key(space, which): 20.0 for which in whole_networks(space)}
     ms |= {network_key(space, "empty"): 3.0}
-    path.write_text(json.dumps({"format": 2, "machine": {}, "ms": ms}))
+    path.write_text(json.dumps({"format": 3, "machine": {}, "ms": ms}))
     return path
 
 
@@ -81,49 +88,98 @@ def test_the_table_agrees_with_whole_networks(micro_space: SearchSpace, tmp_path
     assert max(resource.checks) == resource.checks[list(wholes).index("full")] > 1 > min(resource.checks)
 
 
-def test_whole_networks_differ_and_fill_lanes(micro_space: SearchSpace) -> None:
-    wholes = whole_networks(micro_space)
-    full = full_architecture(micro_space)
+@pytest.mark.parametrize("name", [MICRO, MICRO_STREAMS, MICRO_CHAIN])
+def test_whole_networks_differ_and_come_in_multiples(name: Path) -> None:
+    space = load_space(name)
+    wholes = whole_networks(space)
+    full = full_architecture(space)
     assert wholes["full"] == full
     assert len({arch.fingerprint() for arch in wholes.values()}) == len(wholes)
     for arch in wholes.values():
+        build_subnet(arch)
         for block, operators in arch.kept.items():
             for operator, groups in operators.items():
                 for group, count in groups.items():
-                    assert count % OPS[operator].lanes == 0 or count == full.kept[block][operator][group]
+                    most, together = full.kept[block][operator][group], leaving_together(operator, STEP)
+                    assert count % together == 0 or count in (most, space.least_stream_width)
 
 
-def test_groups_are_measured_in_whole_lanes(micro_space: SearchSpace) -> None:
-    for spec in micro_space.blocks():
-        for operator, settings in spec.operators.items():
-            for group, full in OPS[operator].full_widths(spec.in_channels, **settings).items():
-                counts = measured_counts(spec, operator, group)
-                assert (counts[0], counts[-1]) == (1, full)
-                assert all(count % OPS[operator].lanes == 0 for count in counts[1:-1])
+def test_groups_are_measured_in_multiples() -> None:
+    for operator in ("mixconv", "tokens"):
+        for full in (3, 8, 20, 64):
+            counts = measured_counts(operator, full)
+            assert (counts[0], counts[-1]) == (1, full)
+            assert all(count % leaving_together(operator, STEP) == 0 for count in counts[1:-1])
+
+
+def by_rule(models: Models) -> dict[str, float]:
+    """Milliseconds of plain convolutions that follow a rule which is linear in channels in and out; other models take 5."""
+    ms = {}
+    for key in models:
+        found = re.fullmatch(r"conv (\d+) /(\d+) @(\d+): (\d+)>(\d+)", key)
+        ms[key] = 5.0
+        if found:
+            kernel, stride, side, before, after = map(int, found.groups())
+            ms[key] = 1e-6 * kernel**2 * (side // stride) ** 2 * before * after
+    return ms | {"nothing": 0.0}
+
+
+def test_milliseconds_of_a_chain_are_the_sum_over_its_convolutions() -> None:
+    """At widths between the grid's points too, since the rule is linear along each axis; the smallest of them is eight."""
+    stages = (Stage((40,), (1,), 2), Stage((72,), (2,), 2))
+    space = replace(load_space(MICRO_CHAIN), stem=(24,), stages=stages, least_stream_width=8)
+    network = build_supernet(space)
+    table = LatencyTable(by_rule(space_models(space)), "rule")
+    for index, group in enumerate(unit_groups(network)):
+        group.alpha.data[13 + index % 4 :] = 0
+    shrink(network, 0.0)
+    parts, widths = network.parts(), network.widths()
+    found = sum(table.part(part, widths) for part in parts.values())
+    convolutions = count_macs(network, 32) - 2 * 8  # the head's last layer is the same in all
+    assert found == pytest.approx(1e-6 * convolutions, rel=1e-2)
+    before = {group.name: float(group.cost(partial(latency, table=table))[0]) for group in unit_groups(network)}
+    for group in unit_groups(network):
+        assert before[group.name] == pytest.approx(1e-6 * float(group.cost()[0]), rel=2e-2), group.name
+
+
+def test_the_channel_multiple_is_what_was_measured() -> None:
+    def table(smaller_of_16: float, smaller_of_8: float) -> LatencyTable:
+        ms = {
+            multiple_key(48): 1.0,
+            multiple_key(24): 1.0,
+            multiple_key(40): smaller_of_16,
+            multiple_key(20): smaller_of_8,
+        }
+        return LatencyTable(ms, "made up")
+
+    assert table(0.99, 0.99).channel_multiple == 16
+    assert table(0.72, 0.99).channel_multiple == 8
+    assert table(0.72, 0.72).channel_multiple == 4
 
 
 def test_unit_costs_follow_the_table(micro_space: SearchSpace, tmp_path: Path) -> None:
     table = LatencyTable.load(made_up(micro_space, tmp_path / "table.json"))
     network = build_supernet(micro_space)
     for group in unit_groups(network):
-        widths = group.block.widths()
-        cost = latency(group.site, group.operator, group.group, widths, table=table)
-        assert cost == pytest.approx(0.001, rel=0.01)
-        alone = {name: dict.fromkeys(groups, 0) for name, groups in widths.items()}
-        alone[group.operator][group.group] = 1  # the last unit takes the path and squeeze-and-excite along
-        assert latency(group.site, group.operator, group.group, alone, table=table) == pytest.approx(1.501, rel=0.01)
+        assert float(group.cost(partial(latency, table=table))[0]) == pytest.approx(0.001, rel=0.01)
+        block, operator, key = group.place
+        alone = empty_widths(network)
+        alone[block][operator][key] = 1  # the last unit takes the path and squeeze-and-excite along
+        saved = [latency(network.parts()[block], widths, table=table) for widths in (alone, empty_widths(network))]
+        assert saved[0] - saved[1] == pytest.approx(1.501, rel=0.01)
 
 
 def test_the_cache_is_filled_once_and_by_what_is_missing(
     micro_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    spec = micro_space.blocks()[0]
-    first = machine_table(block_models(spec, 8, squeeze=2))
+    parts = build_supernet(micro_space).parts()
+    one, other = (parts[f"stage1.{name}"] for name in ("fusion.branch1.from1", "parallel.branch1.block1"))
+    first = machine_table(part_models(one, searched=False))
     (path,) = cache_folder().glob("latency-*.json")
-    again = machine_table(block_models(spec, 8, squeeze=2))
+    again = machine_table(part_models(one, searched=False))
     assert again.ms == first.ms
-    more = machine_table(block_models(spec, 4, squeeze=2))
+    more = machine_table(part_models(other, searched=False))
     assert set(more.ms) > set(first.ms)
     assert all(more.ms[key] == value for key, value in first.ms.items())
     assert json.loads(path.read_text())["ms"] == more.ms
@@ -138,9 +194,9 @@ def test_bad_tables(micro_space: SearchSpace, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"--latency-table: .*table\.json: expected a table"):
             ms_resource(network, str(path))
     path.write_text('{"format": 7, "ms": {}}')
-    with pytest.raises(InputError, match="expected format 2, found 7"):
+    with pytest.raises(InputError, match="expected format 3, found 7"):
         ms_resource(network, str(path))
-    path.write_text('{"format": 2, "ms": {}}')
+    path.write_text('{"format": 3, "ms": {}}')
     with pytest.raises(InputError, match="lacks"):
         ms_resource(network, str(path))
     assert full_architecture(micro_space).fingerprint() in network_key(micro_space, "full")

@@ -15,7 +15,7 @@ from gazenas.__main__ import main
 from gazenas.architecture import Architecture
 from gazenas.data.synthetic import generate
 from gazenas.models.builders import build_supernet, full_architecture
-from gazenas.search.budget import empty_widths, macs_resource, widths_of
+from gazenas.search.budget import empty_widths, macs_resource
 from tests.running import MICRO, assert_same_run, begin, metrics, search
 
 
@@ -59,8 +59,8 @@ def test_on_budget_whatever_the_recipe(data_folder: Path, tmp_path: Path, more: 
 
 SIZES = [
     ("--target-params", "60%"),
-    ("--target-ms", "60%"),
-    pytest.param(("--target-macs", "60%", "--lanes"), marks=pytest.mark.slow),  # milliseconds leave in lanes too
+    ("--target-ms", "60%", "--channel-multiple", "4"),
+    pytest.param(("--target-macs", "60%", "--channel-multiple", "4"), marks=pytest.mark.slow),
     pytest.param(("--target-size", "80%"), marks=pytest.mark.slow),  # exports take seconds each
 ]
 
@@ -80,9 +80,8 @@ def test_other_budgets(
     summary = json.loads((run / "summary.json").read_text())
     (name, target), (_, amount) = *summary["targets"].items(), *summary["amounts"].items()
     # In a space this small the first unit of a path takes a few percent of the time, and so do four channels.
-    in_lanes = name == "ms" or "--lanes" in aims
-    assert (0.9 if in_lanes else 0.98) * target <= amount <= target
-    if in_lanes:
+    assert (0.9 if name == "ms" else 0.98) * target <= amount <= target
+    if name == "ms":
         arch = Architecture.load(run / "arch.json")
         full = full_architecture(arch.space)
         for block, operators in arch.kept.items():
@@ -149,7 +148,7 @@ def test_a_fixed_lambda_decides_by_itself_and_may_leave_nothing(
     none, everything = (json.loads((tmp_path / n / "summary.json").read_text()) for n in ("none", "all"))
     network = build_supernet(MICRO)
     resource = macs_resource(network)
-    assert none["macs"] == resource.total(network, widths_of(network)) == none["supernet_macs"]
+    assert none["macs"] == resource.total(network, network.widths()) == none["supernet_macs"]
     assert everything["macs"] == resource.total(network, empty_widths(network))
     assert none["target_macs"] is None
     assert "no unit survived lambda 1000" in said
@@ -194,7 +193,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_five_targets_and_three_seeds(faces: Path, tmp_path: Path, step: int, seed: int) -> None:
     network = build_supernet("gazenas_tiny")
     resource = macs_resource(network)
-    floor = 100 * resource.total(network, empty_widths(network)) / resource.total(network, widths_of(network))
+    floor = 100 * resource.total(network, empty_widths(network)) / resource.total(network, network.widths())
     target = float(np.linspace(floor + 8, 90, 5)[step])
     words = ["search", "--data", str(faces), "--space", "gazenas_tiny", "--target-macs", f"{target:.2f}%"]
     words += ["--epochs", "5", "--batch-size", "16", "--seed", str(seed), "--threads", "1"]

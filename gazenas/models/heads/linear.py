@@ -7,8 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gazenas.models.heads.head import Head, side_by_side
+from gazenas.ops.units import TensorSlice
 
-class LinearHead(nn.Module):
+
+class LinearHead(Head):
     """Global average pooling of each branch, then one linear layer.
 
     Args:
@@ -18,9 +21,18 @@ class LinearHead(nn.Module):
 
     def __init__(self, *, in_channels: Sequence[int], sizes: Sequence[int]) -> None:
         super().__init__()
+        self.branches = len(sizes)
         self.gaze = nn.Linear(sum(in_channels), 2)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """One ``(N, c_i, h_i, w_i)`` a branch to ``(N, 2)`` pitch and yaw in radians."""
         gaze: Tensor = self.gaze(torch.cat([x.mean((2, 3)) for x in maps], 1))
         return gaze
+
+    def reads(self, channels: Sequence[int]) -> list[TensorSlice]:
+        """One column a channel."""
+        return side_by_side(self.gaze, channels)
+
+    def sides(self) -> list[int]:
+        """One pixel: channels are averaged before."""
+        return [1] * self.branches

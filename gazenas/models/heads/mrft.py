@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.architecture import InputError
+from gazenas.models.heads.head import Head
 from gazenas.ops.batch_norm import BatchNorm2d
+from gazenas.ops.units import TensorSlice
 
 
 class BranchEncoder(nn.Module):
@@ -44,7 +46,7 @@ class BranchEncoder(nn.Module):
         return encoded
 
 
-class MRFTHead(nn.Module):
+class MRFTHead(Head):
     """Cuts every branch into the same number of patches and lets each be queried by the others.
 
     Args:
@@ -77,7 +79,7 @@ class MRFTHead(nn.Module):
             raise InputError(f"head: heads: expected a divisor of the token widths {widths}, found {heads}")
         if positions not in ("learned", "none"):
             raise InputError(f"head: positions: expected learned or none, found {positions!r}")
-        self.patches = patches
+        self.patches, self.sizes = patches, tuple(sizes)
         tokens = (sizes[0] // patches[0]) ** 2
         self.reduce = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, r, 1, bias=False), BatchNorm2d(r))
@@ -110,6 +112,14 @@ class MRFTHead(nn.Module):
             pooled.append(encoder(x, torch.cat(others, -1), self.keys[index](x), self.values[index](x)).mean(1))
         gaze: Tensor = self.gaze(F.relu(self.lift(torch.cat(pooled, -1))))
         return gaze
+
+    def reads(self, channels: Sequence[int]) -> list[TensorSlice]:
+        """One column of each branch's reduction a channel."""
+        return [TensorSlice(reduce[0], "weight", 1) for reduce in self.reduce]  # type: ignore[index]
+
+    def sides(self) -> list[int]:
+        """Each branch's."""
+        return list(self.sizes)
 
 
 def fitted_patches(sizes: Sequence[int], patches: Sequence[int]) -> list[int]:

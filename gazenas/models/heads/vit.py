@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.architecture import InputError
+from gazenas.models.heads.head import Head, side_by_side
 from gazenas.models.transformer import EncoderLayer
 from gazenas.ops.batch_norm import BatchNorm2d
+from gazenas.ops.units import TensorSlice
 
 
-class ViTHead(nn.Module):
+class ViTHead(Head):
     """Resizes every branch's map to ``grid`` pixels, lays their channels side by side and encodes the pixels with a class token.
 
     Args:
@@ -42,7 +44,7 @@ class ViTHead(nn.Module):
             raise InputError(
                 f"head: expected positive grid, width and depth and heads that divide the width, found {grid}, {width}, {depth}, {heads}"
             )
-        self.grid = min(grid, sizes[-1])
+        self.grid, self.branches = min(grid, sizes[-1]), len(sizes)
         self.reduce = nn.Sequential(nn.Conv2d(sum(in_channels), width, 1, bias=False), BatchNorm2d(width))
         self.token = nn.Parameter(0.02 * torch.randn(width))
         self.positions = nn.Parameter(0.02 * torch.randn(self.grid**2 + 1, width))
@@ -60,6 +62,14 @@ class ViTHead(nn.Module):
             tokens = layer(tokens, self.positions)
         gaze: Tensor = self.gaze(tokens[:, 0])
         return gaze
+
+    def reads(self, channels: Sequence[int]) -> list[TensorSlice]:
+        """One column of the reduction a channel."""
+        return side_by_side(self.reduce[0], channels)
+
+    def sides(self) -> list[int]:
+        """The grid's."""
+        return [self.grid] * self.branches
 
     def _resized(self, x: Tensor) -> Tensor:
         """The mean of every cell where the map is a multiple of the grid, else bilinear."""

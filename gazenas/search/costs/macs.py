@@ -1,12 +1,10 @@
-"""Exact MACs that one unit adds, all that falls away with a last unit included."""
+"""Exact MACs of a part for one image."""
 
 from __future__ import annotations
 
-from gazenas.models.search_block import BlockWidths, one_fewer
-from gazenas.search.costs.site import Site
+from gazenas.models.parts import NetworkWidths, Part
 
 
-def macs(site: Site, operator: str, group: str, widths: BlockWidths) -> int:
-    """MACs of the block with ``widths`` minus those with one unit of ``group`` fewer, for one image."""
-    fewer = one_fewer(widths, operator, group)
-    return site.block.macs(widths, site.side, site.side) - site.block.macs(fewer, site.side, site.side)
+def macs(part: Part, widths: NetworkWidths) -> float:
+    """MACs, without what is the same at all widths."""
+    return part.macs(widths)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from gazenas.models.search_block import BlockWidths
-from gazenas.search.costs.site import Site
+from gazenas.models.parts import NetworkWidths, Part
 
 
-def paper(site: Site, operator: str, group: str, widths: BlockWidths) -> int:
-    """What the paper charges for one unit of ``group``; it leaves out the pointwise convolutions around a kernel."""
-    return site.block.operators()[operator].paper_cost(group, widths[operator], site.side, site.side)
+def paper(part: Part, widths: NetworkWidths) -> float:
+    """What the paper charges for a part's units; it leaves out the pointwise convolutions around a kernel."""
+    return part.paper(widths)

@@ -1,11 +1,10 @@
-"""Exact parameters that one unit adds to the frozen network, all that falls away with a last unit included."""
+"""Exact parameters of a part once it is frozen."""
 
 from __future__ import annotations
 
-from gazenas.models.search_block import BlockWidths, one_fewer
-from gazenas.search.costs.site import Site
+from gazenas.models.parts import NetworkWidths, Part
 
 
-def params(site: Site, operator: str, group: str, widths: BlockWidths) -> int:
-    """Parameters of the block with ``widths`` minus those with one unit of ``group`` fewer."""
-    return site.block.params(widths) - site.block.params(one_fewer(widths, operator, group))
+def params(part: Part, widths: NetworkWidths) -> float:
+    """Parameters, without what is the same at all widths."""
+    return part.params(widths)

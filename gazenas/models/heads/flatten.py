@@ -1,0 +1,46 @@
+"""The head of small classifiers: every pixel of the lowest resolution side by side, one hidden layer, two numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gazenas.architecture import InputError
+from gazenas.models.heads.head import Head, side_by_side
+from gazenas.ops.units import TensorSlice
+
+
+class FlattenHead(Head):
+    """Keeps where everything was, which pooling forgets.
+
+    Args:
+        in_channels: of each branch.
+        sizes: side of each branch's map in pixels; higher resolutions are averaged down to the lowest.
+        hidden: units of the hidden layer.
+    """
+
+    def __init__(self, *, in_channels: Sequence[int], sizes: Sequence[int], hidden: int) -> None:
+        super().__init__()
+        if not isinstance(hidden, int) or hidden < 1:
+            raise InputError(f"head: hidden: expected a positive whole number, found {hidden!r}")
+        self.pixels, self.factors = sizes[-1] ** 2, [size // sizes[-1] for size in sizes]
+        self.lift = nn.Linear(sum(in_channels) * self.pixels, hidden)
+        self.gaze = nn.Linear(hidden, 2)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """One ``(N, c_i, h_i, w_i)`` a branch to ``(N, 2)`` pitch and yaw in radians."""
+        small = [x if factor == 1 else F.avg_pool2d(x, factor) for x, factor in zip(maps, self.factors, strict=True)]
+        joined = small[0] if len(small) == 1 else torch.cat(small, 1)
+        gaze: Tensor = self.gaze(F.relu(self.lift(joined.flatten(1))))
+        return gaze
+
+    def reads(self, channels: Sequence[int]) -> list[TensorSlice]:
+        """As many columns of the hidden layer a channel as the map has pixels."""
+        return side_by_side(self.lift, channels, self.pixels)
+
+    def sides(self) -> list[int]:
+        """One pixel: a linear layer."""
+        return [1] * len(self.factors)

@@ -1,0 +1,51 @@
+"""What every head tells about the maps that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import Tensor, nn
+
+from gazenas.ops.units import Convolution, TensorSlice
+
+
+class Head(nn.Module):
+    """Maps ``(N, c_i, h_i, w_i)``, one a branch, to ``(N, 2)`` pitch and yaw in radians; ends in a linear layer ``gaze``."""
+
+    gaze: nn.Linear
+
+    def reads(self, channels: Sequence[int]) -> list[TensorSlice]:
+        """The slice that belongs to the channels of each branch, of which there are ``channels``."""
+        raise NotImplementedError
+
+    def sides(self) -> list[int]:
+        """Side in pixels of the map to which that slice is applied, in each branch."""
+        raise NotImplementedError
+
+    def params_per_channel(self) -> list[int]:
+        """Weights of one channel of each branch."""
+        return [piece.span * _rows(piece) for piece in self.reads([0] * len(self.sides()))]
+
+    def macs_per_channel(self) -> list[int]:
+        """MACs of one channel of each branch, for one image."""
+        return [params * side**2 for params, side in zip(self.params_per_channel(), self.sides(), strict=True)]
+
+    def convolutions(self, channels: Sequence[int]) -> list[Convolution]:
+        """What reads each branch, as a pointwise convolution or a linear layer."""
+        return [
+            Convolution(count * piece.span, _rows(piece), 1, 1, side)
+            for count, piece, side in zip(channels, self.reads(channels), self.sides(), strict=True)
+        ]
+
+
+def side_by_side(module: nn.Module, channels: Sequence[int], span: int = 1) -> list[TensorSlice]:
+    """Where each branch's channels lie among the columns of ``module.weight``, ``span`` columns a channel."""
+    starts = [span * sum(channels[:branch]) for branch in range(len(channels))]
+    return [TensorSlice(module, "weight", 1, start, span) for start in starts]
+
+
+def _rows(piece: TensorSlice) -> int:
+    """Weights of one column."""
+    tensor: Tensor = getattr(piece.module, piece.name)
+    return prod(size for dim, size in enumerate(tensor.shape) if dim != piece.dim)
