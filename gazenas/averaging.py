@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,11 @@ class WeightAverage:
 
     Args:
         network: copied as the first average.
-        limit: of the decay.
+        limit: of the decay; 0 for no average: then ``module`` is ``network`` itself, and nothing is to be done.
     """
 
     def __init__(self, network: nn.Module, *, limit: float) -> None:
-        self.module = deepcopy(network).requires_grad_(False)
+        self.module = deepcopy(network).requires_grad_(False) if limit else network
         self.limit = limit
         self.steps = 0
 
@@ -37,6 +38,8 @@ class WeightAverage:
         Args:
             network: must keep its structure as long as the result is used.
         """
+        if self.module is network:
+            return lambda: None
         copies = {id(alpha) for alpha in network.importances()} if isinstance(network, Network) else set()
         copied: list[tuple[Tensor, Tensor]] = []
         averaged: list[tuple[Tensor, Tensor]] = []
@@ -54,6 +57,16 @@ class WeightAverage:
             torch._foreach_lerp_(means, values, 1 - decay)
 
         return update
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint: nothing where there is no average."""
+        return {"steps": self.steps, "module": self.module.state_dict()} if self.limit else {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on where :meth:`state` was taken."""
+        if self.limit:
+            self.steps = state["steps"]
+            self.module.load_state_dict(state["module"])
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:

@@ -12,7 +12,7 @@ import torch
 from gazenas.architecture import InputError, write_aside
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
-FORMAT = 2  # of what training runs save
+FORMAT = 3  # of what training runs save
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:

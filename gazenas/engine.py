@@ -133,16 +133,3 @@ def predict_faces(network: nn.Module, faces: NDArray[np.uint8], batch_size: int 
     gaze, rows = torch.zeros(0, 2), np.zeros(0, np.int64)
     parts = (faces[begin : begin + batch_size] for begin in range(0, len(faces), batch_size))
     return predict(network, (Batch(normalise(torch.from_numpy(part).to(device)), gaze, rows) for part in parts))
-
-
-def optimizer_groups(
-    network: nn.Module, importances: list[nn.Parameter], weight_decay: float, importance_lr: float
-) -> list[dict[str, Any]]:
-    """Parameter groups: weights with decay, then importance factors with their own step size and none."""
-    special = {id(alpha) for alpha in importances}
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in network.parameters() if id(p) not in special], "weight_decay": weight_decay}
-    ]
-    if importances:
-        groups.append({"params": importances, "weight_decay": 0.0, "lr": importance_lr})
-    return groups

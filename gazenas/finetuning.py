@@ -1,4 +1,4 @@
-"""Fine-tuning: an ordinary network, RMSprop, no penalty; the epoch that validates best is kept, or the last."""
+"""Fine-tuning: an ordinary network, no penalty; the epoch that validates best is kept, or the last."""
 
 from __future__ import annotations
 
@@ -11,81 +11,52 @@ from torch import Tensor
 
 from gazenas.architecture import InputError
 from gazenas.averaging import WeightAverage
-from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.data.loader import ORDERS
-from gazenas.engine import Losses, optimizer_groups
+from gazenas.engine import Losses
 from gazenas.models.builders import GazeModel
+from gazenas.optimization import LearningRate, TrainingRecipe, below_zero, make_optimizer, refuse, unknown
 from gazenas.training import Clock, Job
 
-SCHEDULES = ("exp", "plateau", "steps")
 KEEPS = ("best", "last")
-WARM_UP_STEPS = 50
+PAPER_RECIPE = {
+    "epochs": 50,
+    "batch_size": 369,
+    "optimizer": "rmsprop",
+    "lr": 5e-4,
+    "schedule": "exp",
+    "decay": 0.97,
+    "decay_every": 5,
+    "weight_decay": 1e-5,
+    "average": 0.9999,
+    "augment": "plain",
+}
 
 
 @dataclass(frozen=True)
-class FinetuneRecipe:
+class FinetuneRecipe(TrainingRecipe):
     """How a fine-tuning trains; the command line's words for it are the fields' names.
 
     Attributes:
-        epochs: passes over the training people.
-        batch_size: images a step.
-        lr: RMSprop's step size.
-        schedule: ``exp`` multiplies it by ``decay`` every ``decay_every`` epochs, ``steps`` after each of
-            ``milestones``, ``plateau`` after ``decay_every`` epochs without a better validation error.
-        decay, decay_every, milestones: see ``schedule``.
-        weight_decay: of all weights.
-        average: limit of the weight average's decay.
         keep: ``best``, the epoch that validates best, or ``last``, which needs nobody held out.
         batches: ``mixed``, or ``session``: each of one session (one person where sessions are unknown), as personal
             BatchNorm statistics want it.
-        augment: ``plain``, mirrors and brightness, or ``strong``, colour, blur, noise, shifts and cutouts as well.
         patience: epochs without a better validation error after which training stops; 0 never stops.
     """
 
-    epochs: int = 20
-    batch_size: int = 64
-    lr: float = 5e-4
-    schedule: str = "exp"
-    decay: float = 0.85
-    decay_every: int = 1
-    milestones: tuple[int, ...] = ()
-    weight_decay: float = 1e-5
-    average: float = 0.9999
     keep: str = "best"
     batches: str = "mixed"
-    augment: str = "plain"
     patience: int = 0
 
     def check(self) -> None:
         """Raises InputError where a value is out of range, all at once."""
-        positive = ("epochs", "batch_size", "lr", "decay", "decay_every")
         faults = [
-            f"{name}: expected more than 0, found {getattr(self, name)}"
-            for name in positive
-            if not getattr(self, name) > 0
-        ]
-        faults += [
-            f"{name}: expected at least 0, found {getattr(self, name)}"
-            for name in ("weight_decay", "patience")
-            if getattr(self, name) < 0
-        ]
-        choices = {"schedule": SCHEDULES, "keep": KEEPS, "batches": ORDERS, "augment": AUGMENTATIONS}
-        faults += [
-            f"{name}: expected one of {', '.join(known)}, found {getattr(self, name)!r}"
-            for name, known in choices.items()
-            if getattr(self, name) not in known
+            *self.faults(),
+            *below_zero(self, "patience"),
+            *unknown(self, {"keep": KEEPS, "batches": ORDERS}),
         ]
         if self.keep == "last" and (self.schedule == "plateau" or self.patience):
             faults.append("keep: expected best with schedule plateau or patience, which go by validation, found 'last'")
-        if self.schedule == "steps" and not self.milestones:
-            faults.append("milestones: expected at least one epoch with schedule steps, found none")
-        if not 0 <= self.average < 1:
-            faults.append(f"average: expected at least 0 and less than 1, found {self.average}")
-        if faults:
-            raise InputError("recipe: " + "; ".join(faults))
-
-
-PAPER_RECIPE = {"epochs": 50, "batch_size": 369, "lr": 5e-4, "schedule": "exp", "decay": 0.97, "decay_every": 5}
+        refuse(faults)
 
 
 class Finetuning:
@@ -112,15 +83,15 @@ class Finetuning:
             job.loader("train", recipe.batch_size, train=True), order=recipe.batches, augmentation=recipe.augment
         )
         self.network = network.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        groups = optimizer_groups(self.network, [], recipe.weight_decay, 0.0)
-        self.optimizer: torch.optim.Optimizer = torch.optim.RMSprop(groups, lr=recipe.lr)
+        self.optimizer = make_optimizer(recipe, self.network)
+        self.learning_rate = LearningRate(recipe, len(self.loader))
         self.average = WeightAverage(self.network, limit=recipe.average)
         self.move_average = self.average.follow(self.network)
         self.model = job.world.wrap(self.network)
         self.best: dict[str, Tensor] = {}
 
     def run(self) -> GazeModel:
-        """Trains until the last epoch or until patience ends; gives the best average, in eval mode."""
+        """Trains until the last epoch or until patience ends; gives the network that is kept, in eval mode."""
         while self.clock.epoch < self.recipe.epochs and not self.out_of_patience():
             self.train_epoch()
             self.job.end_epoch(self)
@@ -140,11 +111,11 @@ class Finetuning:
         return best
 
     def train_epoch(self) -> None:
-        """What is left of an epoch, and validation of the average."""
+        """What is left of an epoch, and validation."""
         recipe, clock, done, resumed = self.recipe, self.clock, self.clock.tally.steps, time.monotonic()
         clock.begin_epoch()
         self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
-        self._set_step_size()
+        self.learning_rate.apply(self.optimizer)
         losses = self.job.train_epoch(self, self.model, {})
         trained = time.monotonic() - resumed
         error = self._validate()
@@ -153,7 +124,7 @@ class Finetuning:
         row = {
             "epoch": clock.epoch,
             "gaze_loss": losses["gaze"],
-            "lr": recipe.lr * self._decay(),
+            "lr": self.learning_rate.scheduled,
             "val_error_deg": error if error == error else "",
             "seconds": round(time.monotonic() - clock.begun, 2),
             "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
@@ -166,22 +137,19 @@ class Finetuning:
         )
         said = f", validation error {error:.2f} degrees" if error == error else ""
         self.job.say(f"epoch {clock.epoch + 1}/{recipe.epochs}: {parts}{said}")
+        self.learning_rate.after_epoch(self.optimizer, error)
         clock.end_epoch(row)
 
     def _validate(self) -> float:
-        """Error of the average on the validation people; not a number where nobody is held out."""
+        """Error of what is kept on the validation people; not a number where nobody is held out."""
         if "val" not in self.job.folder.splits:
             return float("nan")
         return self.job.validate(self.average.module).mean  # type: ignore[arg-type]
 
     def after_step(self) -> None:
-        """Moves the average."""
+        """Moves the average and the learning rate."""
         self.move_average()
-        self._set_step_size()
-
-    def _set_step_size(self) -> None:
-        lr = self.recipe.lr * self._decay()
-        self.optimizer.param_groups[0]["lr"] = lr * min(1.0, (self.clock.steps + 1) / WARM_UP_STEPS)
+        self.learning_rate.after_step(self.optimizer)
 
     def extra_losses(self) -> Losses:
         """None besides the gaze."""
@@ -202,20 +170,6 @@ class Finetuning:
             and self.clock.epoch - 1 - self.best_epoch() >= self.recipe.patience
         )
 
-    def _decay(self) -> float:
-        """What the step size is multiplied by in the present epoch; a function of the rows so far."""
-        recipe = self.recipe
-        if recipe.schedule == "exp":
-            return recipe.decay ** (self.clock.epoch // recipe.decay_every)
-        if recipe.schedule == "steps":
-            return recipe.decay ** sum(self.clock.epoch >= milestone for milestone in recipe.milestones)
-        drops, best, since = 0, float("inf"), 0
-        for row in self.clock.rows:
-            best, since = (row["val_error_deg"], 0) if row["val_error_deg"] < best else (best, since + 1)
-            if since >= recipe.decay_every:
-                drops, since = drops + 1, 0
-        return recipe.decay**drops
-
     def state(self) -> dict[str, Any]:
         """Everything needed to go on to the same bytes."""
         return {
@@ -223,10 +177,10 @@ class Finetuning:
             "world": self.job.world.size,
             "fingerprint": self.network.architecture().fingerprint(),
             "network": self.network.state_dict(),
-            "average": self.average.module.state_dict(),
-            "average_steps": self.average.steps,
+            "average": self.average.state(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
+            "learning_rate": self.learning_rate.state(),
             "random": torch.get_rng_state(),
         }
 
@@ -239,8 +193,8 @@ class Finetuning:
         if state["fingerprint"] != self.network.architecture().fingerprint():
             raise InputError("--resume: the checkpoint is of another architecture; use another --out")
         self.network.load_state_dict(state["network"])
-        self.average.module.load_state_dict(state["average"])
-        self.average.steps = state["average_steps"]
+        self.average.load_state(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.learning_rate.load_state(state["learning_rate"])
         self.clock, self.best = Clock.from_state(state["clock"]), state["best"]
         torch.set_rng_state(state["random"])

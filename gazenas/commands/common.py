@@ -20,7 +20,26 @@ from rich.table import Table
 
 from gazenas.architecture import InputError
 from gazenas.data import DATASETS, Reading
+from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.data.reading import FRAMES, ORDERS
+from gazenas.optimization import OPTIMIZERS, SCHEDULES
+
+TRAINING_HELPS = {
+    "epochs": ("epochs", "passes over the training people"),
+    "batch_size": ("batch_size", "images a step, all processes together"),
+    "optimizer": ("optimizer", f"one of {', '.join(OPTIMIZERS)}"),
+    "lr": ("lr", "the largest learning rate"),
+    "schedule": ("schedule", f"of the learning rate: {', '.join(SCHEDULES)}"),
+    "decay": ("decay", "exp, steps, plateau: factor on the learning rate"),
+    "decay_every": (
+        "decay_every",
+        "exp: epochs between two factors; plateau: epochs without a better validation error",
+    ),
+    "milestones": ("milestones", "steps: epochs after which the factor applies, such as [10, 15]"),
+    "weight_decay": ("weight_decay", "of weights, decoupled with adamw; importance factors have none"),
+    "average": ("average", "limit of the weight average's decay, such as 0.9999; 0 for no average"),
+    "augment": ("augment", f"one of {', '.join(AUGMENTATIONS)}; all keep labels true"),
+}
 
 # Tables keep their columns where the output is a file, for which rich would assume 80 characters.
 console = Console(soft_wrap=True, highlight=False, width=max(110, shutil.get_terminal_size((110, 24)).columns))

@@ -8,34 +8,27 @@ from typing import Any, Literal
 import torch
 from jsonargparse import Namespace
 
-from gazenas.commands.common import add_recipe, add_training_arguments, make_parser, parse, recipe_values
+from gazenas.commands.common import (
+    TRAINING_HELPS,
+    add_recipe,
+    add_training_arguments,
+    make_parser,
+    parse,
+    recipe_values,
+)
 from gazenas.commands.training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
-from gazenas.data.augmentation import AUGMENTATIONS
-from gazenas.finetuning import PAPER_RECIPE, SCHEDULES, FinetuneRecipe, Finetuning
+from gazenas.finetuning import PAPER_RECIPE, FinetuneRecipe, Finetuning
 from gazenas.models.builders import build_model
 from gazenas.report.curves import draw_finetuning
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
-HELPS = {
-    "epochs": ("epochs", "passes over the training people"),
-    "batch_size": ("batch_size", "images a step, all processes together"),
-    "lr": ("lr", "RMSprop's step size"),
-    "schedule": ("schedule", f"of the step size: {', '.join(SCHEDULES)}"),
-    "decay": ("decay", "factor on the step size"),
-    "decay_every": (
-        "decay_every",
-        "exp: epochs between two factors; plateau: epochs without a better validation error",
-    ),
-    "milestones": ("milestones", "steps: epochs after which the factor applies, such as [10, 15]"),
-    "weight_decay": ("weight_decay", "of all weights"),
-    "average": ("average", "limit of the weight average's decay"),
+HELPS = TRAINING_HELPS | {
     "keep": ("keep", "best: the epoch that validates best; last: the last one"),
     "batches": (
         "batches",
         "mixed, or session: each batch of one session (one person where those are unknown), for 'gazenas calibrate'",
     ),
-    "augment": ("augment", f"one of {', '.join(AUGMENTATIONS)}; both keep labels true"),
     "patience": ("patience", "stop after so many epochs without a better validation error; 0 never"),
 }
 

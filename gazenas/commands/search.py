@@ -8,7 +8,14 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from gazenas.architecture import Architecture, InputError
-from gazenas.commands.common import add_recipe, add_training_arguments, make_parser, parse, recipe_values
+from gazenas.commands.common import (
+    TRAINING_HELPS,
+    add_recipe,
+    add_training_arguments,
+    make_parser,
+    parse,
+    recipe_values,
+)
 from gazenas.commands.control import CONTROLS, HANDMADE, controls_of, run_control
 from gazenas.commands.training import TrainingVerb, run_training
 from gazenas.counting import count_params
@@ -25,20 +32,13 @@ from gazenas.search.recipe import PAPER_RECIPE, PRESSURES, SearchRecipe
 from gazenas.search.rival import scaled_rival
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
-HELPS = {
-    "epochs": ("epochs", "passes over the training people"),
-    "batch_size": ("batch_size", "images a step, all processes together"),
-    "lr": ("lr", "Adam's step size"),
-    "decay": ("decay", "factor on the step size"),
-    "decay_every": ("decay_every", "epochs between two applications of --decay"),
-    "weight_decay": ("weight_decay", "of weights; importance factors have none"),
-    "average": ("average", "limit of the weight average's decay"),
-    "penalty_weight": ("lambda", "weight of the penalty with unit costs normalised by their mean"),
+HELPS = TRAINING_HELPS | {
+    "penalty_weight": ("lambda", "weight of the penalty with unit costs normalised by their mean; 0 for none"),
     "penalty_warm_up": ("lambda_warm_up", "share of the search over which lambda rises"),
     "cost": ("cost", f"what the penalty weighs units by: {', '.join(COSTS)}"),
     "pressure": ("pressure", f"how the penalty acts: {', '.join(PRESSURES)}"),
     "importance": ("importance", f"what ranks units: {', '.join(IMPORTANCES)}"),
-    "importance_lr": ("importance_lr", "step size of importance factors; 0 derives it from the planned steps"),
+    "importance_lr": ("importance_lr", "learning rate of importance factors; 0 derives it from the planned steps"),
     "shrink_every": ("shrink_every", "epochs between shrinks"),
     "threshold": ("threshold", "importances at or below it are removed"),
     "shrink_macs": ("shrink_macs", "without a budget, a shrink waits until so many MACs would go"),
@@ -58,7 +58,7 @@ def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "search",
         "Searches a gaze network: trains a supernet and shrinks it to a stated size. One budget, or two together, or a family; "
-        "without any, a fixed --lambda decides how much goes, as in the paper.",
+        "without any, a fixed --lambda decides how much goes, as in the paper (--recipe paper).",
     )
     add_training_arguments(parser)
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
@@ -111,6 +111,8 @@ def run(argv: list[str]) -> None:
     space = load_space(arguments.space)
     targets = {name: getattr(arguments, f"target_{name}") for name in BUDGETS}
     family = tuple(part.strip() for part in arguments.targets.split(",") if part.strip())
+    if not (family or any(targets.values()) or recipe.penalty_weight):
+        raise InputError("--target-macs: expected a budget, or a --lambda that decides how much goes; found neither")
     aims = Aims(
         **targets, family=family, latency_table=arguments.latency_table, channel_multiple=arguments.channel_multiple
     )

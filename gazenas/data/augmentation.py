@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-AUGMENTATIONS = ("plain", "strong")
+AUGMENTATIONS = ("none", "plain", "strong", "real")
 SHIFT, CUTOUT = 0.03, 0.25  # of the image's side, at most
 NOISE = 0.08  # in units of the deviation over images, at most
 

@@ -28,7 +28,7 @@ def draw_search(rows: Rows, target: float | None, path: Path) -> None:
     loss.plot(epochs, [row["gaze_loss"] for row in rows], "o-", color=BLUE)
     loss.set(ylabel="L1 gaze loss (radians)", title="training loss")
     error.plot(epochs, [row["val_error_deg"] for row in rows], "o-", color=RED)
-    error.set(ylabel="mean angular error (degrees)", title="validation error of the weight average")
+    error.set(ylabel="mean angular error (degrees)", title="validation error")
     penalty.plot(epochs, [row["penalty"] for row in rows], "o-", color=GREY)
     penalty.set(ylabel="lambda x penalty", xlabel="epoch", title="resource penalty in the loss")
     macs.step(epochs, [row["macs"] / 1e6 for row in rows], "o-", where="post", color=GREEN)
@@ -41,17 +41,17 @@ def draw_search(rows: Rows, target: float | None, path: Path) -> None:
 
 
 def draw_finetuning(rows: Rows, best_epoch: int, path: Path) -> None:
-    """Loss, step size and validation error of a fine-tuning against its epochs; ``best_epoch`` counts from 0."""
+    """Loss, learning rate and validation error of a fine-tuning against its epochs; ``best_epoch`` counts from 0."""
     epochs = [row["epoch"] + 1 for row in rows]
     figure = Figure((13, 4), layout="constrained")
     loss, rate, error = figure.subplots(1, 3)
     loss.plot(epochs, [row["gaze_loss"] for row in rows], "o-", color=BLUE)
     loss.set(ylabel="L1 gaze loss (radians)", xlabel="epoch", title="training loss")
     rate.plot(epochs, [row["lr"] for row in rows], "o-", color=GREY)
-    rate.set(ylabel="step size", xlabel="epoch", title="schedule", yscale="log")
+    rate.set(ylabel="learning rate", xlabel="epoch", title="schedule", yscale="log")
     error.plot(epochs, [row["val_error_deg"] for row in rows], "o-", color=RED)
     error.plot(best_epoch + 1, rows[best_epoch]["val_error_deg"], "*", color=GREEN, markersize=16, label="kept")
-    error.set(ylabel="mean angular error (degrees)", xlabel="epoch", title="validation error of the weight average")
+    error.set(ylabel="mean angular error (degrees)", xlabel="epoch", title="validation error")
     error.legend()
     for axes in (loss, rate, error):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

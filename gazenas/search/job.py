@@ -15,10 +15,11 @@ from torch import Tensor
 from gazenas.architecture import Architecture, InputError, SearchSpace
 from gazenas.averaging import WeightAverage
 from gazenas.counting import count_macs, count_params
-from gazenas.engine import Losses, optimizer_groups, predict
+from gazenas.engine import Losses, predict
 from gazenas.gaze import angular_error
 from gazenas.models.builders import build_network, build_supernet, load_model
 from gazenas.models.network import Network
+from gazenas.optimization import LearningRate, make_optimizer
 from gazenas.search.aims import Aims, Plan, make_plan
 from gazenas.search.control import Losers, Schedule, plan_schedule
 from gazenas.search.controller import Controller, Keep
@@ -34,7 +35,6 @@ from gazenas.search.shrink import ShrinkReport, remove, with_least
 from gazenas.search.units import as_network, unit_groups
 from gazenas.training import EVALUATION_BATCH, Clock, Job
 
-WARM_UP_STEPS = 50  # over which the step size rises
 NO_SHRINK = {"fell": 0, "pressed": 0, "cut": 0, "moved_deg": 0.0}
 FOUND = "found"
 BINS = 25  # of the histogram of importance factors, from 0 to 1.25
@@ -71,7 +71,7 @@ class Search:
         self.recipe = recipe if control == FOUND else replace(recipe, penalty_weight=0.0)
         self.space, self.job, self.control = space, job, control
         torch.manual_seed(job.seed)
-        self.loader = job.loader("train", recipe.batch_size, train=True)
+        self.loader = replace(job.loader("train", recipe.batch_size, train=True), augmentation=recipe.augment)
         self._place(build_supernet(space))
         self.full_macs = count_macs(self.network, space.input_size)
         self.plan: Plan = make_plan(aims, self.network)
@@ -88,7 +88,8 @@ class Search:
         if recipe.cost == "latency" and aims.latency_table:
             self.cost = partial(latency, table=LatencyTable.load(Path(aims.latency_table)))
         self.average = WeightAverage(self.network, limit=recipe.average)
-        self.optimizer: torch.optim.Optimizer = self._optimizer()
+        self.optimizer = self._optimizer()
+        self.learning_rate = LearningRate(recipe, len(self.loader))
         self.sensitivity = Sensitivity(self.network)
         self.losers: Losers | None = None
         self.penalty = Penalty(self.network, self.cost)
@@ -112,7 +113,7 @@ class Search:
         return subnet.to(self.job.device)
 
     def train_epoch(self) -> None:
-        """What is left of an epoch, the shrink at its end where one is due, and validation of the average."""
+        """What is left of an epoch, the shrink at its end where one is due, and validation."""
         recipe, clock, done, resumed = self.recipe, self.clock, self.clock.tally.steps, time.monotonic()
         clock.begin_epoch()
         if not done:
@@ -120,13 +121,14 @@ class Search:
         self.penalty = Penalty(self.network, self.cost)
         self.move_average = self.average.follow(self.network)
         self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
-        self._set_step_size()
+        self.learning_rate.apply(self.optimizer)
         macs = count_macs(self.network, self.space.input_size)
         losses = self.job.train_epoch(self, self.job.world.wrap(self.network), {"MMACs": macs / 1e6})
         trained = time.monotonic() - resumed
         removed = self._shrink()
-        # Copied importance factors and averaged weights were never trained together: their BatchNorms must be told.
-        self._recalibrate(self.average.module)
+        if recipe.average:
+            # Copied importance factors and averaged weights were never trained together: their BatchNorms must be told.
+            self._recalibrate(self.average.module)
         error = self.job.validate(self.average.module).mean  # type: ignore[arg-type]
         self._freeze_member(error)
         row = {
@@ -134,7 +136,7 @@ class Search:
             "gaze_loss": losses["gaze"],
             "penalty": losses["penalty"],
             "lambda": self.penalty_weight(),
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": self.learning_rate.scheduled,
             "macs": count_macs(self.network, self.space.input_size),
             "val_error_deg": error,
             **removed,
@@ -145,15 +147,19 @@ class Search:
             f"epoch {clock.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad, "
             f"{row['macs'] / 1e6:.2f} M MACs, validation error {error:.2f} degrees"
         )
+        self.learning_rate.after_epoch(self.optimizer, error)
         clock.end_epoch(row)
 
     def extra_losses(self) -> Losses:
         """Lambda times the penalty at the present step; with a proximal step, without a gradient."""
-        penalty = self.penalty_weight() * self.penalty()
+        weight = self.penalty_weight()
+        if not weight:
+            return {"penalty": torch.zeros((), device=self.job.device)}
+        penalty = weight * self.penalty()
         return {"penalty": penalty if self.recipe.pressure == "l1" else penalty.detach()}
 
     def after_step(self) -> None:
-        """Presses importance factors, moves the average."""
+        """Presses importance factors, moves the average and the learning rate."""
         self.sensitivity.update()
         if self.recipe.pressure == "proximal" and self.penalty_weight():
             proximal_step(self.penalty.alphas, self.penalty.parts, self.penalty_weight(), self.optimizer)
@@ -161,7 +167,7 @@ class Search:
             begin, end = self._interval()
             self.losers.press((self.clock.steps - begin) / (end - begin))
         self.move_average()
-        self._set_step_size()
+        self.learning_rate.after_step(self.optimizer)
 
     def penalty_weight(self) -> float:
         """Lambda at the present step: it rises at first, and ends where the last budget is reached."""
@@ -195,9 +201,9 @@ class Search:
             "world": self.job.world.size,
             "arch": self.network.architecture().to_dict(),
             "network": self.network.state_dict(),
-            "average": self.average.module.state_dict(),
-            "average_steps": self.average.steps,
+            "average": self.average.state(),
             "optimizer": self.optimizer.state_dict(),
+            "learning_rate": self.learning_rate.state(),
             "sensitivity": self.sensitivity.state(),
             "losers": None if self.losers is None else self.losers.state(),
             "histograms": self.histograms,
@@ -219,10 +225,10 @@ class Search:
         self._place(build_network(arch, importance=True))
         self.network.load_state_dict(state["network"])
         self.average = WeightAverage(self.network, limit=self.recipe.average)
-        self.average.module.load_state_dict(state["average"])
-        self.average.steps = state["average_steps"]
+        self.average.load_state(state["average"])
         self.optimizer = self._optimizer()
         self.optimizer.load_state_dict(state["optimizer"])
+        self.learning_rate.load_state(state["learning_rate"])
         self.sensitivity = Sensitivity(self.network)
         self.sensitivity.load_state(state["sensitivity"])
         self.losers = None if state["losers"] is None else Losers.from_state(self.network, state["losers"])
@@ -233,18 +239,11 @@ class Search:
     def _place(self, network: Network) -> None:
         self.network = network.to(self.job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _optimizer(self) -> torch.optim.Adam:
+    def _optimizer(self) -> torch.optim.Optimizer:
         recipe = self.recipe
-        # Adam moves a factor by about its step size a step: a useless one reaches 0 in a third of the search.
+        # Adam moves a factor by about its learning rate a step: a useless one reaches 0 in a third of the search.
         derived = min(3 / (recipe.epochs * len(self.loader)), 0.02)
-        groups = optimizer_groups(
-            self.network, self.network.importances(), recipe.weight_decay, recipe.importance_lr or derived
-        )
-        return torch.optim.Adam(groups, lr=recipe.lr, betas=(0.9, 0.999), fused=True)
-
-    def _set_step_size(self) -> None:
-        lr = self.recipe.lr * self.recipe.decay ** (self.clock.epoch // self.recipe.decay_every)
-        self.optimizer.param_groups[0]["lr"] = lr * min(1.0, (self.clock.steps + 1) / WARM_UP_STEPS)
+        return make_optimizer(recipe, self.network, self.network.importances(), recipe.importance_lr or derived)
 
     def _interval(self) -> tuple[int, int]:
         """First and last step of the interval that ends with the next shrink; empty ones have a step of their own."""
@@ -258,7 +257,7 @@ class Search:
 
     def _begin_interval(self) -> None:
         """Pins the scale of importance factors and, where an interval begins, picks the units that go at its end."""
-        for network in (self.network, as_network(self.average)):
+        for network in {self.network, as_network(self.average)}:
             for block in network.blocks().values():
                 for operator in block.operators().values():
                     operator.pin()

@@ -18,7 +18,7 @@ def proximal_step(alphas: list[Tensor], costs: list[Tensor], weight: float, opti
         alphas: importance factors, updated in place.
         costs: normalised unit costs Delta, ``(n,)`` each.
         weight: lambda.
-        optimizer: Adam that has just stepped over ``alphas``.
+        optimizer: Adam or AdamW that has just stepped over ``alphas``; these have no weight decay.
     """
     held = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
     for alpha, cost in zip(alphas, costs, strict=True):

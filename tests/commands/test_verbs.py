@@ -109,7 +109,7 @@ def test_finetune_resumed_from_an_earlier_checkpoint(
 
 @pytest.mark.parametrize("schedule", ["plateau", "steps"])
 def test_finetune_from_fresh_weights_by_schedule(found: Path, data_folder: Path, tmp_path: Path, schedule: str) -> None:
-    more = ["--schedule", schedule, "--decay", "0.5", "--milestones", "[1, 2]", "--patience", "1"]
+    more = ["--lr", "5e-4", "--schedule", schedule, "--decay", "0.5", "--milestones", "[1, 2]", "--patience", "1"]
     assert (
         main(
             ["finetune", "--arch", str(found), "--data", str(data_folder), *TUNE, *more, "--out", str(tmp_path / "run")]
@@ -294,8 +294,14 @@ def test_bad_input_is_status_2_and_one_message(
             *("search", "--data", data, "--space", str(MICRO), "--targets", "60%,50%,40%,30%", "--epochs", "5"),
             *("--out", str(out)),
         ],
+        "--target-macs: expected a budget, or a --lambda": [
+            *("search", "--data", data, "--space", str(MICRO), "--out", str(out)),
+        ],
+        "optimizer: expected one of adamw": search(data_folder, out, "--optimizer", "x"),
+        "pressure: expected l1": search(data_folder, out, "--optimizer", "sgd", "--lambda", "1e-4"),
+        "augment: expected one of none": search(data_folder, out, "--augment", "x"),
         "--control: expected a budget": [
-            *("search", "--data", data, "--space", str(MICRO), "--control", "random", "--epochs", "1"),
+            *("search", "--data", data, "--space", str(MICRO), "--control", "random", "--epochs", "1", "--lambda", "1"),
             *("--control-seeds", "1", "--batch-size", "8", "--out", str(tmp_path / "chance")),
         ],
         "expected a table": search(data_folder, out, "--target-ms", "50%", "--latency-table", str(tmp_path / "file")),
