@@ -29,6 +29,7 @@ LEVELS = {
     "evaluation": 3,
     "runs": 3,
     "training": 3,
+    "optimization": 3,
     "finetuning": 4,
     "calibration": 4,
     "subruns": 5,

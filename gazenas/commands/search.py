@@ -61,8 +61,7 @@ BUDGETS = {
 }
 
 
-def run(argv: list[str]) -> None:
-    """Runs the verb."""
+def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "search",
         "Searches a gaze network: trains a supernet and shrinks it to a stated size. One budget, or two together, or a family; "
@@ -108,7 +107,12 @@ def run(argv: list[str]) -> None:
         help="how many seeds, from --seed on, --control compares over",
     )
     add_recipe(parser, SearchRecipe(), HELPS)
-    arguments = parse(parser, argv, RECIPES, HELPS)
+    return parse(parser, argv, RECIPES, HELPS)
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    arguments = _parse(argv)
     recipe = SearchRecipe(**recipe_values(arguments, HELPS))
     controls = controls_of(arguments.control)
     space = load_space(arguments.space)

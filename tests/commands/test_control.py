@@ -11,6 +11,7 @@ import pytest
 from gazenas.__main__ import main
 from gazenas.architecture import InputError
 from gazenas.commands.control import compare, compared_kinds, controls_of, finetune_recipe_of
+from gazenas.comparison import contenders
 from gazenas.finetuning import FinetuneRecipe
 from gazenas.models.builders import load_model
 from gazenas.search.recipe import SearchRecipe
@@ -71,6 +72,11 @@ def test_beside_the_handmade_rival(data_folder: Path, tmp_path: Path, capsys: py
     assert all(float(row[table[0].index("seconds")]) > 0 for row in table[1:])
     rival = load_model(out / "seed3" / "handmade")
     assert rival.architecture().fingerprint() == summaries["handmade"]["fingerprint"]
+    assert [each.kind for each in contenders([str(out / "seed3" / "handmade")], retrain=False, input_size=0)] == [
+        "trained"
+    ]
+    assert main(["summary", str(out / "seed3" / "handmade"), "--verify"]) == 0
+    assert f"fvcore counts {summaries['handmade']['macs']:,} MACs" in " ".join(capsys.readouterr().out.split())
     before = (out / "comparison.csv").read_bytes()
     assert main([*words, "--resume"]) == 0  # finished runs are kept
     assert "epoch" not in capsys.readouterr().out
