@@ -42,6 +42,9 @@ HELPS = TRAINING_HELPS | {
     "shrink_from": ("shrink_from", "share of the search after which shrinks begin"),
     "shrink_until": ("shrink_until", "share of the search after which the budget is met"),
     "shrink_every": ("shrink_every", "epochs between shrinks, or a part of one"),
+    "start_at": ("start_at", "how many times its budget the supernet takes at most; 0 for all that the space offers"),
+    "keep_stream": ("keep_stream", "share of a stream's channels that stays, where the budget can be met so"),
+    "keep_block": ("keep_block", "share of every other unit group that stays, where the budget can be met so"),
     "shrink_at_most": ("shrink_at_most", "share of a unit group that may leave at once"),
     "press": (
         "press",

@@ -19,8 +19,9 @@ from gazenas.search.control import Schedule
 from gazenas.search.cut import cut, unit_costs
 from gazenas.search.importance import IMPORTANCES
 from gazenas.search.sensitivity import Sensitivity
-from gazenas.search.units import leaving_together, unit_groups
+from gazenas.search.units import Place, leaving_together, unit_groups
 
+BISECTIONS = 20  # until the share that is left of every unit group is known
 Keep = Mapping[str, Tensor]  # by unit group, (n,) booleans
 
 
@@ -37,6 +38,7 @@ class Controller:
 
     def __init__(self, plan: Plan, schedule: Schedule, importance: str, at_most: float, world: World) -> None:
         self.plan, self.schedule, self.importance, self.at_most, self.world = plan, schedule, importance, at_most, world
+        self.floors: dict[Place, int] = {}
         self.sizes: dict[str, int] = {}  # bytes by fingerprint, since an export takes seconds
 
     def choose(self, network: Network, sensitivity: Sensitivity, step: int) -> dict[str, Tensor] | None:
@@ -80,6 +82,45 @@ class Controller:
         drawn: dict[str, Tensor] = self.world.take(self._cut(network, worth, self.plan.waypoints[-1], True, 1.0))
         return drawn
 
+    def narrow(self, network: Network, times: float) -> dict[str, Tensor] | None:
+        """What stays of a fresh supernet, thinned alike everywhere, that takes at most ``times`` the first budget of everything.
+
+        Returns:
+            None where it takes no more already.
+        """
+        groups = unit_groups(network)
+        limits = [
+            max(times * target, resource.total(network, empty_widths(network)))
+            for resource, target in zip(self.plan.resources, self.plan.waypoints[0], strict=True)
+        ]
+
+        def thinned(share: float) -> dict[str, Tensor]:
+            keep = {}
+            for group in groups:
+                together = leaving_together(group.place[1], self.plan.channel_multiple)
+                count = max(group.least, min(len(group), together * max(1, round(share * len(group) / together))))
+                keep[group.name] = torch.arange(len(group)) < count
+            return keep
+
+        def fits(share: float) -> bool:
+            widths = widths_after(network, thinned(share))
+            return limits_met([resource.total(network, widths) for resource in self.plan.resources], limits)
+
+        if fits(1.0):
+            return None
+        low, high = 0.0, 1.0
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return thinned(low)
+
+    def set_floors(self, network: Network, of_stream: float, of_block: float) -> None:
+        """From now on every stream keeps a share of the width that it has now, and every other unit group one of its own."""
+        for group in unit_groups(network):
+            together = leaving_together(group.place[1], self.plan.channel_multiple)
+            share = of_stream if group.is_stream else of_block
+            self.floors[group.place] = round_up(share * len(group), together, len(group))
+
     def _decide(
         self, network: Network, sensitivity: Sensitivity, limits: Sequence[float], step: int, dead: Keep
     ) -> dict[str, Tensor]:
@@ -118,7 +159,7 @@ class Controller:
         groups, resources = unit_groups(network), self.plan.resources
         names = [resource.name for resource in resources]
         if not arrives or "size" not in names:
-            return cut(network, groups, worth, resources, limits, self.plan.channel_multiple, at_most)
+            return cut(network, groups, worth, resources, limits, self.plan.channel_multiple, at_most, self.floors)
         index = names.index("size")
         target, least = limits[index], resources[index].total(network, empty_widths(network))
         aim, limit = target * (1 - TOLERANCE / 2), target
@@ -127,7 +168,7 @@ class Controller:
         keep: dict[str, Tensor] = {}
         for _ in range(EXPORTS):
             bounds = [*limits[:index], max(limit, least), *limits[index + 1 :]]
-            keep = cut(network, groups, worth, resources, bounds, self.plan.channel_multiple, at_most)
+            keep = cut(network, groups, worth, resources, bounds, self.plan.channel_multiple, at_most, self.floors)
             measured = self.file_size(architecture_with(network, widths_after(network, keep)))
             if measured > target:
                 exceeds = (limit, measured)

@@ -35,6 +35,7 @@ def cut(
     limits: Sequence[float],
     channel_multiple: int = 1,
     at_most: float = 1.0,
+    floors: Mapping[Place, int] | None = None,
 ) -> dict[str, Tensor]:
     """What to keep so that each resource is at or just under its limit.
 
@@ -46,6 +47,7 @@ def cut(
         channel_multiple: the number of channels that leave together; fewer do where a limit would otherwise be missed by
             more than ``TOLERANCE``.
         at_most: share of a group that leaves, rounded up to a multiple; more do only where limits cannot be met otherwise.
+        floors: how many units of a group stay, on the same condition.
 
     Returns:
         By group, ``(n,)`` booleans on the CPU: which units stay.
@@ -62,10 +64,10 @@ def cut(
     if not groups:
         return {}
     knapsack = _Knapsack(network, groups, values, resources, channel_multiple)
-    knapsack.stay(at_most)
-    if not knapsack.empty_until(limits):
-        knapsack.stay(1.0)
-        knapsack.empty_until(limits)
+    for share, staying in ((at_most, floors or {}), (1.0, floors or {}), (1.0, {})):
+        knapsack.stay(share, staying)
+        if knapsack.empty_until(limits):
+            break
     knapsack.fill(limits)
     ragged = all(resource.channel_multiple == 1 for resource in resources)
     while ragged and channel_multiple > 1 and knapsack.falls_short(limits):
@@ -114,7 +116,7 @@ class _Knapsack:
             self.owned.setdefault(group.place[0], []).append(group.place)
             self.touched[group.place[0]] = touched(self.parts, group.place)
         self.leave_together(channel_multiple)
-        self.stay(1.0)
+        self.stay(1.0, {})
         self.neighbours = {
             owner: [other for other, theirs in self.touched.items() if set(theirs) & set(mine)]
             for owner, mine in self.touched.items()
@@ -127,13 +129,13 @@ class _Knapsack:
         """From now on channels leave and come back in this multiple."""
         self.together = {place: leaving_together(place[1], channel_multiple) for place in self.groups}
 
-    def stay(self, at_most: float) -> None:
-        """From now on as many units of every group stay as leave its share ``at_most`` free to go, and its least."""
+    def stay(self, at_most: float, floors: Mapping[Place, int]) -> None:
+        """From now on so many units of every group stay, and as many as leave its share ``at_most`` free to go."""
         self.floors = {}
         for place, group in self.groups.items():
-            together = self.together[place]
-            free = round_up(at_most * len(group), together, len(group))
-            self.floors[place] = max(group.least, len(group) - free)
+            free = round_up(at_most * len(group), self.together[place], len(group))
+            floor = max(group.least, floors.get(place, 0), len(group) - free)
+            self.floors[place] = min(floor, self._count(place))
 
     def falls_short(self, limits: Sequence[float]) -> bool:
         """Whether every resource is further below its limit than it may be."""

@@ -92,6 +92,8 @@ class Search:
             else:
                 self._place(build_network(given, importance=True))
             self.controller.schedule = self.schedule = replace(self.schedule, waypoints=(), shrinks=())
+        elif self.plan.waypoints:
+            self._begin_narrow()
         self.cost: str | CostMetric = recipe.cost
         if recipe.cost == "latency" and aims.latency_table:
             self.cost = partial(latency, table=LatencyTable.load(Path(aims.latency_table)))
@@ -105,6 +107,16 @@ class Search:
         self.penalty = Penalty(self.network, self.cost)
         self.histograms: list[dict[str, Any]] = []
         self.family: list[dict[str, Any]] = []
+
+    def _begin_narrow(self) -> None:
+        """Thins the fresh supernet to a few times its budget, and sets what must stay of it."""
+        keep = self.controller.narrow(self.network, self.recipe.start_at) if self.recipe.start_at else None
+        if keep is not None:
+            remove(self.network, keep)
+            self._place(self.network)
+            begun = tuple(resource.total(self.network, self.network.widths()) for resource in self.plan.resources)
+            self.controller.schedule = self.schedule = replace(self.schedule, full=begun)
+        self.controller.set_floors(self.network, self.recipe.keep_stream, self.recipe.keep_block)
 
     def run(self) -> Network:
         """Trains what is left, a checkpoint after each epoch; gives the frozen network, in eval mode."""

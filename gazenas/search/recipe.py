@@ -29,6 +29,9 @@ PAPER_RECIPE = {
     "shrink_from": 0.2,
     "shrink_until": 0.7,
     "shrink_every": 1.0,
+    "start_at": 0.0,
+    "keep_stream": 0.0,
+    "keep_block": 0.0,
     "shrink_at_most": 1.0,
     "press": 0.75,
 }
@@ -47,6 +50,10 @@ class SearchRecipe(TrainingRecipe):
         importance_lr: learning rate of importance factors, the same throughout; 0 derives it from the planned number of steps.
         shrink_from, shrink_until: shares of the search after which the network begins to shrink, and has arrived at its budget.
         shrink_every: epochs between shrinks, or a part of one.
+        start_at: how many times its budget the supernet takes at most; it is thinned alike everywhere before it is trained. 0
+            begins with everything that the space offers.
+        keep_stream, keep_block: shares of what a stream's channels and every other unit group began with that stay, where
+            the budget can be met so: late layers have hardly learned when units are ranked.
         shrink_at_most: share of a unit group that may leave at once, where the budget can be met so.
         press: share of the time between two shrinks after which the factors of the units that leave next have been pressed to
             zero; 0 chooses them when they leave and removes them as they are.
@@ -64,6 +71,9 @@ class SearchRecipe(TrainingRecipe):
     shrink_from: float = 0.04
     shrink_until: float = 0.25
     shrink_every: float = 0.5
+    start_at: float = 2.0
+    keep_stream: float = 0.6
+    keep_block: float = 0.25
     shrink_at_most: float = 0.5
     press: float = 0.0
     threshold: float = 1e-3
@@ -84,8 +94,13 @@ class SearchRecipe(TrainingRecipe):
             )
         if not 0 < self.shrink_at_most <= 1:
             faults.append(f"shrink_at_most: expected more than 0 and at most 1, found {self.shrink_at_most}")
-        if not 0 <= self.press <= 1:
-            faults.append(f"press: expected 0 to 1, found {self.press}")
+        faults += [
+            f"{name}: expected 0 to 1, found {getattr(self, name)}"
+            for name in ("press", "keep_stream", "keep_block")
+            if not 0 <= getattr(self, name) <= 1
+        ]
+        if self.start_at and self.start_at <= 1:
+            faults.append(f"start_at: expected more than 1, or 0 for the whole space, found {self.start_at}")
         if self.penalty_weight and self.pressure == "proximal" and self.optimizer not in PROXIMAL:
             faults.append(
                 f"pressure: expected l1 with a penalty and optimizer {self.optimizer}, found 'proximal', which goes by the second "
