@@ -147,7 +147,7 @@ def to_floats(pixels: Tensor, gaze: Tensor, changes: Changes | None) -> tuple[Te
         ``(N, 3, S, S)``, laid out channels last, and ``(N, 2)``.
     """
     count, side = len(pixels), pixels.shape[1]
-    # Each image passes through memory several times, which takes a third of the time where it stays in the cache.
+    # Each image passes through memory several times, which is cheap where it stays in the cache.
     together = max(1, CACHED // (12 * side * side)) if pixels.device.type == "cpu" else max(count, 1)
     images = torch.empty(count, side, side, 3, device=pixels.device).permute(0, 3, 1, 2)
     turned = torch.empty_like(gaze)
