@@ -24,6 +24,7 @@ LEVELS = {
     "report": 3,
     "checkpoint": 3,
     "averaging": 3,
+    "optimization": 3,
     "distributed": 3,
     "interruption": 3,
     "evaluation": 3,

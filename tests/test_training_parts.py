@@ -104,7 +104,7 @@ def test_a_clock_that_goes_on_counts_what_was_saved(monkeypatch: pytest.MonkeyPa
 
 def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 1}, tmp_path / "last.pt")
-    with pytest.raises(InputError, match=r"last\.pt: format: expected 2, found None: end this run with"):
+    with pytest.raises(InputError, match=r"last\.pt: format: expected 3, found None: end this run with"):
         load_checkpoint(tmp_path)
 
 

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from gazenas.commands.common import keep_freed_memory
 from gazenas.data import open_data
 from gazenas.data.loader import Loader
 from gazenas.data.split import GazeSplit
@@ -132,6 +133,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="for --only")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
     if arguments.only:
         print(rate(arguments.only, arguments.folder, arguments.batch, arguments.workers, arguments.seconds))
         return

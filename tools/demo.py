@@ -32,7 +32,6 @@ def main() -> int:
     if not (data / "train_test_split.json").exists():
         gazenas("synth", data, "--subjects", 60, "--per-subject", 180, "--size", 64, "--seed", 0, "--overwrite")
     gazenas("data", "show", data, "--split", "test", "--out", out / "faces.png")
-    recipe = ("--epochs", 5, "--lr", 3e-3)
     gazenas(
         "search",
         "--data",
@@ -41,7 +40,8 @@ def main() -> int:
         "gazenas_tiny",
         "--target-macs",
         TARGET,
-        *recipe,
+        "--epochs",
+        5,
         "--seed",
         0,
         "--out",
@@ -49,9 +49,7 @@ def main() -> int:
         "--overwrite",
     )
     weights = ("--arch", found / "arch.json", "--weights", found / "weights.safetensors")
-    gazenas(
-        "finetune", *weights, "--data", data, "--epochs", 7, "--lr", 1e-3, "--decay", 0.6, "--out", tuned, "--overwrite"
-    )
+    gazenas("finetune", *weights, "--data", data, "--epochs", 7, "--out", tuned, "--overwrite")
     gazenas("evaluate", "--model", tuned, "--data", data, "--split", "test", "--out", out / "evaluate", "--overwrite")
     gazenas("export", "--model", tuned, "--data", data, "--out", out / "gaze.onnx")
     conclude(out, found, tuned, time.monotonic() - begun)

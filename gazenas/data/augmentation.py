@@ -1,20 +1,24 @@
-"""Changes to training images that keep their labels true; of all of them only the mirror changes the gaze.
+"""Changes to training images that keep their labels true: a mirror and a roll of the picture change the gaze, the others do not.
 
-A shift moves the face in the patch by less than normalisation itself scatters it (the face centre is a mean of landmarks) and leaves
-the direction of gaze as it is.
+A shift or a scale moves the face in the patch as landmarks that are a little off do in normalization, and leaves the
+direction of gaze as it is.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-AUGMENTATIONS = ("none", "plain", "strong", "real")
+from gazenas.gaze import angles_to_vectors, vectors_to_angles
+
 SHIFT, CUTOUT = 0.03, 0.25  # of the image's side, at most
 NOISE = 0.08  # in units of the deviation over images, at most
+FOUND_SHIFT, FOUND_SCALE, FOUND_ROLL = 0.04, 0.1, math.radians(4)  # at most: of the side, relative, radians
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,10 @@ class Changes:
         colour: ``(N, 3)`` gains of the channels, or None for nothing but the above.
         blur: ``(N,)`` share of a 3 x 3 binomial filter.
         noise: ``(N, 1, S, S)`` added.
-        shift: ``(N, 2)`` rows and columns.
+        shift: ``(N, 2)`` rows and columns; whole pixels, but with ``roll``.
         hole: ``(N, 3)`` row, column and side of a square that is set to the mean; side 0 for none.
+        roll: ``(N,)`` radians about the image's middle, clockwise as seen, after the mirror and before the shift.
+        scale: ``(N,)`` factor on the picture about the image's middle; goes with ``roll``.
     """
 
     mirrored: Tensor
@@ -39,32 +45,48 @@ class Changes:
     noise: Tensor | None = None
     shift: Tensor | None = None
     hole: Tensor | None = None
+    roll: Tensor | None = None
+    scale: Tensor | None = None
+
+    def at(self, rows: slice) -> Changes:
+        """Those of some of the images."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: value[rows] for name, value in values.items() if value is not None})
 
     def share(self, rank: int, size: int) -> Changes:
         """Those of every ``size``-th image from ``rank``."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: value[rank::size] for name, value in values.items() if value is not None})
+        return self.at(slice(rank, None, size))
 
 
-def draw_changes(count: int, generator: torch.Generator, kind: str = "plain", side: int = 0) -> Changes:
-    """Changes for ``count`` images; ``kind`` is one of ``AUGMENTATIONS``, ``side`` that of the images."""
+def _uniform(generator: torch.Generator, limit: float, *shape: int) -> Tensor:
+    """Between ``-limit`` and ``limit``."""
+    return limit * (2 * torch.rand(*shape, generator=generator) - 1)
+
+
+def no_changes(count: int, generator: torch.Generator, side: int) -> Changes:
+    """Images and labels as they are."""
+    return Changes(torch.zeros(count, dtype=torch.bool), torch.ones(count), torch.zeros(count))
+
+
+def plain_changes(count: int, generator: torch.Generator, side: int) -> Changes:
+    """Mirror and brightness."""
+    mirrored = torch.rand(count, generator=generator) < 0.5
+    return Changes(mirrored, 1 + _uniform(generator, 0.15, count), _uniform(generator, 0.2, count))
+
+
+def strong_changes(count: int, generator: torch.Generator, side: int) -> Changes:
+    """Color, blur, noise, shifts and cutouts as well."""
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator)
 
-    mirrored = uniform(count) < 0.5
-    gain, offset = 1 + 0.15 * (2 * uniform(count) - 1), 0.2 * (2 * uniform(count) - 1)
-    if kind == "plain":
-        return Changes(mirrored, gain, offset)
-    reach = round(SHIFT * side)
+    plain, reach = plain_changes(count, generator, side), round(SHIFT * side)
     hole = torch.stack([uniform(count) * side, uniform(count) * side, uniform(count) * CUTOUT * side], 1).long()
     hole[:, 2] *= uniform(count) < 0.5
     strength = NOISE * uniform(count)[:, None, None, None]
-    return Changes(
-        mirrored,
-        gain,
-        offset,
-        colour=1 + 0.1 * (2 * uniform(count, 3) - 1),
+    return replace(
+        plain,
+        colour=1 + _uniform(generator, 0.1, count, 3),
         blur=uniform(count) * (uniform(count) < 0.5),
         noise=strength * torch.randn(count, 1, side, side, generator=generator),
         shift=((2 * reach + 1) * uniform(count, 2)).long() - reach,
@@ -72,12 +94,35 @@ def draw_changes(count: int, generator: torch.Generator, kind: str = "plain", si
     )
 
 
+def real_changes(count: int, generator: torch.Generator, side: int) -> Changes:
+    """Mirror, brightness, and what landmarks found on photographs do to a normalized patch: scale, shift and roll."""
+    return replace(
+        plain_changes(count, generator, side),
+        scale=1 + _uniform(generator, FOUND_SCALE, count),
+        shift=_uniform(generator, FOUND_SHIFT * side, count, 2),
+        roll=_uniform(generator, FOUND_ROLL, count),
+    )
+
+
+AUGMENTATIONS: dict[str, Callable[[int, torch.Generator, int], Changes]] = {
+    "none": no_changes,
+    "plain": plain_changes,
+    "strong": strong_changes,
+    "real": real_changes,
+}
+
+
+def draw_changes(count: int, generator: torch.Generator, kind: str = "plain", side: int = 0) -> Changes:
+    """Changes for ``count`` images; ``kind`` is a key of ``AUGMENTATIONS``, ``side`` that of the images."""
+    return AUGMENTATIONS[kind](count, generator, side)
+
+
 def augment(images: Tensor, gaze: Tensor, changes: Changes) -> tuple[Tensor, Tensor]:
     """Changed images and gaze.
 
     Args:
         images: ``(N, 3, S, S)``, normalised.
-        gaze: ``(N, 2)`` pitch and yaw in radians; a mirrored image has the opposite yaw.
+        gaze: ``(N, 2)`` pitch and yaw in radians; a mirrored image has the opposite yaw, a rolled one a rolled gaze.
         changes: for these N images.
     """
     device, side = images.device, images.shape[3]
@@ -86,11 +131,35 @@ def augment(images: Tensor, gaze: Tensor, changes: Changes) -> tuple[Tensor, Ten
     rows = images.permute(0, 2, 3, 1).reshape(len(images), side, side * 3)
     bright = torch.addcmul(offset[:, None, None], rows, gain[:, None, None]).view(-1, side, side, 3)
     bright[mirrored] = bright[mirrored].flip(2)
-    images = bright.permute(0, 3, 1, 2)
-    if changes.colour is not None:
+    images, gaze = bright.permute(0, 3, 1, 2), torch.where(mirrored[:, None], gaze * gaze.new_tensor([1, -1]), gaze)
+    if changes.roll is not None:
+        images, gaze = _moved(images, changes), _rolled(gaze, changes.roll.to(device))
+    elif changes.colour is not None:
         images = _strong(images, changes)
-    sign = torch.where(mirrored, -1.0, 1.0)
-    return images.contiguous(memory_format=torch.channels_last), torch.stack([gaze[:, 0], gaze[:, 1] * sign], 1)
+    return images.contiguous(memory_format=torch.channels_last), gaze
+
+
+def _moved(images: Tensor, changes: Changes) -> Tensor:
+    """Scaled and rolled about the middle, then shifted: bilinear, with edge pixels repeated outside."""
+    device, side = images.device, images.shape[3]
+    roll, scale, shift = (
+        value.to(device) for value in (changes.roll, changes.scale, changes.shift) if value is not None
+    )
+    line = torch.arange(side, device=device) + 0.5 - side / 2
+    down, across = (line - shift[:, axis, None] for axis in (0, 1))
+    # Where each pixel comes from, with the image between -1 and 1: turned back and scaled back.
+    cosine, sine = (part[:, None] * 2 / side for part in (roll.cos() / scale, roll.sin() / scale))
+    column = (cosine * across)[:, None, :] + (sine * down)[:, :, None]
+    row = (cosine * down)[:, :, None] - (sine * across)[:, None, :]
+    grid = torch.stack([column, row], 3)
+    return functional.grid_sample(images.contiguous(), grid, padding_mode="border", align_corners=False)
+
+
+def _rolled(gaze: Tensor, roll: Tensor) -> Tensor:
+    """``(N, 2)`` angles of directions turned about the camera's axis, clockwise as the camera sees it."""
+    x, y, z = angles_to_vectors(gaze).unbind(1)
+    cosine, sine = roll.cos(), roll.sin()
+    return vectors_to_angles(torch.stack([cosine * x - sine * y, sine * x + cosine * y, z], 1))
 
 
 def _strong(images: Tensor, changes: Changes) -> Tensor:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gazenas.data.augmentation import augment, draw_changes
+from gazenas.data.augmentation import Changes, augment, draw_changes
 from gazenas.data.split import GazeSplit, LoadedImages
 from gazenas.distributed import ALONE, World
 from gazenas.models.network import MEAN, STD
 
 ORDERS = ("mixed", "session")
+CACHED = 1 << 20  # bytes of floats that a core's cache holds
 
 
 @dataclass
@@ -92,12 +93,15 @@ class Loader:
             _Rows(self.split, shares), batch_size=None, num_workers=workers, pin_memory=self.device != "cpu"
         )
         for index, (pixels, gaze, rows) in enumerate(reader):
-            images, gaze = normalise(pixels.to(self.device)), gaze.to(self.device)
-            if self.train:
-                generator = self._generator(number, start + index)
-                changes = draw_changes(len(whole[index]), generator, self.augmentation, images.shape[3])
-                images, gaze = augment(images, gaze, changes.share(self.world.rank, self.world.size))
+            pixels, gaze = (values.to(self.device, non_blocking=True) for values in (pixels, gaze))
+            changes = self._changes(number, start + index, len(whole[index])) if self.train else None
+            images, gaze = to_floats(pixels, gaze, changes)
             yield Batch(images, gaze, rows, len(rows) * self.world.size / len(whole[index]))
+
+    def _changes(self, number: int, index: int, count: int) -> Changes:
+        """This process's share of what is done to the ``count`` images of a batch."""
+        drawn = draw_changes(count, self._generator(number, index), self.augmentation, self.split.size)
+        return drawn.share(self.world.rank, self.world.size)
 
     def _batches(self, number: int) -> list[NDArray[np.int64]]:
         """Rows of every batch of an epoch."""
@@ -129,6 +133,32 @@ class Loader:
         """Random numbers of their own for an epoch, or for a batch of it, so that any batch can be the first."""
         seed = np.random.SeedSequence([self.seed, *place]).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(seed) >> 1)
+
+
+def to_floats(pixels: Tensor, gaze: Tensor, changes: Changes | None) -> tuple[Tensor, Tensor]:
+    """Normalised images and their gaze, changed where there are changes: on a CPU a few images at a time.
+
+    Args:
+        pixels: ``(N, S, S, 3)`` uint8 RGB.
+        gaze: ``(N, 2)`` pitch and yaw in radians, on the same device.
+        changes: of these N images, or None.
+
+    Returns:
+        ``(N, 3, S, S)``, laid out channels last, and ``(N, 2)``.
+    """
+    count, side = len(pixels), pixels.shape[1]
+    # Each image passes through memory several times, which is cheap where it stays in the cache.
+    together = max(1, CACHED // (12 * side * side)) if pixels.device.type == "cpu" else max(count, 1)
+    images = torch.empty(count, side, side, 3, device=pixels.device).permute(0, 3, 1, 2)
+    turned = torch.empty_like(gaze)
+    for begin in range(0, count, together):
+        part = slice(begin, begin + together)
+        images[part], turned[part] = (
+            (normalise(pixels[part]), gaze[part])
+            if changes is None
+            else augment(normalise(pixels[part]), gaze[part], changes.at(part))
+        )
+    return images, turned
 
 
 def normalise(pixels: Tensor) -> Tensor:
