@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1  # of arch.json
+Size = tuple[int, int]  # height and width in pixels
 STREAM, CHANNEL = "stream", "channel"  # how the units of a stream are called beside operators and their groups
 Settings = Mapping[str, Any]
 
@@ -124,6 +125,8 @@ class SearchSpace:
         least_stream_width: channels that every stream keeps at least, where its channels are units of the search; 0 keeps
             all streams as wide as ``stem`` and ``stages`` say, as the paper does.
         channel_multiple: the number of channels that leave together.
+        window: the part of the image that the network reads: first row and the one after its last, first column and the one
+            after its last, in pixels; empty for the whole image.
     """
 
     name: str
@@ -138,6 +141,7 @@ class SearchSpace:
     rectify: bool = False
     least_stream_width: int = 0
     channel_multiple: int = 1
+    window: tuple[int, ...] = ()
 
     @property
     def branches(self) -> int:
@@ -148,10 +152,15 @@ class SearchSpace:
         """How many times smaller than the image the highest resolution of a stage is (from 0; -1 for the stem)."""
         return prod(each.stride for each in self.stages[: stage + 1]) << len(self.stem)
 
-    def sizes(self) -> list[int]:
-        """Sides of the maps that the head gets, the highest resolution first."""
+    def size_at(self, reduction: int) -> Size:
+        """Height and width of a map that is ``reduction`` times smaller than what the network reads."""
+        top, bottom, left, right = self.window or (0, self.input_size, 0, self.input_size)
+        return (bottom - top) // reduction, (right - left) // reduction
+
+    def sizes(self) -> list[Size]:
+        """Heights and widths of the maps that the head gets, the highest resolution first."""
         top = self.reduction(len(self.stages) - 1)
-        return [self.input_size // (top << branch) for branch in range(self.branches)]
+        return [self.size_at(top << branch) for branch in range(self.branches)]
 
     def streams(self) -> dict[str, int]:
         """Full width of every stream, the maps that blocks read and write: one a convolution of the stem, one a stage and branch."""
@@ -232,12 +241,13 @@ class SearchSpace:
         ]
 
     def resized(self, input_size: int) -> SearchSpace:
-        """The same space for images of another size.
+        """The same space for images of another size, with the same part of them as its window.
 
         Raises:
             InputError: where the lowest resolution would not come out whole.
         """
-        space = replace(self, input_size=input_size)
+        window = tuple(edge * input_size // self.input_size for edge in self.window)
+        space = replace(self, input_size=input_size, window=window)
         _check_space(space, f"search space {self.name!r}")
         return space
 
@@ -440,6 +450,11 @@ def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
     least, multiple = values.get("least_stream_width", 0), values.get("channel_multiple", 1)
     faults.expect(_is_count(least, 0), "least_stream_width", "a number of channels, 0 to search no stream", least)
     faults.expect(_is_count(multiple), "channel_multiple", "a positive number of channels", multiple)
+    window = values.get("window", [])
+    good = isinstance(window, list) and (
+        not window or (len(window) == 4 and all(_is_count(edge, 0) for edge in window))
+    )
+    faults.expect(good, "window", "rows and columns: [top, bottom, left, right] in pixels", window)
     faults.stop()
     space = SearchSpace(
         name=values["name"],
@@ -456,6 +471,7 @@ def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
         rectify=values.get("rectify", False),
         least_stream_width=least,
         channel_multiple=multiple,
+        window=tuple(window),
     )
     _check_space(space, where)
     return space
@@ -477,6 +493,12 @@ def _check_space(space: SearchSpace, where: str) -> None:
     )
     lowest = space.reduction(len(space.stages)) << (max(branches) - 1)
     faults.expect(space.input_size % lowest == 0, "input_size", f"a multiple of {lowest}", space.input_size)
+    if space.window:
+        top, bottom, left, right = space.window
+        inside = 0 <= top < bottom <= space.input_size and 0 <= left < right <= space.input_size
+        whole = (bottom - top) % lowest == 0 and (right - left) % lowest == 0
+        expected = f"[top, bottom, left, right] inside the image, a multiple of {lowest} high and wide"
+        faults.expect(inside and whole, "window", expected, list(space.window))
     thin = {name: width for name, width in space.streams().items() if width < space.least_stream_width}
     faults.expect(
         not thin, "least_stream_width", f"at most the width of every stream ({thin})", space.least_stream_width

@@ -30,7 +30,7 @@ LEVELS = {
     "evaluation": 3,
     "runs": 3,
     "training": 3,
-    "optimization": 3,
+    "muon": 2,
     "finetuning": 4,
     "calibration": 4,
     "subruns": 5,

@@ -93,7 +93,7 @@ def measure(builds: dict[str, Callable[[], nn.Module]], side: int) -> dict[str, 
     """Milliseconds of whole networks by key."""
     with tempfile.TemporaryDirectory() as aside:
         kit = Path(aside) / "kit.zip"
-        write_kit({key: (build, 3, side) for key, build in builds.items()}, kit)
+        write_kit({key: (build, 3, (side, side)) for key, build in builds.items()}, kit)
         found: dict[str, float] = measure_kit(kit, threads=THREADS)["ms"]
     return found
 

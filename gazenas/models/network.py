@@ -85,6 +85,9 @@ class Network(nn.Module):
         size, channels = self.input_size, self.input_channels
         if images.dim() != 4 or tuple(images.shape[1:]) != (channels, size, size):
             raise ValueError(f"expected images of shape (N, {channels}, {size}, {size}), found {tuple(images.shape)}")
+        if self.space.window:
+            top, bottom, left, right = self.space.window
+            images = images[:, :, top:bottom, left:right]
         maps = [self.stem(images)]
         for stage in self.stages:
             maps = stage(maps)
@@ -104,7 +107,7 @@ class Network(nn.Module):
         specs = self.space.blocks()
         blocks = self.blocks()
         parts: dict[str, Part] = {"stem": StemPart(self.input_channels, self.space)}
-        parts |= {spec.name: BlockPart(blocks[spec.name], spec, self.input_size // spec.reduction) for spec in specs}
+        parts |= {spec.name: BlockPart(blocks[spec.name], spec, self.space.size_at(spec.reduction)) for spec in specs}
         return parts | {"head": HeadPart(self.head, self.space)}
 
     def stream_units(self) -> dict[str, Units]:

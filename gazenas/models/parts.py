@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from gazenas.architecture import CHANNEL, STREAM, BlockSpec, SearchSpace
+from gazenas.architecture import CHANNEL, STREAM, BlockSpec, SearchSpace, Size
 from gazenas.models.heads import Head
 from gazenas.models.search_block import BlockWidths, SearchBlock
 from gazenas.ops.units import Convolution, Extent
@@ -47,11 +47,11 @@ def stream_width(widths: NetworkWidths, stream: str, full: int) -> int:
 
 @dataclass(frozen=True)
 class BlockPart:
-    """A search block, what the space says of it, and the side of its input in pixels."""
+    """A search block, what the space says of it, and its input's height and width in pixels."""
 
     block: SearchBlock
     spec: BlockSpec
-    side: int
+    size: Size
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ class BlockPart:
         """Channels and pixels."""
         source = stream_width(widths, self.spec.source, self.spec.in_channels)
         target = stream_width(widths, self.spec.target, self.spec.out_channels)
-        return Extent(source, target, self.side, self.side)
+        return Extent(source, target, *self.size)
 
     def macs(self, widths: NetworkWidths) -> int:
         """For one image."""
@@ -97,13 +97,13 @@ class StemPart:
     def convolutions(self, widths: NetworkWidths) -> list[Convolution]:
         """What it consists of."""
         return [
-            Convolution(before, after, 3, 2, self.space.input_size >> number)
+            Convolution(before, after, 3, 2, *self.space.size_at(1 << number))
             for number, (before, after) in enumerate(pairwise(self.channels(widths)))
         ]
 
     def macs(self, widths: NetworkWidths) -> int:
         """For one image."""
-        return sum(9 * c.in_channels * c.out_channels * (c.side // 2) ** 2 for c in self.convolutions(widths))
+        return sum(9 * c.in_channels * c.out_channels * (c.height * c.width // 4) for c in self.convolutions(widths))
 
     def params(self, widths: NetworkWidths) -> int:
         """Of the convolutions and their BatchNorms."""
@@ -111,8 +111,7 @@ class StemPart:
 
     def paper(self, widths: NetworkWidths) -> int:
         """Kernel area times output pixels for every channel, as for a kernel of a block."""
-        counts = self.channels(widths)[1:]
-        return sum(9 * count * (self.space.input_size >> number) ** 2 for number, count in enumerate(counts, 1))
+        return sum(9 * c.out_channels * (c.height * c.width // 4) for c in self.convolutions(widths))
 
 
 @dataclass(frozen=True)

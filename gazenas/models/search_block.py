@@ -60,7 +60,9 @@ class ProjectedResidual(nn.Sequential):
 
     def convolution(self, extent: Extent) -> Convolution:
         """What it consists of."""
-        return Convolution(extent.in_channels, extent.out_channels, self.kernel, self.stride, extent.height)
+        return Convolution(
+            extent.in_channels, extent.out_channels, self.kernel, self.stride, extent.height, extent.width
+        )
 
 
 class SearchBlock(nn.Module):

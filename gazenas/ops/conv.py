@@ -173,8 +173,9 @@ class ConvPair(nn.Module):
 
     def convolutions(self, widths: Widths, extent: Extent) -> list[Convolution] | None:
         """Both."""
-        hidden, side = widths[HIDDEN], extent.height
+        hidden, size = widths[HIDDEN], (extent.height, extent.width)
+        after = [-(-side // self.stride) for side in size]
         return [
-            Convolution(extent.in_channels, hidden, self.kernel, self.stride, side),
-            Convolution(hidden, extent.out_channels, self.kernel, 1, -(-side // self.stride)),
+            Convolution(extent.in_channels, hidden, self.kernel, self.stride, *size),
+            Convolution(hidden, extent.out_channels, self.kernel, 1, *after),
         ]

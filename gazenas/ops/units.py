@@ -50,13 +50,14 @@ class Extent:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A plain convolution, or on a map of one pixel a linear layer: channels, kernel, stride, and the side of its input in pixels."""
+    """A plain convolution, or on a map of one pixel a linear layer: channels, kernel, stride, and its input's size in pixels."""
 
     in_channels: int
     out_channels: int
     kernel: int
     stride: int
-    side: int
+    height: int
+    width: int
 
     def resized(self, in_channels: int, out_channels: int) -> Convolution:
         """The same with other channels."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gazenas.architecture import STREAM, Architecture, SearchSpace, write_aside
+from gazenas.architecture import STREAM, Architecture, SearchSpace, Size, write_aside
 from gazenas.export.timing import describe_machine, machine_key, measure_kit
 from gazenas.models.builders import build_subnet, build_supernet, full_architecture
 from gazenas.models.parts import BlockPart, HeadPart, NetworkWidths, Part, StemPart
@@ -43,17 +43,17 @@ from gazenas.search.units import leaving_together
 THREADS = 1
 OPSET = 18
 THINNED = (1.0, 0.0, 0.25, 0.5, 0.125)  # shares that one unit group after another keeps, in turns
-# By key, what builds a model, and its input's channels and side.
-Models = dict[str, tuple[Callable[[], nn.Module], int, int]]
+# By key, what builds a model, and its input's channels, height and width.
+Models = dict[str, tuple[Callable[[], nn.Module], int, Size]]
 
 
 def space_models(space: SearchSpace) -> Models:
     """Everything that the table of a space holds: its layers and paths, and whole networks."""
-    models: Models = {NOTHING: (nn.Identity, 1, 1)}
+    models: Models = {NOTHING: (nn.Identity, 1, (1, 1))}
     for part in build_supernet(space).parts().values():
         models |= part_models(part, searched=bool(space.searched_streams()))
     for which, arch in whole_networks(space).items():
-        models[network_key(space, which)] = (lambda arch=arch: build_subnet(arch), 3, space.input_size)  # type: ignore[misc]
+        models[network_key(space, which)] = (partial(build_subnet, arch), 3, (space.input_size, space.input_size))
     return models
 
 
@@ -77,9 +77,9 @@ def _thinned(space: SearchSpace, shares: list[float]) -> Architecture:
 
 def part_models(part: Part, *, searched: bool) -> Models:
     """What the table needs to time a part, ``searched`` saying whether the streams around it are."""
-    models: Models = {NOTHING: (nn.Identity, 1, 1)}
+    models: Models = {NOTHING: (nn.Identity, 1, (1, 1))}
     for count in itertools.chain(*PAIRS.values()):
-        models[multiple_key(count)] = (partial(nn.Conv2d, count, count, 3, 1, 1), count, 16)
+        models[multiple_key(count)] = (partial(nn.Conv2d, count, count, 3, 1, 1), count, (16, 16))
     full: NetworkWidths = {}
     if isinstance(part, BlockPart):
         models |= _block_models(part, searched)
@@ -116,12 +116,12 @@ def _block_models(part: BlockPart, searched: bool) -> Models:
                     **settings,
                 )
                 key = path_key(extent, spec.stride, operator, settings, group, count)
-                models[key] = (build, extent.in_channels, part.side)
+                models[key] = (build, extent.in_channels, part.size)
     if part.block.squeeze is not None:
         hidden = part.block.squeeze.hidden
         for extent in ends:
             build_excite = partial(SqueezeExcite, channels=extent.in_channels, hidden=hidden)
-            models[squeeze_key(extent, hidden)] = (build_excite, extent.in_channels, part.side)
+            models[squeeze_key(extent, hidden)] = (build_excite, extent.in_channels, part.size)
     if searched and part.block.residual is not None:
         models |= _convolution_models(part.block.residual.convolution(full))
     return models
@@ -132,13 +132,13 @@ def _convolution_models(full: Convolution) -> Models:
     models: Models = {}
     for before, after in itertools.product(channel_grid(full.in_channels), channel_grid(full.out_channels)):
         layer = full.resized(before, after)
-        models[convolution_key(layer)] = (partial(_layer, layer), before, layer.side)
+        models[convolution_key(layer)] = (partial(_layer, layer), before, (layer.height, layer.width))
     return models
 
 
 def _layer(layer: Convolution) -> nn.Module:
     """A convolution followed by a ReLU, as nearly all are, or a linear layer."""
-    if layer.side == 1:
+    if layer.height == layer.width == 1:
         return nn.Sequential(nn.Flatten(), nn.Linear(layer.in_channels, layer.out_channels), nn.ReLU())
     padding = layer.kernel // 2
     convolution = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel, layer.stride, padding)
@@ -149,8 +149,8 @@ def write_kit(models: Models, path: Path) -> None:
     """Writes models as a kit that ``gazenas.export.timing.measure_kit`` times."""
     index = []
     with write_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number, (key, (build, channels, side)) in enumerate(models.items()):
-            shape = [1, channels, side, side]
+        for number, (key, (build, channels, size)) in enumerate(models.items()):
+            shape = [1, channels, *size]
             archive.writestr(f"{number}.onnx", _onnx_bytes(build(), shape))
             index.append({"key": key, "file": f"{number}.onnx", "shape": shape})
         archive.writestr("kit.json", json.dumps({"format": TABLE_FORMAT, "models": index}, indent=1))

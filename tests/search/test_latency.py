@@ -116,7 +116,7 @@ def by_rule(models: Models) -> dict[str, float]:
     """Milliseconds of plain convolutions that follow a rule which is linear in channels in and out; other models take 5."""
     ms = {}
     for key in models:
-        found = re.fullmatch(r"conv (\d+) /(\d+) @(\d+): (\d+)>(\d+)", key)
+        found = re.fullmatch(r"conv (\d+) /(\d+) @(\d+)x\d+: (\d+)>(\d+)", key)
         ms[key] = 5.0
         if found:
             kernel, stride, side, before, after = map(int, found.groups())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gazenas.architecture import InputError
+from gazenas.architecture import InputError, Size
 from gazenas.models.heads.head import Head, side_by_side
 from gazenas.ops.units import TensorSlice
 
@@ -18,15 +19,16 @@ class FlattenHead(Head):
 
     Args:
         in_channels: of each branch.
-        sizes: side of each branch's map in pixels; higher resolutions are averaged down to the lowest.
+        sizes: height and width of each branch's map in pixels; higher resolutions are averaged down to the lowest.
         hidden: units of the hidden layer.
     """
 
-    def __init__(self, *, in_channels: Sequence[int], sizes: Sequence[int], hidden: int) -> None:
+    def __init__(self, *, in_channels: Sequence[int], sizes: Sequence[Size], hidden: int) -> None:
         super().__init__()
         if not isinstance(hidden, int) or hidden < 1:
             raise InputError(f"head: hidden: expected a positive whole number, found {hidden!r}")
-        self.pixels, self.factors = sizes[-1] ** 2, [size // sizes[-1] for size in sizes]
+        lowest = sizes[-1][0]
+        self.pixels, self.factors = prod(sizes[-1]), [height // lowest for height, _ in sizes]
         self.lift = nn.Linear(sum(in_channels) * self.pixels, hidden)
         self.gaze = nn.Linear(hidden, 2)
 
@@ -41,6 +43,6 @@ class FlattenHead(Head):
         """As many columns of the hidden layer a channel as the map has pixels."""
         return side_by_side(self.lift, channels, self.pixels)
 
-    def sides(self) -> list[int]:
+    def maps_read(self) -> list[Size]:
         """One pixel: a linear layer."""
-        return [1] * len(self.factors)
+        return [(1, 1)] * len(self.factors)

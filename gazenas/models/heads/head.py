@@ -7,6 +7,7 @@ from math import prod
 
 from torch import Tensor, nn
 
+from gazenas.architecture import InputError, Size
 from gazenas.ops.units import Convolution, TensorSlice
 
 
@@ -19,24 +20,36 @@ class Head(nn.Module):
         """The slice that belongs to the channels of each branch, of which there are ``channels``."""
         raise NotImplementedError
 
-    def sides(self) -> list[int]:
-        """Side in pixels of the map to which that slice is applied, in each branch."""
+    def maps_read(self) -> list[Size]:
+        """Height and width in pixels of the map to which that slice is applied, in each branch."""
         raise NotImplementedError
 
     def params_per_channel(self) -> list[int]:
         """Weights of one channel of each branch."""
-        return [piece.span * _rows(piece) for piece in self.reads([0] * len(self.sides()))]
+        return [piece.span * _rows(piece) for piece in self.reads([0] * len(self.maps_read()))]
 
     def macs_per_channel(self) -> list[int]:
         """MACs of one channel of each branch, for one image."""
-        return [params * side**2 for params, side in zip(self.params_per_channel(), self.sides(), strict=True)]
+        pairs = zip(self.params_per_channel(), self.maps_read(), strict=True)
+        return [params * height * width for params, (height, width) in pairs]
 
     def convolutions(self, channels: Sequence[int]) -> list[Convolution]:
         """What reads each branch, as a pointwise convolution or a linear layer."""
         return [
-            Convolution(count * piece.span, _rows(piece), 1, 1, side)
-            for count, piece, side in zip(channels, self.reads(channels), self.sides(), strict=True)
+            Convolution(count * piece.span, _rows(piece), 1, 1, *size)
+            for count, piece, size in zip(channels, self.reads(channels), self.maps_read(), strict=True)
         ]
+
+
+def square_sides(sizes: Sequence[Size], kind: str) -> list[int]:
+    """The sides of maps that must be square.
+
+    Raises:
+        InputError: where one is not, as a window may make them.
+    """
+    if any(height != width for height, width in sizes):
+        raise InputError(f"head: {kind}: expected square maps, found {list(sizes)}: a window needs flatten or linear")
+    return [height for height, _ in sizes]
 
 
 def side_by_side(module: nn.Module, channels: Sequence[int], span: int = 1) -> list[TensorSlice]:

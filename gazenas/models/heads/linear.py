@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gazenas.architecture import Size
 from gazenas.models.heads.head import Head, side_by_side
 from gazenas.ops.units import TensorSlice
 
@@ -16,10 +17,10 @@ class LinearHead(Head):
 
     Args:
         in_channels: of each branch.
-        sizes: side of each branch's map in pixels; any will do.
+        sizes: height and width of each branch's map in pixels; any will do.
     """
 
-    def __init__(self, *, in_channels: Sequence[int], sizes: Sequence[int]) -> None:
+    def __init__(self, *, in_channels: Sequence[int], sizes: Sequence[Size]) -> None:
         super().__init__()
         self.branches = len(sizes)
         self.gaze = nn.Linear(sum(in_channels), 2)
@@ -33,6 +34,6 @@ class LinearHead(Head):
         """One column a channel."""
         return side_by_side(self.gaze, channels)
 
-    def sides(self) -> list[int]:
+    def maps_read(self) -> list[Size]:
         """One pixel: channels are averaged before."""
-        return [1] * self.branches
+        return [(1, 1)] * self.branches

@@ -10,8 +10,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gazenas.architecture import InputError
-from gazenas.models.heads.head import Head
+from gazenas.architecture import InputError, Size
+from gazenas.models.heads.head import Head, square_sides
 from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.units import TensorSlice
 
@@ -51,7 +51,7 @@ class MRFTHead(Head):
 
     Args:
         in_channels: of each branch.
-        sizes: side of each branch's map in pixels.
+        sizes: height and width of each branch's map in pixels, square.
         channels: of each branch after the 1x1 reduction.
         patches: side of each branch's patches in pixels.
         heads: of every encoder.
@@ -64,7 +64,7 @@ class MRFTHead(Head):
         self,
         *,
         in_channels: Sequence[int],
-        sizes: Sequence[int],
+        sizes: Sequence[Size],
         channels: Sequence[int],
         patches: Sequence[int],
         heads: int,
@@ -73,14 +73,15 @@ class MRFTHead(Head):
         positions: str,
     ) -> None:
         super().__init__()
-        patches = fitted_patches(sizes, patches)
+        sides = square_sides(sizes, "mrft")
+        patches = fitted_patches(sides, patches)
         widths = [patch * patch * count for patch, count in zip(patches, channels, strict=True)]
         if any(width % heads for width in widths):
             raise InputError(f"head: heads: expected a divisor of the token widths {widths}, found {heads}")
         if positions not in ("learned", "none"):
             raise InputError(f"head: positions: expected learned or none, found {positions!r}")
-        self.patches, self.sizes = patches, tuple(sizes)
-        tokens = (sizes[0] // patches[0]) ** 2
+        self.patches, self.sizes = patches, list(sizes)
+        tokens = (sides[0] // patches[0]) ** 2
         self.reduce = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, r, 1, bias=False), BatchNorm2d(r))
             for c, r in zip(in_channels, channels, strict=True)
@@ -117,9 +118,9 @@ class MRFTHead(Head):
         """One column of each branch's reduction a channel."""
         return [TensorSlice(reduce[0], "weight", 1) for reduce in self.reduce]  # type: ignore[index]
 
-    def sides(self) -> list[int]:
+    def maps_read(self) -> list[Size]:
         """Each branch's."""
-        return list(self.sizes)
+        return self.sizes
 
 
 def fitted_patches(sizes: Sequence[int], patches: Sequence[int]) -> list[int]:

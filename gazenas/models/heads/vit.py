@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gazenas.architecture import InputError
-from gazenas.models.heads.head import Head, side_by_side
+from gazenas.architecture import InputError, Size
+from gazenas.models.heads.head import Head, side_by_side, square_sides
 from gazenas.models.transformer import EncoderLayer
 from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.units import TensorSlice
@@ -20,7 +20,7 @@ class ViTHead(Head):
 
     Args:
         in_channels: of each branch.
-        sizes: side of each branch's map in pixels.
+        sizes: height and width of each branch's map in pixels, square.
         grid: side of the map whose pixels become tokens; where the lowest resolution is smaller, that.
         width: of the tokens.
         depth: encoder layers.
@@ -32,7 +32,7 @@ class ViTHead(Head):
         self,
         *,
         in_channels: Sequence[int],
-        sizes: Sequence[int],
+        sizes: Sequence[Size],
         grid: int,
         width: int,
         depth: int,
@@ -44,7 +44,7 @@ class ViTHead(Head):
             raise InputError(
                 f"head: expected positive grid, width and depth and heads that divide the width, found {grid}, {width}, {depth}, {heads}"
             )
-        self.grid, self.branches = min(grid, sizes[-1]), len(sizes)
+        self.grid, self.branches = min(grid, *square_sides(sizes, "vit")), len(sizes)
         self.reduce = nn.Sequential(nn.Conv2d(sum(in_channels), width, 1, bias=False), BatchNorm2d(width))
         self.token = nn.Parameter(0.02 * torch.randn(width))
         self.positions = nn.Parameter(0.02 * torch.randn(self.grid**2 + 1, width))
@@ -67,9 +67,9 @@ class ViTHead(Head):
         """One column of the reduction a channel."""
         return side_by_side(self.reduce[0], channels)
 
-    def sides(self) -> list[int]:
+    def maps_read(self) -> list[Size]:
         """The grid's."""
-        return [self.grid] * self.branches
+        return [(self.grid, self.grid)] * self.branches
 
     def _resized(self, x: Tensor) -> Tensor:
         """The mean of every cell where the map is a multiple of the grid, else bilinear."""

@@ -206,18 +206,20 @@ def thinner(extent: Extent, share: float) -> Extent:
 
 def convolution_key(layer: Convolution) -> str:
     """Names a plain convolution by everything that its speed depends on."""
-    return f"conv {layer.kernel} /{layer.stride} @{layer.side}: {layer.in_channels}>{layer.out_channels}"
+    return (
+        f"conv {layer.kernel} /{layer.stride} @{layer.height}x{layer.width}: {layer.in_channels}>{layer.out_channels}"
+    )
 
 
 def path_key(ends: Extent, stride: int, operator: str, settings: Mapping[str, Any], group: str, count: int) -> str:
     """Names a path by everything that its speed depends on, so that equal paths are measured once."""
-    shape = f"{ends.in_channels}>{ends.out_channels} /{stride} @{ends.height}"
+    shape = f"{ends.in_channels}>{ends.out_channels} /{stride} @{ends.height}x{ends.width}"
     return f"{operator} {json.dumps(settings, sort_keys=True)} {shape}: {group} x {count}"
 
 
 def squeeze_key(ends: Extent, hidden: int) -> str:
     """Names the squeeze-and-excite in front of a block's paths."""
-    return f"squeeze {ends.in_channels} /{hidden} @{ends.height}"
+    return f"squeeze {ends.in_channels} /{hidden} @{ends.height}x{ends.width}"
 
 
 def multiple_key(count: int) -> str:
