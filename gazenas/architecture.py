@@ -169,6 +169,13 @@ class SearchSpace:
             widths |= {_stream(number, branch): channels for branch, channels in enumerate(stage.channels)}
         return widths
 
+    def reductions(self) -> dict[str, int]:
+        """How many times smaller than what the network reads the map of every stream is."""
+        found = {_stem_stream(number): 2 << number for number in range(len(self.stem))}
+        for number, stage in enumerate(self.stages):
+            found |= {_stream(number, branch): self.reduction(number) << branch for branch in range(len(stage.channels))}
+        return found
+
     def searched_streams(self) -> dict[str, int]:
         """Those whose channels are units of the search: all or none."""
         return self.streams() if self.least_stream_width else {}

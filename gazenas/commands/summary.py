@@ -21,7 +21,7 @@ from gazenas.models.builders import (
     space_folder,
 )
 from gazenas.models.network import Network
-from gazenas.report.architecture import block_widths, draw_architecture
+from gazenas.report.architecture import block_widths, draw_architecture, group_label
 
 
 def run(argv: list[str]) -> None:
@@ -63,26 +63,41 @@ def _build(name: str) -> GazeModel:
 
 
 def _print_blocks(name: str, network: Network) -> None:
-    """A row a block, with what it keeps of its space, then the rest."""
-    arch = network.architecture()
+    """Stem, streams, blocks and head, a row each, with what they keep of their space."""
+    arch, size = network.architecture(), network.input_size
     full = full_architecture(arch.space)
-    parts, widths = network.parts(), network.widths()
-    total = count_macs(network, network.input_size)
+    modules: dict[str, nn.Module] = {"stem": network.stem, **network.blocks(), "head": network.head}
+    paths = {id(module): path for path, module in network.named_modules()}
+    macs = count_macs_by_module(network, size, [paths[id(module)] for module in modules.values()])
+    total, factors = macs[""], {id(factor) for factor in network.streams.parameters()}
     groups = list(dict.fromkeys(group for block in arch.kept for group in block_widths(full, block)))
-    rows, inside = [], 0
-    for block_name, block in network.blocks().items():
-        macs = parts[block_name].macs(widths)
-        inside += macs
-        kept, offered = block_widths(arch, block_name), block_widths(full, block_name)
-        cells = [f"{kept[group]}/{offered[group]}" if group in offered else "" for group in groups]
-        rows.append([block_name, *cells, f"{macs / 1e6:.3f}", f"{macs / total:.1%}", f"{count_params(block):,}"])
-    outside = count_params(network) - sum(count_params(block) for block in network.blocks().values())
-    rest = [f"{(total - inside) / 1e6:.3f}", f"{(total - inside) / total:.1%}", f"{outside:,}"]
-    rows.append(["stem, head", *[""] * len(groups), *rest])
-    titles = [f"{group}x{group}" if group.isdigit() else f"{group}s" for group in groups]
-    columns = ["block", *titles, "M MACs", "share", "parameters"]
-    print_table(f"{name} ({arch.space.name} at {network.input_size} pixels)", columns, rows)
-    supernet = count_macs(build_supernet(arch.space), network.input_size)
+
+    def cells(place: str) -> list[str]:
+        kept, offered = (block_widths(each, place) if place in each.kept else {} for each in (arch, full))
+        return [f"{kept[group]}/{offered[group]}" if group in offered else "" for group in groups]
+
+    rows = []
+    for place, module in modules.items():
+        own = sum(each.numel() for each in module.parameters() if id(each) not in factors)
+        taken = macs[paths[id(module)]]
+        rows.append([place, *cells(place), f"{taken / 1e6:.3f}", f"{taken / total:.1%}", f"{own:,}"])
+    # A stream takes nothing itself; its importance factors are parameters of a supernet.
+    sizes, alphas = arch.space.reductions(), count_params(network.streams) > 0
+    rows[1:1] = [
+        [
+            f"stream {stream}, 1/{sizes[stream]}",
+            *cells(stream),
+            "",
+            "",
+            f"{arch.stream_widths()[stream]}" if alphas else "",
+        ]
+        for stream in arch.space.searched_streams()
+    ]
+    columns = ["part", *map(group_label, groups), "M MACs", "share", "parameters"]
+    window = arch.space.window and " x ".join(map(str, arch.space.size_at(1)))
+    read = f", of which {window} are read" if window else ""
+    print_table(f"{name} ({arch.space.name} at {size} pixels{read})", columns, rows)
+    supernet = count_macs(build_supernet(arch.space), size)
     console.print(
         f"{total:,} MACs (the papers' FLOPs), {total / supernet:.1%} of the supernet's {supernet:,}; {count_params(network):,} parameters"
     )
