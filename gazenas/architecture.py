@@ -173,7 +173,9 @@ class SearchSpace:
         """How many times smaller than what the network reads the map of every stream is."""
         found = {_stem_stream(number): 2 << number for number in range(len(self.stem))}
         for number, stage in enumerate(self.stages):
-            found |= {_stream(number, branch): self.reduction(number) << branch for branch in range(len(stage.channels))}
+            found |= {
+                _stream(number, branch): self.reduction(number) << branch for branch in range(len(stage.channels))
+            }
         return found
 
     def searched_streams(self) -> dict[str, int]:

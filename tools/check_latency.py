@@ -2,7 +2,7 @@
 
     python tools/check_latency.py --space gazenas_tiny
 
-Each budget is met twice, with channels that leave in whole lanes, as a search for milliseconds takes them, and one by one. All
+Each budget is met twice, with channels that leave in multiples, as a search for milliseconds takes them, and one by one. All
 networks are exported with weights of no training and timed in turns by onnxruntime on one thread.
 """
 

@@ -41,6 +41,13 @@ TRAINING_HELPS = {
     "augment": ("augment", f"one of {', '.join(AUGMENTATIONS)}; all keep labels true"),
 }
 
+# Flags that have another name now, and what to write instead.
+RENAMED = {
+    "--lanes": "--channel-multiple 4",
+    "--fill-lanes": "--channel-multiple 8",
+    "--fill_lanes": "--channel-multiple 8",
+}
+
 # Tables keep their columns where the output is a file, for which rich would assume 80 characters.
 console = Console(soft_wrap=True, highlight=False, width=max(110, shutil.get_terminal_size((110, 24)).columns))
 
@@ -53,6 +60,17 @@ def make_parser(verb: str, description: str) -> ArgumentParser:
     )
     parser.add_argument("--recorded", type=dict[str, str], default={}, help=SUPPRESS)  # what config.yaml adds
     return parser
+
+
+def refuse_renamed(argv: list[str]) -> None:
+    """Answers old spellings with the new ones.
+
+    Raises:
+        InputError: naming the first.
+    """
+    for flag in (word.partition("=")[0] for word in argv):
+        if flag in RENAMED:
+            raise InputError(f"{flag}: expected {RENAMED[flag]}, which is its name now")
 
 
 def add_training_arguments(parser: ArgumentParser) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
 
 from gazenas.architecture import InputError
-from gazenas.commands.common import make_parser, print_table, use_device
+from gazenas.commands.common import make_parser, print_table, refuse_renamed, use_device
 from gazenas.counting import count_macs, count_params
 from gazenas.data import Reading, open_data
 from gazenas.data.synthetic.head import build_head
@@ -19,8 +19,6 @@ from gazenas.data.synthetic.render import render
 from gazenas.data.synthetic.scene import sample_scene
 from gazenas.export.onnx import BATCHES, LIMITS, export_onnx
 from gazenas.models.builders import GazeModel, load_model
-
-LANES = 8  # of 4, 8 and 16 the fastest at 224 pixels; at 64 as fast as 4 (docs/models.md)
 
 
 def run(argv: list[str]) -> None:
@@ -41,17 +39,19 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--user", type=str, default="", help="a person's file by 'gazenas calibrate --save', baked in")
     parser.add_argument("--precision", type=Literal["fp32", "fp16"], default="fp32", help="of weights and arithmetic")
     parser.add_argument(
-        "--fill_lanes",
-        "--fill-lanes",
-        action="store_true",
-        help=f"fill each kernel size's channels up to a multiple of {LANES} with channels of nothing: the same answers with more MACs, "
-        "yet faster where onnxruntime computes channels in blocks, as on x86; 'gazenas benchmark' tells",
+        "--channel_multiple",
+        "--channel-multiple",
+        type=PositiveInt,
+        default=1,
+        help="fill the channels of each kernel size and hidden layer up to a multiple, such as 8, with channels of nothing: the same "
+        "answers with more MACs, yet faster where onnxruntime computes channels in blocks, as on x86; 'gazenas benchmark' tells",
     )
     parser.add_argument(
         "--data", type=str, default="", help="data folder whose test faces are compared on; rendered faces without it"
     )
     parser.add_argument("--images", type=int, default=256, help="how many faces are compared")
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the faces drawn or rendered")
+    refuse_renamed(argv)
     arguments = parser.parse_args(argv)
     use_device("cpu", 0)
     network = load_model(arguments.model, user=arguments.user or None)
@@ -61,10 +61,10 @@ def run(argv: list[str]) -> None:
     if arguments.images < 1:
         raise InputError(f"--images: expected at least 1, found {arguments.images}")
     faces = _faces(arguments.data, arguments.images, arguments.seed, network.input_size)
-    lanes = LANES if arguments.fill_lanes else 1
-    report = export_onnx(network, out, faces, precision=arguments.precision, lanes=lanes)
-    whole = f"every kernel size a multiple of {LANES} channels or full"
-    filled = [["filled up", f"{_size(report.network)}, {whole}"]] if arguments.fill_lanes else []
+    multiple = arguments.channel_multiple
+    report = export_onnx(network, out, faces, precision=arguments.precision, channel_multiple=multiple)
+    whole = f"every kernel size and hidden layer a multiple of {multiple} channels or full"
+    filled = [["filled up", f"{_size(report.network)}, {whole}"]] if multiple > 1 else []
     print_table(
         f"export: {out}",
         ["", ""],

@@ -15,6 +15,7 @@ from gazenas.commands.common import (
     make_parser,
     parse,
     recipe_values,
+    refuse_renamed,
 )
 from gazenas.commands.control import CONTROLS, HANDMADE, controls_of, run_control
 from gazenas.commands.training import TrainingVerb, run_training
@@ -110,6 +111,7 @@ def _parse(argv: list[str]) -> Namespace:
         help="how many seeds, from --seed on, --control compares over",
     )
     add_recipe(parser, SearchRecipe(), HELPS)
+    refuse_renamed(argv)
     return parse(parser, argv, RECIPES, HELPS)
 
 

@@ -21,7 +21,7 @@ from gazenas.counting import count_macs, count_params
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
 from gazenas.models.builders import GazeModel
-from gazenas.models.lanes import fill
+from gazenas.models.channel_multiple import fill_channels
 from gazenas.models.network import MEAN, STD, Network
 
 OPSET = 18
@@ -49,7 +49,7 @@ class ExportReport:
 
 
 def export_onnx(
-    network: GazeModel, path: Path, images: NDArray[np.uint8], *, precision: str = "fp32", lanes: int = 1
+    network: GazeModel, path: Path, images: NDArray[np.uint8], *, precision: str = "fp32", channel_multiple: int = 1
 ) -> ExportReport:
     """Writes ``path`` once the file has been verified; where it fails, nothing is left and nothing is replaced.
 
@@ -58,19 +58,19 @@ def export_onnx(
         path: of the ONNX file.
         images: ``(N, S, S, 3)`` uint8 RGB to compare PyTorch and onnxruntime on, at batch sizes 1, 7 and 64.
         precision: ``fp32`` or ``fp16`` (weights and arithmetic; input and output stay float32).
-        lanes: channels are filled up to multiples of this, see :func:`gazenas.models.lanes.fill`.
+        channel_multiple: channels are filled up to multiples of this, see :func:`gazenas.models.channel_multiple.fill_channels`.
 
     Raises:
-        InputError: for an unknown precision, lanes where there are no search blocks, or where the file differs from
+        InputError: for an unknown precision, a channel multiple where there are no search blocks, or where the file differs from
             PyTorch by more than ``LIMITS`` allows.
     """
     if precision not in LIMITS:
         raise InputError(f"--precision: expected one of {', '.join(LIMITS)}, found {precision!r}")
     written = network
-    if lanes > 1:
+    if channel_multiple > 1:
         if not isinstance(network, Network):
-            raise InputError(f"--fill-lanes: expected a network of search blocks, found {type(network).__name__}")
-        written = fill(network, lanes)
+            raise InputError(f"--channel-multiple: expected a network of search blocks, found {type(network).__name__}")
+        written = fill_channels(network, channel_multiple)
     data = onnx_bytes(written, precision, fingerprint=network.architecture().fingerprint())
     with write_aside(path) as aside:
         aside.write_bytes(data)

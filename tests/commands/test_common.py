@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from gazenas.__main__ import main
 from gazenas.commands import common
 
 PROGRAM = """
@@ -60,3 +61,27 @@ def test_no_more_threads_than_cores(
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
     common.use_device("cpu", asked, workers)
     assert taken == [given]
+
+
+@pytest.mark.parametrize(
+    ("words", "new"),
+    [
+        (["search", "--data", "x", "--out", "y", "--lanes"], "--channel-multiple 4"),
+        (["export", "--model", "x", "--out", "y.onnx", "--fill-lanes"], "--channel-multiple 8"),
+        (["export", "--fill_lanes=true", "--model", "x", "--out", "y.onnx"], "--channel-multiple 8"),
+    ],
+)
+def test_old_flags_are_answered_with_the_new_ones(
+    words: list[str], new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert f"expected {new}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["search", "export"])
+def test_what_old_flags_are_answered_with_is_there(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    known = capsys.readouterr().out
+    assert all(new.split()[0] in known for new in common.RENAMED.values())
+    assert not [old for old in common.RENAMED if old in known]

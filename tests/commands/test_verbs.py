@@ -171,7 +171,7 @@ def test_evaluate_agrees_with_the_summary(tuned: Path, data_folder: Path, tmp_pa
     [
         (),
         pytest.param(("--precision", "fp16"), marks=pytest.mark.slow),
-        pytest.param(("--fill-lanes",), marks=pytest.mark.slow),
+        pytest.param(("--channel-multiple", "8"), marks=pytest.mark.slow),
     ],
 )
 def test_export_and_runtime_agree_with_torch(

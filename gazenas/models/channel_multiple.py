@@ -1,4 +1,4 @@
-"""The same network with its channels filled up to whole lanes, for runtimes that compute channels in blocks."""
+"""The same network with its channels filled up to a multiple, for runtimes that compute channels in blocks."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from gazenas.ops.units import round_up
 Place = tuple[int, int, int]  # dimension, start, count
 
 
-def fill(network: Network, lanes: int) -> Network:
-    """A copy in which every kernel size of a MixConv has a multiple of ``lanes`` channels, or all that its space has.
+def fill_channels(network: Network, multiple: int) -> Network:
+    """A copy in which every kernel size of a MixConv, and every hidden layer, has a multiple of channels, or all that its space has.
 
-    A channel that is added is zero from its expansion to its projection, so in eval mode the copy answers what the
+    A channel that is added is zero on its way in and on its way out, so in eval mode the copy answers what the
     network does, up to rounding; it has more MACs and more parameters. It is meant for export, not for training.
 
     Args:
         network: a subnet, without importance factors; left as it was.
-        lanes: at least 1.
+        multiple: at least 1.
 
     Returns:
         A subnet in float32, on the CPU, in eval mode.
     """
     arch = network.architecture()
-    wide_arch = _filled(arch, lanes)
+    wide_arch = _filled(arch, multiple)
     wide = build_network(wide_arch, importance=False, input_channels=network.input_channels)
     wide.head = deepcopy(network.head).cpu().float()
     places, wide_places = _places(arch), _places(wide_arch)
@@ -47,15 +47,15 @@ def fill(network: Network, lanes: int) -> Network:
     return wide.eval()
 
 
-def _filled(arch: Architecture, lanes: int) -> Architecture:
-    """Operators that a runtime computes unit by unit stay as they are, and so does what has no units."""
+def _filled(arch: Architecture, multiple: int) -> Architecture:
+    """Streams, and operators that a runtime computes unit by unit, stay as they are, and so does what has no units."""
     full = full_architecture(arch.space).kept
 
     def filled(block: str, operator: str, group: str, units: int) -> int:
         return (
             units
             if operator == STREAM or not OPS[operator].channelwise
-            else round_up(units, lanes, full[block][operator][group])
+            else round_up(units, multiple, full[block][operator][group])
         )
 
     return arch.with_counts(filled)
