@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from gazenas.__main__ import main
+from gazenas.architecture import STREAM, Architecture, SearchSpace
+from gazenas.models.builders import full_architecture
 from gazenas.models.network import Network
 
 MICRO = Path(__file__).parent / "micro.yaml"
@@ -134,3 +136,12 @@ def disturb(network: Network) -> Network:
                 module.running_mean.add_(0.3 * noise(module.running_mean.shape).to(module.running_mean))
                 module.running_var.mul_(torch.exp(0.3 * noise(module.running_var.shape)).to(module.running_var))
     return network
+
+
+def thinned(space: SearchSpace, share: float) -> Architecture:
+    """A share of every unit group, rounded down; of a stream at least what its space keeps."""
+    return full_architecture(space).with_counts(
+        lambda place, operator, group, units: max(
+            space.least_stream_width if operator == STREAM else 0, int(share * units)
+        )
+    )

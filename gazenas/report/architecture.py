@@ -104,9 +104,8 @@ class _Drawing:
             _, _, branch, which = spec.name.split(".")
             label = which if which == "new" else which.replace("from", "from branch ").replace("block", "block ")
             self._block((x + columns.index(_column(spec)), int(branch[6:])), label, spec)
-        self.axes.text(
-            x + len(columns) / 2, HEADINGS, module if columns else "", ha="center", fontsize=9, color="#4a5568"
-        )
+        if columns:
+            self.axes.text(x + len(columns) / 2, HEADINGS, module, ha="center", fontsize=9, color="#4a5568")
         return x + len(columns)
 
     def stream(self, place: tuple[float, int], name: str) -> None:

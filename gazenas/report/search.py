@@ -24,11 +24,11 @@ def draw_importances(histograms: Sequence[Mapping[str, Any]], path: Path) -> Non
     rows = -(-len(histograms) // columns) or 1
     figure = Figure((4.2 * columns, 2.9 * rows), layout="constrained")
     axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns, squeeze=False))).ravel()
-    for place, counts in zip(axes, histograms, strict=False):
+    for number, (place, counts) in enumerate(zip(axes, histograms, strict=False), 1):
         edges = np.linspace(0, 1.25, len(counts["kept"]) + 1)
         place.stairs(counts["kept"], edges, color=BLUE, fill=True, alpha=0.6, label=f"stay: {sum(counts['kept'])}")
         place.stairs(counts["removed"], edges, color=RED, fill=True, alpha=0.6, label=f"go: {sum(counts['removed'])}")
-        place.set(title=f"before the shrink of epoch {counts['epoch'] + 1}", xlabel="abs(alpha)", yscale="symlog")
+        place.set(title=f"before shrink {number}, in epoch {counts['epoch'] + 1}", xlabel="abs(alpha)", yscale="symlog")
         place.set_ylabel("units")
         place.legend(fontsize=8)
     for place in axes[len(histograms) :]:

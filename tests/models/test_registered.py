@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gazenas.architecture import Architecture, InputError, SearchSpace
+from gazenas.architecture import InputError, SearchSpace
 from gazenas.counting import count_macs
 from gazenas.models.builders import (
     build_subnet,
@@ -25,11 +25,14 @@ from gazenas.models.heads import HEADS
 from gazenas.models.heads.mrft import fitted_patches
 from gazenas.models.network import Network
 from gazenas.ops.squeeze_excite import SqueezeExcite
-from tests.running import MICRO
+from tests.running import MICRO, thinned
 
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
+MICROS = sorted(str(path) for path in MICRO.parent.glob("*.yaml"))
+EVERY = [*SPACES, *MICROS]
 HEAD_SETTINGS = {
     "linear": {},
+    "flatten": {"hidden": 8},
     "vit": {"grid": 2, "width": 8, "depth": 1, "heads": 2, "feedforward": 2},
     "mrft": {
         "channels": [1, 2, 4],
@@ -40,12 +43,6 @@ HEAD_SETTINGS = {
         "positions": "none",
     },
 }
-
-
-def thin(space: SearchSpace, share: float) -> Architecture:
-    full = full_architecture(space)
-    kept = {b: {o: {g: int(n * share) for g, n in gs.items()} for o, gs in os.items()} for b, os in full.kept.items()}
-    return Architecture(space, kept)
 
 
 def check(network: Network) -> None:
@@ -66,18 +63,18 @@ def check(network: Network) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", EVERY, ids=lambda name: Path(name).stem)
 def test_supernet(name: str) -> None:
     network = build_supernet(name, input_size=64)
     check(network)
     assert network.architecture() == full_architecture(network.space)
 
 
-@pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("share", [1.0, 0.3])
+@pytest.mark.parametrize("name", EVERY, ids=lambda name: Path(name).stem)
+@pytest.mark.parametrize("share", [1.0, 0.5])
 def test_subnet_with_strict_weights(name: str, share: float, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = build_subnet(thin(load_space(name).resized(64), share))
+    network = build_subnet(thinned(load_space(name).resized(64), share))
     check(network)
     network.architecture().save(tmp_path / "arch.json")
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
@@ -86,6 +83,30 @@ def test_subnet_with_strict_weights(name: str, share: float, tmp_path: Path) -> 
     assert torch.equal(loaded(images), network.eval()(images))
     assert not loaded.training
     assert count_macs(loaded, 64) == count_macs(network, 64)
+
+
+@pytest.mark.parametrize("name", EVERY, ids=lambda name: Path(name).stem)
+def test_maps_are_as_small_as_the_space_says(name: str) -> None:
+    """Sizes seen in a forward pass, of the stem's convolutions and of every block's output."""
+    network = build_supernet(name, input_size=64).eval()
+    space = network.space
+    seen: dict[str, set[tuple[int, ...]]] = {}
+    writers = {
+        id(network.stem[3 * number + 2]): stream
+        for number, stream in enumerate(list(space.streams())[: len(space.stem)])
+    }
+    writers |= {id(network.blocks()[spec.name]): spec.target for spec in space.blocks()}
+    for module in network.modules():
+        if id(module) in writers:
+            module.register_forward_hook(
+                lambda module, given, out: seen.setdefault(writers[id(module)], set()).add(tuple(out.shape[2:]))
+            )
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 64, 64))
+    # What comes from a lower resolution is resized behind its block.
+    assert {stream: max(sizes) for stream, sizes in seen.items()} == {
+        stream: space.size_at(reduction) for stream, reduction in space.reductions().items()
+    }
 
 
 @pytest.mark.parametrize("kind", HEADS)
@@ -165,7 +186,7 @@ def test_tiny_space_keeps_its_promises() -> None:
     assert all(position.shape[0] >= 16 for position in network.head.positions)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("space", [*SPACES, str(MICRO)])
+@pytest.mark.parametrize("space", EVERY, ids=lambda name: Path(name).stem)
 def test_no_pointwise_convolution_is_strided(space: str) -> None:
     """oneDNN's gradient of its weights corrupts memory on AVX2 machines where channels are few."""
     convolutions = [module for module in build_supernet(space).modules() if isinstance(module, torch.nn.Conv2d)]
