@@ -118,6 +118,7 @@ def test_a_window_is_what_a_smaller_network_sees_of_the_cropped_image() -> None:
 def test_a_window_that_is_not_square_and_its_resized_twin() -> None:
     space = replace(CHAIN, window=(8, 16, 0, 32))
     assert space.resized(64).window == (16, 32, 0, 64)
+    assert space.resized(24).window == (5, 13, 0, 24)  # the nearest that comes out whole
     network = build_subnet(full_architecture(space))
     assert network(torch.randn(2, 3, 32, 32)).shape == (2, 2)
     parts = network.parts()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gazenas.architecture import Architecture, InputError, SearchSpace
+from gazenas.architecture import STREAM, Architecture, InputError, SearchSpace
 from gazenas.counting import count_macs
 from gazenas.models.builders import (
     build_subnet,
@@ -30,6 +30,7 @@ from tests.running import MICRO
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
 HEAD_SETTINGS = {
     "linear": {},
+    "flatten": {"hidden": 8},
     "vit": {"grid": 2, "width": 8, "depth": 1, "heads": 2, "feedforward": 2},
     "mrft": {
         "channels": [1, 2, 4],
@@ -44,8 +45,11 @@ HEAD_SETTINGS = {
 
 def thin(space: SearchSpace, share: float) -> Architecture:
     full = full_architecture(space)
-    kept = {b: {o: {g: int(n * share) for g, n in gs.items()} for o, gs in os.items()} for b, os in full.kept.items()}
-    return Architecture(space, kept)
+
+    def count(block: str, operator: str, group: str, units: int) -> int:
+        return max(int(units * share), space.least_stream_width if operator == STREAM else 0)
+
+    return full.with_counts(count)
 
 
 def check(network: Network) -> None:
