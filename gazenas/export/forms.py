@@ -1,9 +1,9 @@
-"""A network in the form in which a runtime answers fastest: fewer and larger operations, the same function in eval mode.
+"""A network in the form in which onnxruntime answers fastest: fewer and larger operations, the same function in eval mode.
 
-onnxruntime takes one to two microseconds to begin an operation, and computes convolutions in blocks of channels: it keeps maps in
-blocks from one convolution to the next as long as nothing in between splits them, joins them or multiplies them by a
-channel's number, and it does so only where channels are a multiple of four. What a network is trained as is therefore not what it
-is fastest as. Each form here is made from a trained module and computes what that one does in eval mode, up to rounding.
+A runtime takes about a microsecond to begin an operation. onnxruntime on a CPU keeps maps in blocks of channels
+from one convolution to the next, and changes their layout, which costs as much as a small convolution, wherever something
+in between splits or joins them, scales them by a number a channel, or has a number of channels that fills no blocks. The form is made
+from a trained module for one input size, computes the same up to rounding, and cannot be trained on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gazenas.export.token_form import TokenForm
-from gazenas.export.widening import CHANNELS, conv, norm_affine, rounded, widened
+from gazenas.export.widening import BLOCK, conv, hidden_width, norm_affine, rounded, widened
 from gazenas.models.heads.mrft import MRFTHead
 from gazenas.models.network import Network
 from gazenas.models.search_block import SearchBlock
@@ -25,73 +25,70 @@ from gazenas.ops.mixconv import MixConv
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.tokens import TokenTransformer
 
-BLOCK = 16  # channels that a runtime computes at once, with AVX-512
-BEGINNING = 60_000  # multiply-accumulates that could be done while another three convolutions begin
+BEGINNING = 200_000  # multiply-accumulates in the time that beginning three convolutions takes
 DEPTHWISE = 3  # times as long as one of a pointwise convolution takes one of a depthwise one
-KNOWN = (MixConv, TokenTransformer)
+WITH_FORMS = (MixConv, TokenTransformer)
+Kernels = list[tuple[int, int]]  # sides and channels
 
 
 def runtime_form(network: nn.Module) -> nn.Module:
-    """A copy of ``network`` for a runtime.
+    """A copy for a runtime, in eval mode, with the same answers.
 
     Args:
-        network: any; a subnet's search blocks take their own forms, elsewhere each BatchNorm behind a convolution is folded into it.
-
-    Returns:
-        A module in eval mode with the same answers; for export alone, since it has other parameters.
+        network: any; a subnet's search blocks take forms of their own, elsewhere BatchNorms are folded into the convolutions
+            before them.
     """
     form = deepcopy(network).eval()
+    fold_norms(form)
     if isinstance(form, Network) and not form.importances():
         _reform(form)
-    _fold_norms(form)
     return form
 
 
-def _fold_norms(module: nn.Module) -> None:
-    """Folds BatchNorms into the convolutions that stand before them in an ``nn.Sequential``, in place."""
+def fold_norms(module: nn.Module) -> None:
+    """Folds each BatchNorm that follows a convolution in an ``nn.Sequential`` into it, in place; the module must be in eval mode."""
     for child in module.children():
-        _fold_norms(child)
+        fold_norms(child)
     if not isinstance(module, nn.Sequential):
         return
-    layers: list[nn.Module] = []
-    for layer in module:
-        last = layers[-1] if layers else None
-        if isinstance(layer, nn.BatchNorm2d) and type(last) is nn.Conv2d and layer.running_mean is not None:
-            layers[-1] = fuse_conv_bn_eval(last, layer)
-        else:
-            layers.append(layer)
-    kept = {str(number): layer for number, layer in enumerate(layers)}
-    module._modules.clear()
-    module._modules.update(kept)
+    for number in range(len(module) - 1, 0, -1):
+        before, layer = module[number - 1], module[number]
+        if type(before) is nn.Conv2d and isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
+            module[number - 1] = fuse_conv_bn_eval(before, layer)
+            del module[number]
 
 
 def _reform(network: Network) -> None:
-    """Brings search blocks and what lies between them into their forms, in place."""
+    """Brings search blocks into their forms and fills the channels of the maps between them up to whole blocks, in place."""
+    paths = {id(module): path for path, module in network.named_modules()}
     specs = {spec.name: spec for spec in network.space.blocks()}
     blocks = network.blocks()
-    known = all(isinstance(path, KNOWN) for block in blocks.values() for path in block.paths.values())
-    multiple = CHANNELS if known else 1
+    # An operator without a form reads and writes exactly the channels that it was built for.
+    fills = all(isinstance(path, WITH_FORMS) for block in blocks.values() for path in block.paths.values())
+    multiple = BLOCK if fills else 1
     for name, block in blocks.items():
-        side = network.space.input_size // specs[name].reduction
-        form = BlockForm(block, specs[name].in_channels, specs[name].out_channels, side, specs[name].stride, multiple)
-        parent, _, child = network._block_paths[name].rpartition(".")
-        network.get_submodule(parent)._modules[child] = form
-    if multiple == 1:
-        return
-    _fold_norms(network.stem)
-    layers, before = cast(nn.Sequential, network.stem), network.input_channels
-    for number, layer in enumerate(layers):
+        spec = specs[name]
+        channels = rounded(spec.in_channels, multiple), rounded(spec.out_channels, multiple)
+        form = BlockForm(block, channels, side=network.input_size // spec.reduction, stride=spec.stride)
+        network.set_submodule(paths[id(block)], form)
+    if fills:
+        _fill_ends(network)
+
+
+def _fill_ends(network: Network) -> None:
+    """Stem and head write and read maps of whole blocks."""
+    stem, before = cast(nn.Sequential, network.stem), network.input_channels
+    for number, layer in enumerate(stem):
         if isinstance(layer, nn.Conv2d):
-            layers[number] = widened(layer, before, rounded(layer.out_channels))
+            stem[number] = widened(layer, before, rounded(layer.out_channels))
             before = rounded(layer.out_channels)
-    channels = network.space.stages[-1].channels
     if isinstance(network.head, MRFTHead):
-        _fold_norms(network.head)
         for reduce in network.head.reduce:
-            first = cast(nn.Sequential, reduce)[0]
-            cast(nn.Sequential, reduce)[0] = widened(first, rounded(first.in_channels), first.out_channels)
-    elif any(count % multiple for count in channels):
-        network.head = Narrowed(network.head, channels)
+            layers = cast(nn.Sequential, reduce)
+            first = cast(nn.Conv2d, layers[0])
+            layers[0] = widened(first, rounded(first.in_channels), first.out_channels)
+    else:
+        network.head = Narrowed(network.head, network.space.stages[-1].channels)
 
 
 class Narrowed(nn.Module):
@@ -113,40 +110,46 @@ class Narrowed(nn.Module):
 
 
 class BlockForm(nn.Module):
-    """A :class:`SearchBlock` whose paths are added one after another, so that each sum can be a convolution's own.
+    """A :class:`SearchBlock` whose paths are added one after another, so that a sum can be a convolution's own.
 
     Args:
-        block: without importance factors.
-        in_channels, out_channels: c and c'.
+        block: without importance factors, its residual path's BatchNorm folded.
+        channels: of the maps that it reads and writes; those that the block lacks are zero.
         side: of the input map in pixels.
         stride: of the block.
-        multiple: channels of the maps that it reads and writes are a multiple of this; those that are added are zero.
     """
 
-    def __init__(
-        self, block: SearchBlock, in_channels: int, out_channels: int, side: int, stride: int, multiple: int
-    ) -> None:
+    bias: Tensor | None
+
+    def __init__(self, block: SearchBlock, channels: tuple[int, int], *, side: int, stride: int) -> None:
         super().__init__()
-        wide_in, wide_out = rounded(in_channels, multiple), rounded(out_channels, multiple)
         self.residual = block.residual
-        _fold_norms(self.residual)
         if isinstance(self.residual, nn.Sequential):
             pool, reduce = self.residual
-            self.residual = nn.Sequential(pool, widened(reduce, wide_in, wide_out))
-        self.squeeze = None if block.squeeze is None else ExciteForm(block.squeeze, side, wide_in)
+            self.residual = nn.Sequential(pool, widened(cast(nn.Conv2d, reduce), *channels))
+        self.squeeze = None if block.squeeze is None else ExciteForm(block.squeeze, side, channels[0])
         self.paths = nn.ModuleList()
         for path in block.paths.values():
             if isinstance(path, MixConv):
-                self.paths.extend(mixconv_forms(path, -(-side // stride), wide_in, wide_out))
-            elif isinstance(path, TokenTransformer):
-                self.paths.append(TokenForm(path, side, wide_in, wide_out))
+                self.paths.extend(mixconv_forms(path, -(-side // stride), channels))
             else:
-                self.paths.append(path)
-        bias = None if block.bias is None else block.bias.detach().view(1, -1, 1, 1)
-        self.register_buffer("bias", None if bias is None else F.pad(bias, (0, 0, 0, 0, 0, wide_out - out_channels)))
+                self.paths.append(TokenForm(path, side, *channels) if isinstance(path, TokenTransformer) else path)
+        self.register_buffer("bias", None)
+        if block.bias is not None:
+            self._add_bias(F.pad(block.bias.detach(), (0, channels[1] - block.bias.numel())))
+
+    def _add_bias(self, bias: Tensor) -> None:
+        """To a convolution that closes a path or the residual one, else for itself."""
+        for part in (*self.paths, self.residual):
+            closing = part.restore if isinstance(part, TokenForm) else part
+            closing = closing[-1] if isinstance(closing, nn.Sequential) else closing
+            if isinstance(closing, nn.Conv2d) and closing.bias is not None:
+                closing.bias = nn.Parameter(closing.bias.detach() + bias)
+                return
+        self.bias = bias.view(1, -1, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``, c and c' rounded up."""
+        """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``."""
         total: Tensor = self.residual(x)
         excited = x if self.squeeze is None else self.squeeze(x)
         for path in self.paths:
@@ -155,90 +158,78 @@ class BlockForm(nn.Module):
 
 
 class ExciteForm(nn.Module):
-    """A :class:`SqueezeExcite` that pools and scales in shapes that need no change of layout.
+    """A :class:`SqueezeExcite` that pools and scales without leaving the blocked layout.
 
     Args:
         squeeze: the trained one.
         side: of the map in pixels.
-        channels: of the map, rounded up.
+        channels: of the map.
     """
 
     def __init__(self, squeeze: SqueezeExcite, side: int, channels: int) -> None:
         super().__init__()
         self.side = side
-        hidden = squeeze.squeeze.out_channels
-        self.squeeze = widened(squeeze.squeeze, channels, rounded(hidden))
-        self.excite = widened(squeeze.excite, rounded(hidden), channels)
+        hidden = hidden_width(squeeze.squeeze.out_channels)
+        self.squeeze = widened(squeeze.squeeze, channels, hidden)
+        self.excite = widened(squeeze.excite, hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(N, c, s, s)`` to the same shape."""
-        mean = F.avg_pool2d(x, self.side)
-        return x * self.excite(self.squeeze(mean).relu()).sigmoid()
+        """``(N, c, side, side)`` to the same shape."""
+        factors = self.excite(self.squeeze(F.avg_pool2d(x, self.side)).relu()).sigmoid()
+        # onnxruntime multiplies in blocks what has one shape, and enlarges in blocks; it does not repeat in blocks.
+        return x * F.interpolate(factors, scale_factor=float(self.side), mode="nearest")
 
 
-def mixconv_forms(path: MixConv, side: int, in_channels: int, out_channels: int) -> list[nn.Module]:
-    """A :class:`MixConv` as chains of convolutions whose sum it is.
+def mixconv_forms(path: MixConv, side: int, channels: tuple[int, int]) -> list[nn.Sequential]:
+    """A :class:`MixConv` as chains of convolutions, whose sum it is.
 
-    Kernel sizes that have few channels share a chain, as kernels of the largest size among them whose rim is zero.
+    Kernel sizes of few channels share a chain, as kernels of the largest of them with a rim of zeros.
 
     Args:
         path: without importance factors, at least one unit.
         side: of its output in pixels.
-        in_channels, out_channels: c and c', rounded up.
+        channels: read and written.
     """
-    counts = [(int(kernel), count) for kernel, count in path.widths().items() if count]
-    forms: list[nn.Module] = []
-    start = 0
+    counts = sorted((int(kernel), count) for kernel, count in path.widths().items() if count)
+    parts = min(_runs(counts), key=lambda parts: sum(_effort(part, side, sum(channels)) for part in parts))
     _, closing = norm_affine(path.norm)
-    for part in min(_partitions(sorted(counts)), key=lambda parts: _effort(parts, side, in_channels + out_channels)):
-        forms.append(_chain(path, [str(kernel) for kernel, _ in part], in_channels, out_channels, closing))
-        closing = torch.zeros_like(closing)
-        start += sum(count for _, count in part)
-    return forms
+    biases = [closing, *[torch.zeros_like(closing)] * (len(parts) - 1)]
+    return [_chain(path, part, channels, bias) for part, bias in zip(parts, biases, strict=True)]
 
 
-def _partitions(counts: list[tuple[int, int]]) -> list[list[list[tuple[int, int]]]]:
-    """All ways to cut the list into runs."""
-    if not counts:
-        return [[]]
-    return [
-        [counts[:first], *rest] for first in range(1, len(counts) + 1) for rest in _partitions(counts[first:])
-    ]
+def _runs(counts: Kernels) -> list[list[Kernels]]:
+    """All ways to cut a list into runs of neighbours."""
+    firsts = range(1, len(counts) + 1)
+    return [[counts[:first], *rest] for first in firsts for rest in _runs(counts[first:])] or [[]]
 
 
-def _effort(parts: list[list[tuple[int, int]]], side: int, channels: int) -> float:
-    """Multiply-accumulates in whole blocks, and what beginning takes."""
-    total = 0
-    for part in parts:
-        width = rounded(sum(count for _, count in part), BLOCK)
-        total += BEGINNING + side**2 * width * (channels + DEPTHWISE * part[-1][0] ** 2)
-    return total
+def _effort(part: Kernels, side: int, channels: int) -> int:
+    """Multiply-accumulates of a chain in whole blocks, and as many as could be done while it begins."""
+    width = rounded(sum(count for _, count in part))
+    return BEGINNING + side**2 * width * (channels + DEPTHWISE * part[-1][0] ** 2)
 
 
-def _chain(path: MixConv, kernels: list[str], in_channels: int, out_channels: int, closing: Tensor) -> nn.Module:
-    """The channels of some kernel sizes: expansion, depthwise convolution and projection, BatchNorms folded."""
-    starts, start = {}, 0
+def _chain(path: MixConv, part: Kernels, channels: tuple[int, int], closing: Tensor) -> nn.Sequential:
+    """Expansion, depthwise convolution and projection of some kernel sizes, BatchNorms folded, ``closing`` added."""
+    largest = part[-1][0]
+    rows, kernels, start = [], [], 0
     for kernel, convolution in path.depthwise.items():
-        starts[kernel] = range(start, start + convolution.out_channels)  # type: ignore[operator]
-        start += convolution.out_channels  # type: ignore[operator]
-    rows = torch.tensor([row for kernel in kernels for row in starts[kernel]])
-    largest = max(int(kernel) for kernel in kernels)
-    depthwise = torch.cat(
-        [F.pad(path.depthwise[kernel].weight.detach(), [(largest - int(kernel)) // 2] * 4) for kernel in kernels]  # type: ignore[arg-type, union-attr, operator]
-    ).double()
-    width = rounded(len(rows))
+        weight = cast(nn.Conv2d, convolution).weight.detach().double()
+        if int(kernel) in dict(part):
+            rows += list(range(start, start + len(weight)))
+            kernels.append(F.pad(weight, [(largest - int(kernel)) // 2] * 4))
+        start += len(weight)
     scale, shift = (each[rows] for each in norm_affine(path.expand_norm))
-    expand = path.expand.weight.detach().double()[rows] * scale.view(-1, 1, 1, 1)
     inner_scale, inner_shift = (each[rows] for each in norm_affine(path.depthwise_norm))
     outer_scale, _ = norm_affine(path.norm)
+    expand = path.expand.weight.detach().double()[rows] * scale.view(-1, 1, 1, 1)
+    depthwise = torch.cat(kernels) * inner_scale.view(-1, 1, 1, 1)
     project = path.project.weight.detach().double()[:, rows] * outer_scale.view(-1, 1, 1, 1)
-    dtype = path.project.weight.dtype
+    dtype, width = path.project.weight.dtype, hidden_width(len(rows))
     return nn.Sequential(
-        conv(expand, shift, dtype, in_channels, width),
+        conv(expand, shift, dtype, (channels[0], width)),
         nn.ReLU(),
-        conv(
-            depthwise * inner_scale.view(-1, 1, 1, 1), inner_shift, dtype, width, width, stride=path.stride, groups=width
-        ),
+        conv(depthwise, inner_shift, dtype, (width, width), stride=path.stride, groups=width),
         nn.ReLU(),
-        conv(project, closing, dtype, width, out_channels),
+        conv(project, closing, dtype, (width, channels[1])),
     )

@@ -6,23 +6,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gazenas.export.widening import conv, norm_affine, rounded
+from gazenas.export.widening import conv, hidden_width, norm_affine
 from gazenas.ops.tokens import TokenTransformer, TransformerLayer
 
-DENSE = 2**14  # entries of a resize's matrix up to which one product is faster than onnxruntime's Resize
+DENSE = 2**14  # entries of a resize's matrix up to which one product with it is faster than two with those of its sides
 
 
 class LayerForm(nn.Module):
     """A :class:`TransformerLayer` with the products of its weights taken beforehand, and a key's weight as a summand of its score.
 
-    ``softmax(s) * w``, renormalized, is ``softmax(s + log w)``; a key of weight 0 has a score of minus infinity, and where all
-    weights are 0 nothing is seen at all.
+    ``softmax(s) * w``, renormalized, is ``softmax(s + log w)``. The logarithm is a constant here, so that 0 is no obstacle: such
+    a key's score is minus infinity, and where all weights are 0 nothing is seen at all.
 
     Args:
         layer: the trained one.
         gate: ``(n,)``, each key's weight, not negative.
         queries: ``(m, d)`` where they are the same for all images, else they are the tokens.
     """
+
+    asked: Tensor
+    queries: Tensor | None
+    score: Tensor
+    seen: Tensor
+    lift: Tensor
+    lower: Tensor
 
     def __init__(self, layer: TransformerLayer, gate: Tensor, queries: Tensor | None) -> None:
         super().__init__()
@@ -43,15 +50,47 @@ class LayerForm(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """``(N, n, d)`` to ``(N, m, d)``, m = n where the tokens are the queries."""
-        queries = tokens if self.queries is None else self.queries.expand(tokens.shape[0], -1, -1)
-        hidden = self.attention_norm(queries if self.blind else queries + self._looked(tokens))
+        queries = tokens if self.queries is None else self.queries
+        if self.blind:
+            hidden = self.attention_norm(queries.expand(tokens.shape[0], -1, -1))
+        else:
+            asked = tokens @ self.asked if self.queries is None else self.asked
+            weights = (asked @ tokens.transpose(1, 2) + self.score).softmax(-1)
+            hidden = self.attention_norm(queries + weights @ tokens @ self.seen)
         closed: Tensor = self.norm(hidden + F.relu(hidden @ self.lift) @ self.lower)
         return closed
 
-    def _looked(self, tokens: Tensor) -> Tensor:
-        asked = self.asked if self.queries is not None else tokens @ self.asked
-        weights = (asked @ tokens.transpose(1, 2) + self.score).softmax(-1)
-        return weights @ tokens @ self.seen
+
+class Resize(nn.Module):
+    """``F.interpolate`` of square maps, bilinear with ``align_corners=False``, as products with constant matrices.
+
+    Args:
+        before, after: sides in pixels.
+        dtype: of the maps.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, before: int, after: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.before, self.after = before, after
+        self.dense = (before * after) ** 2 <= DENSE
+        side = side_matrix(before, after)
+        self.register_buffer("matrix", (torch.kron(side, side) if self.dense else side).to(dtype))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``(N, c, before, before)`` to ``(N, c, after, after)``."""
+        if self.before == self.after:
+            return maps
+        if self.dense:
+            return (maps.flatten(2) @ self.matrix).unflatten(2, (self.after, self.after))
+        return self.matrix.T @ (maps @ self.matrix)
+
+
+def side_matrix(before: int, after: int) -> Tensor:
+    """``(before, after)`` in float64: a row of pixels times this is the row resized."""
+    pixels = torch.eye(before, dtype=torch.float64)[:, None]
+    return F.interpolate(pixels, after, mode="linear", align_corners=False)[:, 0]
 
 
 class TokenForm(nn.Module):
@@ -63,6 +102,9 @@ class TokenForm(nn.Module):
         in_channels, out_channels: c and c', rounded up.
     """
 
+    project: Tensor
+    place: Tensor
+
     def __init__(self, path: TokenTransformer, side: int, in_channels: int, out_channels: int) -> None:
         super().__init__()
         dtype, tokens, self.grid = path.queries.dtype, path.queries.shape[0], path.grid
@@ -70,43 +112,22 @@ class TokenForm(nn.Module):
         weight = path.project.weight.detach().double().flatten(1) * scale[:, None]
         of_map, of_place = weight.split([path.in_channels, 2], 1)
         self.register_buffer("project", F.pad(of_map, (0, in_channels - path.in_channels)).to(dtype))
-        places = path.coordinates[0].double().flatten(1)
-        self.register_buffer("place", (of_place @ places + shift[:, None]).to(dtype))
+        self.register_buffer("place", (of_place @ path.coordinates[0].double().flatten(1) + shift[:, None]).to(dtype))
         gate = path.key_weight.detach().abs()
-        # Learned queries are made up to a number of channels that a runtime likes; the projection back does not read them.
-        queries = F.pad(path.queries.detach(), (0, 0, 0, rounded(tokens) - tokens))
+        # Where the projection back runs on the whole map, queries that it does not read make its channels whole blocks.
+        self.shrink, self.grow = Resize(side, self.grid, dtype), Resize(self.grid, -(-side // path.stride), dtype)
+        wide = hidden_width(tokens) if self.grow.dense else tokens
+        queries = F.pad(path.queries.detach(), (0, 0, 0, wide - tokens))
         self.encoder, self.decoder = LayerForm(path.encoder, gate, None), LayerForm(path.decoder, gate, queries)
         outer, closing = norm_affine(path.norm)
         restore = path.restore.weight.detach().double() * outer.view(-1, 1, 1, 1)
-        self.restore = conv(restore, closing, dtype, rounded(tokens), out_channels)
-        self.side = -(-side // path.stride)
-        self.register_buffer("shrinking", resize_matrix(side, self.grid).to(dtype))
-        self.register_buffer("growing", resize_matrix(self.grid, self.side).to(dtype))
+        self.restore = conv(restore, closing, dtype, (wide, out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``, c and c' rounded up."""
-        grid = _resized(x.flatten(2), self.shrinking, x.shape[2], self.grid)
-        tokens = self.project @ grid + self.place
-        decoded = self.decoder(self.encoder(tokens))
-        maps = _resized(decoded, self.growing, self.grid, self.side).unflatten(2, (self.side, self.side))
-        restored: Tensor = self.restore(maps)
+        tokens = self.project @ self.shrink(x).flatten(2) + self.place
+        decoded = self.decoder(self.encoder(tokens)).unflatten(2, (self.grid, self.grid))
+        # Projection and resize commute. The projection last can be added to the other paths' sum by the runtime's
+        # convolution itself; on large maps it is too dear there.
+        restored: Tensor = self.restore(self.grow(decoded)) if self.grow.dense else self.grow(self.restore(decoded))
         return restored
-
-
-def _resized(rows: Tensor, matrix: Tensor, before: int, after: int) -> Tensor:
-    """``(N, c, before^2)`` to ``(N, c, after^2)``, by a product where the matrix is small."""
-    if before == after:
-        return rows
-    if before**2 * after**2 <= DENSE:
-        return rows @ matrix
-    maps = F.interpolate(rows.unflatten(2, (before, before)), (after, after), mode="bilinear", align_corners=False)
-    return maps.flatten(2)
-
-
-def resize_matrix(before: int, after: int) -> Tensor:
-    """``(before^2, after^2)`` in float64: by it, the rows of a square map's pixels are resized as ``F.interpolate`` does it.
-
-    Bilinear, with ``align_corners=False``.
-    """
-    pixels = torch.eye(before**2, dtype=torch.float64).view(before**2, 1, before, before)
-    return F.interpolate(pixels, (after, after), mode="bilinear", align_corners=False).flatten(1)
