@@ -83,7 +83,8 @@ class Resize(nn.Module):
         if self.before == self.after:
             return maps
         if self.dense:
-            return (maps.flatten(2) @ self.matrix).unflatten(2, (self.after, self.after))
+            resized: Tensor = (maps.flatten(2) @ self.matrix).unflatten(2, (self.after, self.after))  # type: ignore[no-untyped-call]
+            return resized
         return self.matrix.T @ (maps @ self.matrix)
 
 
@@ -110,13 +111,12 @@ class TokenForm(nn.Module):
         dtype, tokens, self.grid = path.queries.dtype, path.queries.shape[0], path.grid
         scale, shift = norm_affine(path.project_norm)
         weight = path.project.weight.detach().double().flatten(1) * scale[:, None]
-        of_map, of_place = weight.split([path.in_channels, 2], 1)
+        of_map, of_place = torch.split(weight, [path.in_channels, 2], 1)
         self.register_buffer("project", F.pad(of_map, (0, in_channels - path.in_channels)).to(dtype))
         self.register_buffer("place", (of_place @ path.coordinates[0].double().flatten(1) + shift[:, None]).to(dtype))
         gate = path.key_weight.detach().abs()
-        # Where the projection back runs on the whole map, queries that it does not read make its channels whole blocks.
         self.shrink, self.grow = Resize(side, self.grid, dtype), Resize(self.grid, -(-side // path.stride), dtype)
-        wide = hidden_width(tokens) if self.grow.dense else tokens
+        wide = hidden_width(tokens)  # the projection back does not read the queries that are added
         queries = F.pad(path.queries.detach(), (0, 0, 0, wide - tokens))
         self.encoder, self.decoder = LayerForm(path.encoder, gate, None), LayerForm(path.decoder, gate, queries)
         outer, closing = norm_affine(path.norm)
@@ -127,7 +127,6 @@ class TokenForm(nn.Module):
         """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``, c and c' rounded up."""
         tokens = self.project @ self.shrink(x).flatten(2) + self.place
         decoded = self.decoder(self.encoder(tokens)).unflatten(2, (self.grid, self.grid))
-        # Projection and resize commute. The projection last can be added to the other paths' sum by the runtime's
-        # convolution itself; on large maps it is too dear there.
-        restored: Tensor = self.restore(self.grow(decoded)) if self.grow.dense else self.grow(self.restore(decoded))
+        # Resize and projection commute. With the projection last, the runtime's convolution adds it to the other paths' sum.
+        restored: Tensor = self.restore(self.grow(decoded))
         return restored

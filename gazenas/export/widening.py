@@ -21,7 +21,13 @@ def hidden_width(count: int) -> int:
 
 
 def conv(
-    weight: Tensor, bias: Tensor | None, dtype: torch.dtype, channels: tuple[int, int], *, stride: int = 1, groups: int = 1
+    weight: Tensor,
+    bias: Tensor | None,
+    dtype: torch.dtype,
+    channels: tuple[int, int],
+    *,
+    stride: int = 1,
+    groups: int = 1,
 ) -> nn.Conv2d:
     """A convolution, padded by half its kernel, whose further channels read nothing and are zero.
 
@@ -51,6 +57,7 @@ def widened(layer: nn.Conv2d, in_channels: int, out_channels: int) -> nn.Conv2d:
 
 def norm_affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """``(c,)`` and ``(c,)`` in float64: by what a BatchNorm multiplies in eval mode, and what it adds."""
-    assert norm.running_mean is not None and norm.running_var is not None, "BatchNorm keeps running statistics"
+    assert norm.running_mean is not None, "BatchNorm keeps running statistics"
+    assert norm.running_var is not None, "BatchNorm keeps running statistics"
     scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
     return scale, norm.bias.detach().double() - norm.running_mean.double() * scale
