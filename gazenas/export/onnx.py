@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gazenas.architecture import InputError, write_aside
 from gazenas.counting import count_macs, count_params
+from gazenas.export.compact import compact
 from gazenas.export.forms import runtime_form
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
@@ -91,6 +92,7 @@ def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str 
     model = _stripped(_exported(network))
     if precision == "fp16":
         model = _halved(model)
+    compact(model)
     metadata = {
         "producer": "gazenas",
         "input_size": str(network.input_size),
