@@ -1,4 +1,4 @@
-"""An ONNX graph whose weights are kept without their outer zeros; a runtime puts them back when it loads the file."""
+"""An ONNX graph whose weights are kept once each and without outer zeros; a runtime puts these back when it loads the file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ WORTH = 128  # bytes that a Pad node takes itself, at most
 
 
 def compact(model: Any) -> None:
-    """Replaces weights that end or begin in zeros along a dimension by their inner part and a ``Pad``, in place.
+    """Keeps equal weights once and replaces those with zeros around them by their inner part and a ``Pad``, in place.
 
     Runtimes fold operations on constants once, when they load a file: nothing is computed more often.
 
     Args:
         model: proto with weights inside and short names.
     """
+    _share(model.graph)
     nodes, graph = [], model.graph
     pads: dict[tuple[int, ...], str] = {}
     for initializer in list(graph.initializer):
@@ -39,6 +40,19 @@ def compact(model: Any) -> None:
     rest = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *rest])
+
+
+def _share(graph: Any) -> None:
+    """Reads the first of equal initializers wherever one of them is read, and drops the others."""
+    firsts: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    names: dict[str, str] = {}
+    for tensor in list(graph.initializer):
+        key = tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()
+        names[tensor.name] = firsts.setdefault(key, tensor.name)
+        if names[tensor.name] != tensor.name:
+            graph.initializer.remove(tensor)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
 
 
 def _inner(weight: Any) -> tuple[slice, ...]:
