@@ -20,7 +20,7 @@ from gazenas.data.synthetic.scene import sample_scene
 from gazenas.export.onnx import BATCHES, LIMITS, export_onnx
 from gazenas.models.builders import GazeModel, load_model
 
-LANES = 8  # of 4, 8 and 16 the fastest at 224 pixels; at 64 as fast as 4 (docs/models.md)
+LANES = 8
 
 
 def run(argv: list[str]) -> None:
@@ -44,8 +44,8 @@ def run(argv: list[str]) -> None:
         "--fill_lanes",
         "--fill-lanes",
         action="store_true",
-        help=f"fill each kernel size's channels up to a multiple of {LANES} with channels of nothing: the same answers with more MACs, "
-        "yet faster where onnxruntime computes channels in blocks, as on x86; 'gazenas benchmark' tells",
+        help=f"fill each kernel size's channels up to a multiple of {LANES} with channels of nothing: the same answers with more MACs; "
+        "on x86 files are as fast without it, 'gazenas benchmark' tells for other machines",
     )
     parser.add_argument(
         "--data", type=str, default="", help="data folder whose test faces are compared on; rendered faces without it"
