@@ -152,6 +152,9 @@ class SearchSpace:
         """How many times smaller than the image the highest resolution of a stage is (from 0; -1 for the stem)."""
         return prod(each.stride for each in self.stages[: stage + 1]) << len(self.stem)
 
+    def _lowest_reduction(self) -> int:
+        return self.reduction(len(self.stages)) << (max(len(stage.channels) for stage in self.stages) - 1)
+
     def size_at(self, reduction: int) -> Size:
         """Height and width of a map that is ``reduction`` times smaller than what the network reads."""
         top, bottom, left, right = self.window or (0, self.input_size, 0, self.input_size)
@@ -250,12 +253,17 @@ class SearchSpace:
         ]
 
     def resized(self, input_size: int) -> SearchSpace:
-        """The same space for images of another size, with the same part of them as its window.
+        """The same space for images of another size; its window is the part of them that comes nearest to the same.
 
         Raises:
             InputError: where the lowest resolution would not come out whole.
         """
-        window = tuple(edge * input_size // self.input_size for edge in self.window)
+        window: tuple[int, ...] = ()
+        for first, last in zip(self.window[::2], self.window[1::2], strict=True):
+            scale, whole = input_size / self.input_size, self._lowest_reduction()
+            side = min(max(1, round((last - first) * scale / whole)) * whole, input_size)
+            begin = min(max(0, round((first + last) * scale / 2 - side / 2)), input_size - side)
+            window += (begin, begin + side)
         space = replace(self, input_size=input_size, window=window)
         _check_space(space, f"search space {self.name!r}")
         return space
@@ -500,7 +508,7 @@ def _check_space(space: SearchSpace, where: str) -> None:
     faults.expect(
         len(space.parallel) >= max(branches), "parallel", f"{max(branches)} entries, one a branch", len(space.parallel)
     )
-    lowest = space.reduction(len(space.stages)) << (max(branches) - 1)
+    lowest = space._lowest_reduction()
     faults.expect(space.input_size % lowest == 0, "input_size", f"a multiple of {lowest}", space.input_size)
     if space.window:
         top, bottom, left, right = space.window

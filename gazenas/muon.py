@@ -59,7 +59,9 @@ class Muon(AdamW):
     def _move(self, parameter: Tensor, lr: float, weight_decay: float) -> None:
         state = self.state[parameter]
         if not state:
+            state["step"] = torch.zeros(())  # AdamW asks for it where a state is loaded
             state["momentum_buffer"] = torch.zeros_like(parameter)
+        state["step"] += 1
         buffer: Tensor = state["momentum_buffer"]
         buffer.lerp_(parameter.grad, 1 - self.momentum)  # type: ignore[arg-type]
         direction = torch.lerp(parameter.grad, buffer, self.momentum).flatten(1)  # type: ignore[arg-type]

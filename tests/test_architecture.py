@@ -2,13 +2,18 @@
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from gazenas.architecture import Architecture, InputError, SearchSpace, write_aside
-from gazenas.models.builders import full_architecture, load_space, space_folder
+from gazenas.counting import count_macs
+from gazenas.models.builders import build_subnet, full_architecture, load_space, space_folder
+from tests.running import MICRO_CHAIN
 
+CHAIN = load_space(MICRO_CHAIN)
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
 
 
@@ -98,3 +103,68 @@ def test_write_aside_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device: full")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
     assert path.read_text() == "old"
+
+
+def test_a_window_is_what_a_smaller_network_sees_of_the_cropped_image() -> None:
+    torch.manual_seed(0)
+    looking = build_subnet(full_architecture(replace(CHAIN, window=(8, 24, 0, 16)))).eval()
+    small = build_subnet(full_architecture(CHAIN.resized(16))).eval()
+    small.load_state_dict(looking.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(looking(images), small(images[:, :, 8:24, :16]))
+    assert count_macs(looking, 32) == count_macs(small, 16)
+
+
+def test_a_window_that_is_not_square_and_its_resized_twin() -> None:
+    space = replace(CHAIN, window=(8, 16, 0, 32))
+    assert space.resized(64).window == (16, 32, 0, 64)
+    assert space.resized(24).window == (5, 13, 0, 24)  # the nearest that comes out whole
+    network = build_subnet(full_architecture(space))
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 2)
+    parts = network.parts()
+    inside = sum(part.macs(network.widths()) for part in parts.values())
+    assert inside == count_macs(network, 32) - 2 * 8  # the head's last layer
+
+
+@pytest.mark.parametrize("window", [[0, 20, 0, 32], [-8, 8, 0, 32], [0, 40, 0, 32], [16, 8, 0, 32], [0, 8], "all"])
+def test_bad_windows(window: object) -> None:
+    with pytest.raises(InputError, match="window: expected"):
+        SearchSpace.from_dict(CHAIN.to_dict() | {"window": window}, "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"least_stream_width": 9}, "least_stream_width: expected at most the width of every stream"),
+        ({"least_stream_width": -1}, "least_stream_width: expected a number of channels"),
+        ({"residual_kernel": 2}, "residual_kernel: expected an odd number"),
+        ({"channel_multiple": 0}, "channel_multiple: expected a positive number"),
+        ({"rectify": 1}, "rectify: expected true or false"),
+    ],
+)
+def test_bad_fields_of_streams(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SearchSpace.from_dict(CHAIN.to_dict() | change, "x.yaml")
+
+
+def test_streams_in_arch_json(tmp_path: Path) -> None:
+    full = full_architecture(CHAIN)
+    full.save(tmp_path / "arch.json")
+    assert Architecture.load(tmp_path / "arch.json") == full
+    values = full.to_dict()
+    for width, message in ((0, "1 to 8 channels"), (9, "1 to 8 channels")):
+        values["kept"]["stem1"] = {"stream": {"channel": width}}
+        with pytest.raises(InputError, match=message):
+            Architecture.from_dict(values, "arch.json")
+    del values["kept"]["stem1"]
+    with pytest.raises(InputError, match=r"missing \['stem1'\]"):
+        Architecture.from_dict(values, "arch.json")
+
+
+def test_an_operator_named_twice_is_refused(tmp_path: Path) -> None:
+    text = MICRO_CHAIN.read_text().replace(
+        "- conv: {kernel: 3, expansion: 1}", "- conv: {kernel: 3, expansion: 1}\n    conv: {kernel: 5, expansion: 1}"
+    )
+    (tmp_path / "twice.yaml").write_text(text)
+    with pytest.raises(InputError, match="expected each key once, found 'conv' twice"):
+        load_space(tmp_path / "twice.yaml")

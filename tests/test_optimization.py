@@ -140,8 +140,8 @@ def test_factors_keep_their_rate_and_never_decay(name: str, micro_net: Network) 
     optimizer, rate = make_optimizer(recipe, micro_net, micro_net.importances(), 0.005), LearningRate(recipe, 4)
     for step in range(8):
         rate.apply(optimizer)
-        weights, factors = optimizer.param_groups
-        assert (weights["weight_decay"], factors["weight_decay"]) == (0.1, 0.0)
+        matrices, weights, factors = optimizer.param_groups
+        assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.1, 0.0]
         assert factors["lr"] == 0.005
         assert {id(p) for p in factors["params"]} == {id(alpha) for alpha in micro_net.importances()}
         optimizer.zero_grad()
@@ -152,12 +152,12 @@ def test_factors_keep_their_rate_and_never_decay(name: str, micro_net: Network) 
             with torch.no_grad():
                 micro_net.importances()[0][0] = 0.0
             assert shrink(micro_net, 0.0, optimizer=optimizer).units == 1
-    assert weights["lr"] == pytest.approx(0.01 / 25e4, rel=1e-6)
+    assert weights["lr"] == matrices["lr"] == pytest.approx(0.01 / 25e4, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_decay_is_decoupled_only_with_adamw(name: str) -> None:
-    """Where the gradient is 0, AdamW takes lr x decay of a weight; the others make the decay a gradient."""
+    """Where the gradient is 0, AdamW, and Muon for what is no matrix, take lr x decay of a weight; the others make the decay a gradient."""
     layer = nn.Linear(1, 1, bias=False)
     before = float(layer.weight.detach())
     optimizer = make_optimizer(TrainingRecipe(optimizer=name, weight_decay=0.1, lr=0.01), layer)
@@ -166,7 +166,13 @@ def test_decay_is_decoupled_only_with_adamw(name: str) -> None:
     change, slope = float(layer.weight.detach()) - before, 0.1 * before
     # First steps: Adam moves by lr whatever the size, RMSprop by lr / sqrt(1 - 0.99), SGD with Nesterov's momentum by 1.9 x lr x slope.
     sign = math.copysign(0.01, -before)
-    expected = {"adamw": -0.01 * slope, "adam": sign, "rmsprop": 10 * sign, "sgd": -1.9 * 0.01 * slope}
+    expected = {
+        "muon": -0.01 * slope,
+        "adamw": -0.01 * slope,
+        "adam": sign,
+        "rmsprop": 10 * sign,
+        "sgd": -1.9 * 0.01 * slope,
+    }
     assert change == pytest.approx(expected[name], rel=1e-3)
 
 
@@ -197,7 +203,7 @@ def test_the_proximal_step_is_the_same_under_adamw() -> None:
 @pytest.mark.parametrize(
     ("fault", "more"),
     [
-        ("optimizer: expected one of adamw, adam, rmsprop, sgd, found 'lion'", {"optimizer": "lion"}),
+        ("optimizer: expected one of muon, adamw, adam, rmsprop, sgd, found 'lion'", {"optimizer": "lion"}),
         ("schedule: expected one of onecycle, cosine, exp, plateau, steps, found 'fast'", {"schedule": "fast"}),
         ("augment: expected one of none, plain, strong, real, found 'wild'", {"augment": "wild"}),
         ("milestones: expected at least one epoch", {"schedule": "steps"}),

@@ -44,7 +44,7 @@ def run(argv: list[str]) -> None:
         type=PositiveInt,
         default=1,
         help="fill the channels of each kernel size and hidden layer up to a multiple, such as 8, with channels of nothing: the same "
-        "answers with more MACs, yet faster where onnxruntime computes channels in blocks, as on x86; 'gazenas benchmark' tells",
+        "answers with more MACs; on x86 files are as fast without it, 'gazenas benchmark' tells for other machines",
     )
     parser.add_argument(
         "--data", type=str, default="", help="data folder whose test faces are compared on; rendered faces without it"

@@ -103,9 +103,10 @@ def live_activations(path: Path, side: int) -> int:
     last: dict[str, int] = {}
     for number, node in enumerate(graph.node):
         last.update(dict.fromkeys(node.input, number))
-    constants = {tensor.name for tensor in graph.initializer} | {
-        name for node in graph.node if node.op_type == "Constant" for name in node.output
-    }
+    constants = {tensor.name for tensor in graph.initializer} | {""}
+    for node in graph.node:
+        if constants.issuperset(node.input):  # computed once, when the file is loaded
+            constants.update(node.output)
     alive = {graph.input[0].name}
     peak = 0
     for number, node in enumerate(graph.node):

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from gazenas.architecture import InputError, write_aside
 from gazenas.counting import count_macs, count_params
+from gazenas.export.compact import compact
+from gazenas.export.forms import runtime_form
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
 from gazenas.models.builders import GazeModel
@@ -90,6 +92,7 @@ def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str 
     model = _stripped(_exported(network))
     if precision == "fp16":
         model = _halved(model)
+    compact(model)
     metadata = {
         "producer": "gazenas",
         "input_size": str(network.input_size),
@@ -132,6 +135,7 @@ def compare(network: nn.Module, path: Path, images: NDArray[np.uint8]) -> NDArra
 def _exported(network: GazeModel) -> Any:
     """The exporter's model proto, weights inside, with a dynamic batch."""
     clean = deepcopy(network).cpu().float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    clean = runtime_form(clean)
     example: Tensor = torch.zeros(2, 3, network.input_size, network.input_size)
     for chatty in ("torch.onnx", "onnxscript"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
@@ -152,15 +156,22 @@ def _exported(network: GazeModel) -> Any:
 
 
 def _stripped(model: Any) -> Any:
-    """Without the exporter's metadata, documentation and value infos: a third of a small network's file."""
+    """Without the exporter's metadata, documentation and most value infos: a third of a small network's file.
+
+    Shapes behind a reshape or a resize stay: that their first dimension is the batch is what a runtime cannot find out, and it
+    joins operations only where it knows that shapes agree.
+    """
+    lost = {node.output[0] for node in model.graph.node if node.op_type in ("Reshape", "Resize")}
+    kept = [value for value in model.graph.value_info if value.name in lost]
     del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
     model.doc_string = model.graph.doc_string = ""
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = node.name = ""
-    for value in [*model.graph.initializer, *model.graph.input, *model.graph.output]:
+    for value in [*model.graph.initializer, *model.graph.value_info, *model.graph.input, *model.graph.output]:
         del value.metadata_props[:]
         value.doc_string = ""
     _shorten_names(model.graph)
@@ -175,8 +186,8 @@ def _shorten_names(graph: Any) -> None:
     def short(name: str) -> str:
         return name if name in kept else names.setdefault(name, f"v{len(names)}")
 
-    for initializer in graph.initializer:
-        initializer.name = short(initializer.name)
+    for value in [*graph.initializer, *graph.value_info]:
+        value.name = short(value.name)
     for node in graph.node:
         node.input[:] = [short(name) for name in node.input]
         node.output[:] = [short(name) for name in node.output]

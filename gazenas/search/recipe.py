@@ -9,7 +9,7 @@ from gazenas.search.costs import COSTS
 from gazenas.search.importance import IMPORTANCES
 
 PRESSURES = ("proximal", "l1")
-PROXIMAL = ("adamw", "adam")  # the optimizers whose metric the proximal step knows
+PROXIMAL = ("muon", "adamw", "adam")  # the optimizers whose metric the proximal step knows
 PAPER_RECIPE = {
     "epochs": 50,
     "batch_size": 369,
