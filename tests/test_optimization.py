@@ -227,7 +227,7 @@ def test_a_proximal_penalty_wants_adams_moments(optimizer: str) -> None:
     SearchRecipe(optimizer=optimizer).check()
     SearchRecipe(optimizer=optimizer, penalty_weight=1e-4, pressure="l1").check()
     pressed = SearchRecipe(optimizer=optimizer, penalty_weight=1e-4)
-    if optimizer in ("adam", "adamw"):
+    if optimizer in ("muon", "adam", "adamw"):
         pressed.check()
     else:
         with pytest.raises(InputError, match=f"pressure: expected l1 with a penalty and optimizer {optimizer}"):

@@ -8,6 +8,7 @@ from a trained module for one input size, computes the same up to rounding, and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import cast
 
@@ -18,16 +19,18 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gazenas.export.token_form import TokenForm
 from gazenas.export.widening import BLOCK, conv, hidden_width, norm_affine, rounded, widened
+from gazenas.models.heads import Head
 from gazenas.models.heads.mrft import MRFTHead
 from gazenas.models.network import Network
 from gazenas.models.search_block import SearchBlock
+from gazenas.ops.conv import ConvPair
 from gazenas.ops.mixconv import MixConv
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.tokens import TokenTransformer
 
 BEGINNING = 200_000  # multiply-accumulates in the time that beginning three convolutions takes
 DEPTHWISE = 3  # times as long as one of a pointwise convolution takes one of a depthwise one
-WITH_FORMS = (MixConv, TokenTransformer)
+FILLED = (MixConv, TokenTransformer)  # operators whose forms read and write as many channels as they are told
 Kernels = list[tuple[int, int]]  # sides and channels
 
 
@@ -39,9 +42,12 @@ def runtime_form(network: nn.Module) -> nn.Module:
             before them.
     """
     form = deepcopy(network).eval()
-    fold_norms(form)
     if isinstance(form, Network) and not form.importances():
-        _reform(form)
+        widths = form.stream_widths()
+        fold_norms(form)
+        _reform(form, widths)
+    else:
+        fold_norms(form)
     return form
 
 
@@ -58,26 +64,28 @@ def fold_norms(module: nn.Module) -> None:
             del module[number]
 
 
-def _reform(network: Network) -> None:
+def _reform(network: Network, widths: Mapping[str, int]) -> None:
     """Brings search blocks into their forms and fills the channels of the maps between them up to whole blocks, in place."""
+    if any(height != width for height, width in network.space.sizes()):
+        return  # the forms are of square maps
     paths = {id(module): path for path, module in network.named_modules()}
     specs = {spec.name: spec for spec in network.space.blocks()}
     blocks = network.blocks()
-    # An operator without a form reads and writes exactly the channels that it was built for.
-    fills = all(isinstance(path, WITH_FORMS) for block in blocks.values() for path in block.paths.values())
+    # Other operators read and write exactly the channels that they were built for.
+    fills = all(isinstance(path, FILLED) for block in blocks.values() for path in block.paths.values())
     multiple = BLOCK if fills else 1
     for name, block in blocks.items():
         spec = specs[name]
-        channels = rounded(spec.in_channels, multiple), rounded(spec.out_channels, multiple)
-        form = BlockForm(block, channels, side=network.input_size // spec.reduction, stride=spec.stride)
+        channels = rounded(widths[spec.source], multiple), rounded(widths[spec.target], multiple)
+        form = BlockForm(block, channels, side=network.space.size_at(spec.reduction)[0], stride=spec.stride)
         network.set_submodule(paths[id(block)], form)
     if fills:
-        _fill_ends(network)
+        _fill_ends(network, [widths[name] for name in network.space.head_streams()])
 
 
-def _fill_ends(network: Network) -> None:
+def _fill_ends(network: Network, channels: Sequence[int]) -> None:
     """Stem and head write and read maps of whole blocks."""
-    stem, before = cast(nn.Sequential, network.stem), network.input_channels
+    stem, before = network.stem, network.input_channels
     for number, layer in enumerate(stem):
         if isinstance(layer, nn.Conv2d):
             stem[number] = widened(layer, before, rounded(layer.out_channels))
@@ -88,10 +96,10 @@ def _fill_ends(network: Network) -> None:
             first = cast(nn.Conv2d, layers[0])
             layers[0] = widened(first, rounded(first.in_channels), first.out_channels)
     else:
-        network.head = Narrowed(network.head, network.space.stages[-1].channels)
+        network.head = Narrowed(network.head, channels)
 
 
-class Narrowed(nn.Module):
+class Narrowed(Head):
     """A head that reads the first channels of each map.
 
     Args:
@@ -99,7 +107,7 @@ class Narrowed(nn.Module):
         channels: that it expects of each.
     """
 
-    def __init__(self, head: nn.Module, channels: tuple[int, ...]) -> None:
+    def __init__(self, head: nn.Module, channels: Sequence[int]) -> None:
         super().__init__()
         self.head, self.channels = head, channels
 
@@ -123,15 +131,18 @@ class BlockForm(nn.Module):
 
     def __init__(self, block: SearchBlock, channels: tuple[int, int], *, side: int, stride: int) -> None:
         super().__init__()
-        self.residual = block.residual
-        if isinstance(self.residual, nn.Sequential):
-            pool, reduce = self.residual
+        self.rectify = block.rectify
+        self.residual: nn.Module | None = None
+        if block.residual is not None:
+            pool, reduce = block.residual
             self.residual = nn.Sequential(pool, widened(cast(nn.Conv2d, reduce), *channels))
         self.squeeze = None if block.squeeze is None else ExciteForm(block.squeeze, side, channels[0])
         self.paths = nn.ModuleList()
         for path in block.paths.values():
             if isinstance(path, MixConv):
                 self.paths.extend(mixconv_forms(path, -(-side // stride), channels))
+            elif isinstance(path, ConvPair):
+                self.paths.append(conv_pair_form(path))
             else:
                 self.paths.append(TokenForm(path, side, *channels) if isinstance(path, TokenTransformer) else path)
         self.register_buffer("bias", None)
@@ -150,11 +161,13 @@ class BlockForm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``."""
-        total: Tensor = self.residual(x)
+        total: Tensor = x if self.residual is None else self.residual(x)
         excited = x if self.squeeze is None else self.squeeze(x)
         for path in self.paths:
             total = total + path(excited)
-        return total if self.bias is None else total + self.bias
+        if self.bias is not None:
+            total = total + self.bias
+        return total.relu() if self.rectify else total
 
 
 class ExciteForm(nn.Module):
@@ -178,6 +191,16 @@ class ExciteForm(nn.Module):
         factors = self.excite(self.squeeze(F.avg_pool2d(x, self.side)).relu()).sigmoid()
         # onnxruntime multiplies in blocks what has one shape, and enlarges in blocks; it does not repeat in blocks.
         return x * F.interpolate(factors, scale_factor=float(self.side), mode="nearest")
+
+
+def conv_pair_form(path: ConvPair) -> nn.Sequential:
+    """A :class:`ConvPair` as two convolutions with their BatchNorms folded in.
+
+    Args:
+        path: without importance factors, at least one unit.
+    """
+    first, second = (fuse_conv_bn_eval(*pair) for pair in ((path.first, path.first_norm), (path.second, path.norm)))
+    return nn.Sequential(first, nn.ReLU(), second)
 
 
 def mixconv_forms(path: MixConv, side: int, channels: tuple[int, int]) -> list[nn.Sequential]:

@@ -111,8 +111,8 @@ class TokenForm(nn.Module):
         dtype, tokens, self.grid = path.queries.dtype, path.queries.shape[0], path.grid
         scale, shift = norm_affine(path.project_norm)
         weight = path.project.weight.detach().double().flatten(1) * scale[:, None]
-        of_map, of_place = torch.split(weight, [path.in_channels, 2], 1)
-        self.register_buffer("project", F.pad(of_map, (0, in_channels - path.in_channels)).to(dtype))
+        of_map, of_place = torch.split(weight, [weight.shape[1] - 2, 2], 1)
+        self.register_buffer("project", F.pad(of_map, (0, in_channels - of_map.shape[1])).to(dtype))
         self.register_buffer("place", (of_place @ path.coordinates[0].double().flatten(1) + shift[:, None]).to(dtype))
         gate = path.key_weight.detach().abs()
         self.shrink, self.grow = Resize(side, self.grid, dtype), Resize(self.grid, -(-side // path.stride), dtype)

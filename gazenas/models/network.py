@@ -162,6 +162,13 @@ class Network(nn.Module):
         streams = {name: {STREAM: {CHANNEL: self._stream_width(name)}} for name in self.space.searched_streams()}
         return streams | {name: block.widths() for name, block in self.blocks().items()}
 
+    def stream_widths(self) -> dict[str, int]:
+        """Channels of every stream as they stand, searched or not."""
+        return {
+            name: self._stream_width(name) if self.space.least_stream_width else full
+            for name, full in self.space.streams().items()
+        }
+
     def _streams(self) -> list[Stream]:
         return [cast(Stream, stream) for stream in self.streams]
 

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from gazenas.architecture import STREAM, Architecture, SearchSpace, Size, write_aside
+from gazenas.export.forms import runtime_form
 from gazenas.export.timing import describe_machine, machine_key, measure_kit
 from gazenas.models.builders import build_subnet, build_supernet, full_architecture
 from gazenas.models.parts import BlockPart, HeadPart, NetworkWidths, Part, StemPart
@@ -191,5 +192,5 @@ def _onnx_bytes(model: nn.Module, shape: list[int]) -> bytes:
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as aside:
         warnings.simplefilter("ignore")  # says that this exporter is deprecated
         path = Path(aside) / "model.onnx"
-        torch.onnx.export(model.eval(), (torch.zeros(shape),), str(path), dynamo=False, opset_version=OPSET)
+        torch.onnx.export(runtime_form(model), (torch.zeros(shape),), str(path), dynamo=False, opset_version=OPSET)
         return path.read_bytes()

@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import nn
 from torch.nn import functional as F
 
-from gazenas.architecture import Architecture, SearchSpace
+from gazenas.architecture import STREAM, Architecture, SearchSpace
 from gazenas.export.compact import compact
 from gazenas.export.forms import BlockForm, _runs, fold_norms, mixconv_forms, runtime_form
 from gazenas.export.onnx import export_onnx
@@ -22,7 +22,7 @@ from gazenas.export.token_form import Resize, TokenForm
 from gazenas.models.builders import build_subnet, build_supernet, full_architecture, load_space, space_folder
 from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.tokens import TokenTransformer
-from tests.running import disturb
+from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS, disturb
 
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
@@ -31,14 +31,19 @@ TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
 def ragged(space: SearchSpace, seed: int) -> Architecture:
     """Counts by chance; a fifth of the groups keep nothing."""
     rng = np.random.default_rng(seed)
-    return full_architecture(space).with_counts(
-        lambda block, operator, group, units: 0 if rng.random() < 0.2 else int(rng.integers(1, units + 1))
-    )
+
+    def count(block: str, operator: str, group: str, units: int) -> int:
+        if operator == STREAM:
+            return int(rng.integers(space.least_stream_width, units + 1))
+        return 0 if rng.random() < 0.2 else int(rng.integers(1, units + 1))
+
+    return full_architecture(space).with_counts(count)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_same_answers(micro_space: SearchSpace, seed: int) -> None:
-    subnet = disturb(build_subnet(ragged(micro_space, seed))).double().eval()
+@pytest.mark.parametrize("name", [MICRO, MICRO_STREAMS, MICRO_CHAIN])
+def test_the_same_answers(name: Path, seed: int) -> None:
+    subnet = disturb(build_subnet(ragged(load_space(name), seed))).double().eval()
     before = {name: tensor.clone() for name, tensor in subnet.state_dict().items()}
     images = torch.randn(3, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
