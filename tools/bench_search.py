@@ -2,7 +2,7 @@
 
     python tools/bench_search.py --space gazenas_tiny [--batch 128] [--steps 12]
 
-Every line is the search's own training step: reading and augmenting images (noise, held in memory), forward, backward, checks, AdamW.
+Every line is the search's own training step: reading and augmenting images (noise, held in memory), forward, backward, checks, the optimizer.
 `fraction of peak` is the training arithmetic, 6 x MACs an image (two operations a MAC; the backward
 pass costs twice the forward one), over the best matrix product of all processes that count; `of product beside` is the same over
 the median product between the timed steps of the same process. On an idle machine the two agree; where neighbours share the cores, only the
