@@ -66,6 +66,7 @@ def test_the_table_says_what_the_verbs_wrote(
     demo.conclude(tmp_path, demo.ROWS, 90.0)
     text = capsys.readouterr().out
     assert "on 2 rendered people" in text
+    assert [row.passes() for row in demo.ROWS] == [8, 12, 12]
     for number, row in enumerate(demo.ROWS):
         assert shown(text, row.title) == [
             f"{7 + number}.00\u00b0 ({6 + number}.25\u00b0 to {7 + number}.75\u00b0)",
@@ -73,7 +74,7 @@ def test_the_table_says_what_the_verbs_wrote(
             f"300,00{number}",
             f"{number}.25",
             f"1,00{number}",
-            "12",
+            str(row.passes()),
             str(100 + number),
         ]
     assert shown(text, "training mean") == ["41.00\u00b0"]

@@ -51,7 +51,7 @@ ROWS = (
     Row(
         "paper",
         "found in the paper's space, gazenas_tiny",
-        ("search", "--space", "gazenas_tiny", "--target-macs", "9M", "--epochs", 12),
+        ("search", "--space", "gazenas_tiny", "--target-macs", "9M", "--epochs", 8, "--lr", 1e-3),
         ("--fill-lanes",),
     ),
     Row(
@@ -59,7 +59,11 @@ ROWS = (
         "found in the fast space, gazenas_fast_tiny",
         ("search", "--space", "gazenas_fast_tiny", "--target-macs", "9.15M", "--epochs", 12),
     ),
-    Row("handmade", "made by hand, handmade-9m", ("finetune", "--arch", "handmade-9m", "--epochs", 12)),
+    Row(
+        "handmade",
+        "made by hand, handmade-9m",
+        ("finetune", "--arch", "handmade-9m", "--epochs", 12, "--keep", "last"),  # as a search does
+    ),
 )
 
 
