@@ -98,9 +98,7 @@ def test_the_whole_demo_on_a_few_faces(
     """The error is that of predictions.csv, sizes are those of the files, and faces that are there are not rendered again."""
     shutil.copytree(data_folder, tmp_path / "data")
     rows = [
-        demo.Row(
-            "paper", "many paths", ("search", "--space", MICRO, "--target-macs", "30%", *QUICK), ("--fill-lanes",)
-        ),
+        demo.Row("paper", "many paths", ("search", "--space", MICRO, "--target-macs", "30%", *QUICK)),
         demo.Row("fast", "a chain", ("search", "--space", MICRO_CHAIN, "--target-macs", "30%", *QUICK)),
         demo.Row("handmade", "by hand", ("finetune", "--arch", "handmade-9m", "--input-size", 32, *QUICK)),
     ]

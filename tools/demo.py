@@ -34,13 +34,11 @@ class Row:
         name: of its run folder and its ONNX file.
         title: what the table calls it.
         training: the verb that trains it, and all of its recipe that is not a default.
-        export: further flags of ``export``.
     """
 
     name: str
     title: str
     training: tuple[object, ...]
-    export: tuple[object, ...] = ()
 
     def passes(self) -> int:
         """Over the training people, in all."""
@@ -52,7 +50,6 @@ ROWS = (
         "paper",
         "found in the paper's space, gazenas_tiny",
         ("search", "--space", "gazenas_tiny", "--target-macs", "9M", "--epochs", 8, "--lr", 1e-3),
-        ("--fill-lanes",),
     ),
     Row(
         "fast",
@@ -89,7 +86,7 @@ def run(out: Path, rows: Sequence[Row]) -> None:
         trained, tested = out / row.name, out / f"{row.name}-test"
         gazenas(verb, *recipe, "--data", data, "--seed", 0, "--out", trained, "--overwrite")
         gazenas("evaluate", "--model", trained, "--data", data, "--split", "test", "--out", tested, "--overwrite")
-        gazenas("export", "--model", trained, "--data", data, *row.export, "--out", out / f"{row.name}.onnx")
+        gazenas("export", "--model", trained, "--data", data, "--out", out / f"{row.name}.onnx")
     files = [out / f"{row.name}.onnx" for row in rows]
     gazenas("benchmark", *files, "--repeats", ROUNDS, "--out", out / "benchmark")
     conclude(out, rows, time.monotonic() - begun)

@@ -25,7 +25,12 @@ from gazenas.models.baselines.handmade import (
 from gazenas.search.aims import file_bytes
 from gazenas.search.budget import show
 
-PROPORTIONS = (1.0, 1.2, 1.55, 2.4)  # of the widths of four convolutions, the best tried; more or fewer lie on the same curve
+PROPORTIONS = (
+    1.0,
+    1.2,
+    1.55,
+    2.4,
+)  # of the widths of four convolutions, the best tried; more or fewer lie on the same curve
 MULTIPLE = 4  # channels come in fours: any other count leaves the layout in which onnxruntime is fast
 SHARE = 0.98  # of a budget that is at least spent, and
 MS_SHARE = 0.95  # of milliseconds, which a neighbor's work moves by a few hundredths
