@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import (
 from gazenas.architecture import InputError
 from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.muon import Muon
+from gazenas.ops.depthwise import DepthwiseConv2d
 
 Groups = list[dict[str, Any]]
 RISE = 0.1  # share of one cycle over which the learning rate rises
@@ -135,18 +136,14 @@ def make_optimizer(
 
 
 def _inner_weights(network: nn.Module) -> list[Tensor]:
-    """Weights of dense convolutions and linear layers, without the first convolution, which sees pixels, and the last layer, which gives angles."""
-    layers = [
-        module
-        for module in network.modules()
-        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
-    ]
-    return [
-        layer.weight
-        for layer in layers
-        if not (isinstance(layer, nn.Conv2d) and layer.in_channels <= 3)
-        and not (isinstance(layer, nn.Linear) and layer.out_features <= 2)
-    ]
+    """Weights of dense convolutions and linear layers, without the first convolution, which sees pixels, and the last layer, which gives angles.
+
+    It goes by what a layer is and not by its size, which a shrink changes: a run that goes on must find the same groups.
+    """
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    dense = [layer for layer in convolutions[1:] if layer.groups == 1 and not isinstance(layer, DepthwiseConv2d)]
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    return [layer.weight for layer in dense] + [layer.weight for layer in linear[:-1]]
 
 
 def one_cycle(optimizer: Optimizer, recipe: TrainingRecipe, steps: int) -> LRScheduler:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from gazenas.models.builders import build_network
 from gazenas.models.network import Network
 from gazenas.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalized
 from gazenas.optimization import TrainingRecipe, make_optimizer
@@ -101,3 +102,15 @@ def test_moments_follow_a_shrink(any_net: Network) -> None:
     assert all(buffer.shape == parameter.shape for parameter, buffer in buffers)
     step()
     assert all(bool(parameter.isfinite().all()) for parameter in network.parameters())
+
+
+def test_the_groups_of_a_shrunk_network_are_those_of_one_built_anew(any_net: Network) -> None:
+    """Down to single channels, where a depthwise convolution looks like a dense one and an inner layer like the first."""
+    optimizer = make_optimizer(TrainingRecipe(optimizer="muon"), any_net, any_net.importances(), 1e-3)
+    for index, group in enumerate(unit_groups(any_net)):
+        group.alpha.data[1 + index % 3 :] = 0
+    shrink(any_net, 0.0, optimizer=optimizer)
+    anew = build_network(any_net.architecture(), importance=True)
+    again = make_optimizer(TrainingRecipe(optimizer="muon"), anew, anew.importances(), 1e-3)
+    for mine, theirs in zip(optimizer.param_groups, again.param_groups, strict=True):
+        assert [p.shape for p in mine["params"]] == [p.shape for p in theirs["params"]]
