@@ -1,4 +1,4 @@
-"""Muon (Jordan et al., 2024): momentum whose singular values are all brought near 1, for the weights of convolutions and linear layers.
+"""Muon (Jordan et al., 2024): momentum whose singular values are all brought near 1, for the weights of convolutions.
 
 A convolution's weight counts as a matrix with a row an output channel. torch's own Muon takes matrices alone. Everything that is not
 marked as such a matrix (biases, normalization, first and last layers) is trained by AdamW.

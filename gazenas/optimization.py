@@ -136,14 +136,13 @@ def make_optimizer(
 
 
 def _inner_weights(network: nn.Module) -> list[Tensor]:
-    """Weights of dense convolutions and linear layers, without the first convolution, which sees pixels, and the last layer, which gives angles.
+    """Weights of dense convolutions but the first, which sees pixels.
 
-    It goes by what a layer is and not by its size, which a shrink changes: a run that goes on must find the same groups.
+    Linear layers are left out: of attention and its feed-forward they diverge at a step size that suits convolutions. It goes by what a layer is and not by its size, which a shrink changes: a run that goes on must find the same groups.
     """
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     dense = [layer for layer in convolutions[1:] if layer.groups == 1 and not isinstance(layer, DepthwiseConv2d)]
-    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    return [layer.weight for layer in dense] + [layer.weight for layer in linear[:-1]]
+    return [layer.weight for layer in dense]
 
 
 def one_cycle(optimizer: Optimizer, recipe: TrainingRecipe, steps: int) -> LRScheduler:

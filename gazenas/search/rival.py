@@ -268,7 +268,7 @@ def milliseconds(networks: Sequence[Baseline]) -> list[float]:
     from gazenas.search.latency_kit import THREADS, Models, write_kit
 
     models: Models = {
-        str(number): (lambda network=network: network, 3, network.input_size)  # type: ignore[misc]
+        str(number): (lambda network=network: network, 3, (network.input_size, network.input_size))  # type: ignore[misc]
         for number, network in enumerate(networks)
     }
     with tempfile.TemporaryDirectory() as aside:

@@ -297,7 +297,7 @@ def test_bad_input_is_status_2_and_one_message(
         "--target-macs: expected a budget, or a --lambda": [
             *("search", "--data", data, "--space", str(MICRO), "--out", str(out)),
         ],
-        "optimizer: expected one of adamw": search(data_folder, out, "--optimizer", "x"),
+        "optimizer: expected one of muon, adamw": search(data_folder, out, "--optimizer", "x"),
         "pressure: expected l1": search(data_folder, out, "--optimizer", "sgd", "--lambda", "1e-4"),
         "augment: expected one of none": search(data_folder, out, "--augment", "x"),
         "--control: expected a budget": [

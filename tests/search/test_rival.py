@@ -52,7 +52,10 @@ def test_other_sizes_and_multiples(size: int, count: int) -> None:
 def test_proportions_are_the_experimenter_s() -> None:
     flat = widths(scaled_rival({"macs": 9.15e6}, 64, proportions=(1, 1, 1, 1)))
     assert max(flat) <= 1.5 * min(flat)
-    assert max(widths(scaled_rival({"macs": 9.15e6}, 64))) > 4 * min(flat) / 2
+    late = widths(scaled_rival({"macs": 9.15e6}, 64, proportions=(1, 1.4, 2.75, 5.5)))
+    assert max(late) > 4 * min(late)
+    own = widths(scaled_rival({"macs": 9.15e6}, 64))
+    assert [width / own[0] for width in own] == pytest.approx(PROPORTIONS, rel=0.1)
 
 
 @pytest.mark.slow

@@ -33,9 +33,9 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
     "gazecapture-shuffle": gazecapture_shuffle,
     "gazecapture-reconstruction": gazecapture_reconstruction,
     **{name: partial(backbone, name) for name in SOURCES},
-    "handmade-5m": partial(named_handmade, "handmade-5m", (16, 20, 26, 40), 64),
+    "handmade-5m": partial(named_handmade, "handmade-5m", (16, 20, 28, 40), 64),
     "handmade-9m": partial(named_handmade, "handmade-9m", (24, 28, 36, 56), 64),
-    "handmade-18m": partial(named_handmade, "handmade-18m", (32, 40, 52, 80), 64),
+    "handmade-18m": partial(named_handmade, "handmade-18m", (32, 40, 52, 76), 64),
     "handmade-280m": partial(named_handmade, "handmade-280m", (32, 48, 48, 80, 112), 224),
     "handmade-mobile-9m": partial(named_mobile, "handmade-mobile-9m", (24, 24, 48, 96), 64),
 }
