@@ -1,4 +1,4 @@
-"""Prints how fast a search trains, full and thinned to a half and a quarter of its MACs.
+"""Prints how fast a search trains, full and thinned to a half and a quarter of its MACs, beside hand-made rivals of the same MACs.
 
     python tools/bench_search.py --space gazenas_tiny [--batch 128] [--steps 12]
 
@@ -32,11 +32,13 @@ from rich.table import Table
 from gazenas.commands.common import use_device
 from gazenas.counting import count_macs
 from gazenas.data.split import GazeFolder, GazeSplit
+from gazenas.finetuning import FinetuneRecipe, Finetuning
 from gazenas.models.builders import load_space
 from gazenas.runs import RunFolder
 from gazenas.search.aims import Aims
 from gazenas.search.job import FOUND, Search
 from gazenas.search.recipe import SearchRecipe
+from gazenas.search.rival import scaled_rival
 from gazenas.training import Job
 
 SHARES = (100, 50, 25)
@@ -99,25 +101,27 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="processes for each size (default: 3)")
     parser.add_argument("--threads", type=int, default=0, help="0 for one a usable core")
     parser.add_argument("--share", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--rival", type=float, default=0.0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     space = load_space(arguments.space)
     arguments.batch = arguments.batch or max(48, 512 * 64**2 // space.input_size**2 // 8 * 8)
-    if arguments.share:
+    if arguments.share or arguments.rival:
         print(json.dumps(measure(arguments)))
         return 0
     table = Table(title=f"{space.name} at {space.input_size} pixels, batch {arguments.batch}", title_justify="left")
-    columns = "MACs", "images/s", "x full", "seconds/step", "fraction of peak", "of product beside", "peak memory"
-    for name in columns:
+    columns = "images/s", "x full", "seconds/step", "fraction of peak", "of product beside", "peak memory"
+    table.add_column("network")
+    for name in ("MACs", *columns):
         table.add_column(name, justify="right")
-    best: dict[int, dict[str, float]] = {}
+    best: dict[tuple[str, int], dict[str, float]] = {}
     for _, share in product(range(arguments.rounds), SHARES):
-        command = [sys.executable, __file__, *sys.argv[1:], "--share", str(share)]
-        row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        if share not in best or row["images"] > best[share]["images"]:
-            best[share] = row
-    full, peak = best[100]["images"], max(row["peak"] for row in best.values())
-    for row in best.values():
+        searched = keep_best(best, ("search", share), "--share", str(share))
+        keep_best(best, ("hand-made", share), "--rival", str(searched["macs"]))
+    peak = max(row["peak"] for row in best.values())
+    for (name, _), row in sorted(best.items(), key=lambda item: (item[0][0] != "search", -item[0][1])):
+        full = best[name, 100]["images"]
         table.add_row(
+            name,
             f"{row['macs'] / 1e6:.1f} M",
             f"{row['images']:.1f}",
             f"{row['images'] / full:.2f}",
@@ -130,8 +134,18 @@ def main() -> int:
     return 0
 
 
+def keep_best(best: dict[tuple[str, int], dict[str, float]], key: tuple[str, int], *words: str) -> dict[str, float]:
+    """Measures one row in a process of its own, and keeps it where it is the fastest of its kind."""
+    command = [sys.executable, __file__, *sys.argv[1:], *words]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    row: dict[str, float] = json.loads(output.splitlines()[-1])
+    if key not in best or row["images"] > best[key]["images"]:
+        best[key] = row
+    return row
+
+
 def measure(arguments: argparse.Namespace) -> dict[str, float]:
-    """One size: its median step, and the products around its steps."""
+    """One size, of the search or of a rival: its median step, and the products around its steps."""
     use_device("cpu", arguments.threads)
     space = load_space(arguments.space)
     count = arguments.batch * (arguments.steps + WARM_UP)
@@ -147,12 +161,22 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
     watch.multiply()
     with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", "search") as place:
         job = Job(folder, place, 0, "cpu", 0, watch)
-        recipe = SearchRecipe(epochs=3, batch_size=arguments.batch, recalibration=1)
-        share = arguments.share
-        aims = Aims(macs=f"{min(share, 50)}%")
-        search = Search(recipe, space, aims, job, FOUND if share == 100 else "uniform")
-        macs = count_macs(search.network, space.input_size)
-        search.train_epoch()
+        training: Search | Finetuning
+        if arguments.rival:
+            rival = scaled_rival({"macs": arguments.rival}, space.input_size)
+            training = Finetuning(FinetuneRecipe(epochs=3, batch_size=arguments.batch), rival, job)
+        else:
+            late = {
+                "start_at": 0,
+                "shrink_from": 0.5,
+                "shrink_until": 1.0,
+                "shrink_every": 1.0,
+            }  # after the timed epoch
+            recipe = SearchRecipe(epochs=3, batch_size=arguments.batch, recalibration=1, **late)
+            aims = Aims(macs=f"{min(arguments.share, 50)}%")
+            training = Search(recipe, space, aims, job, FOUND if arguments.share == 100 else "uniform")
+        macs = count_macs(training.network, space.input_size)
+        training.train_epoch()
     step = float(np.median(watch.seconds[WARM_UP:]))
     return {
         "macs": macs,

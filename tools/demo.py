@@ -49,7 +49,7 @@ ROWS = (
     Row(
         "paper",
         "found in the paper's space, gazenas_tiny",
-        ("search", "--space", "gazenas_tiny", "--target-macs", "9M", "--epochs", 8, "--lr", 1e-3),
+        ("search", "--space", "gazenas_tiny", "--target-macs", "9M", "--epochs", 8),
     ),
     Row(
         "fast",
