@@ -461,17 +461,7 @@ def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
     faults.expect(
         isinstance(head, dict) and isinstance(head.get("kind"), str), "head", "a mapping with the key kind", head
     )
-    kernel = values.get("residual_kernel", 1)
-    faults.expect(_is_count(kernel) and kernel % 2 == 1, "residual_kernel", "an odd number of pixels", kernel)
-    faults.expect(isinstance(values.get("rectify", False), bool), "rectify", "true or false", values.get("rectify"))
-    least, multiple = values.get("least_stream_width", 0), values.get("channel_multiple", 1)
-    faults.expect(_is_count(least, 0), "least_stream_width", "a number of channels, 0 to search no stream", least)
-    faults.expect(_is_count(multiple), "channel_multiple", "a positive number of channels", multiple)
-    window = values.get("window", [])
-    good = isinstance(window, list) and (
-        not window or (len(window) == 4 and all(_is_count(edge, 0) for edge in window))
-    )
-    faults.expect(good, "window", "rows and columns: [top, bottom, left, right] in pixels", window)
+    options = _read_options(values, faults)
     faults.stop()
     space = SearchSpace(
         name=values["name"],
@@ -484,14 +474,33 @@ def _parse_space(values: dict[str, Any], where: str) -> SearchSpace:
         fusion=_frozen(values["fusion"]),
         parallel=_frozen(parallel),
         head=_frozen(head),
-        residual_kernel=kernel,
-        rectify=values.get("rectify", False),
-        least_stream_width=least,
-        channel_multiple=multiple,
-        window=tuple(window),
+        **options,
     )
     _check_space(space, where)
     return space
+
+
+def _read_options(values: dict[str, Any], faults: _Faults) -> dict[str, Any]:
+    """The fields that a space may leave out, checked."""
+    kernel = values.get("residual_kernel", 1)
+    faults.expect(_is_count(kernel) and kernel % 2 == 1, "residual_kernel", "an odd number of pixels", kernel)
+    rectify = values.get("rectify", False)
+    faults.expect(isinstance(rectify, bool), "rectify", "true or false", rectify)
+    least, multiple = values.get("least_stream_width", 0), values.get("channel_multiple", 1)
+    faults.expect(_is_count(least, 0), "least_stream_width", "a number of channels, 0 to search no stream", least)
+    faults.expect(_is_count(multiple), "channel_multiple", "a positive number of channels", multiple)
+    window = values.get("window", [])
+    good = isinstance(window, list) and (
+        not window or (len(window) == 4 and all(_is_count(edge, 0) for edge in window))
+    )
+    faults.expect(good, "window", "rows and columns: [top, bottom, left, right] in pixels", window)
+    return {
+        "residual_kernel": kernel,
+        "rectify": rectify,
+        "least_stream_width": least,
+        "channel_multiple": multiple,
+        "window": tuple(window) if good else (),
+    }
 
 
 def _is_operators(value: object) -> bool:

@@ -14,6 +14,7 @@ from typing import Protocol
 from gazenas.architecture import CHANNEL, STREAM, BlockSpec, SearchSpace, Size
 from gazenas.models.heads import Head
 from gazenas.models.search_block import BlockWidths, SearchBlock
+from gazenas.ops import OPS
 from gazenas.ops.units import Convolution, Extent
 
 NetworkWidths = Mapping[str, BlockWidths]  # by block, and by stream where streams are searched
@@ -43,6 +44,11 @@ class Part(Protocol):
 def stream_width(widths: NetworkWidths, stream: str, full: int) -> int:
     """Channels of a stream, which is as wide as its space says where streams are not searched."""
     return widths[stream][STREAM][CHANNEL] if stream in widths else full
+
+
+def leaving_together(operator: str, channel_multiple: int) -> int:
+    """How many units of an operator, or of a stream, leave together where channels come in a multiple."""
+    return channel_multiple if operator == STREAM or OPS[operator].channelwise else 1
 
 
 @dataclass(frozen=True)

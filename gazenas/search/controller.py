@@ -11,6 +11,7 @@ from gazenas.architecture import Architecture
 from gazenas.counting import count_macs
 from gazenas.distributed import World
 from gazenas.models.network import Network
+from gazenas.models.parts import leaving_together
 from gazenas.ops.units import round_up
 from gazenas.search.aims import EXPORTS, TOLERANCE, Plan, architecture_with, exported_bytes
 from gazenas.search.budget import empty_widths, limits_met, macs_resource
@@ -19,7 +20,7 @@ from gazenas.search.control import Schedule
 from gazenas.search.cut import cut, unit_costs
 from gazenas.search.importance import IMPORTANCES
 from gazenas.search.sensitivity import Sensitivity
-from gazenas.search.units import Place, leaving_together, unit_groups
+from gazenas.search.units import Place, unit_groups
 
 BISECTIONS = 20  # until the share that is left of every unit group is known
 Keep = Mapping[str, Tensor]  # by unit group, (n,) booleans

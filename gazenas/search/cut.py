@@ -18,9 +18,10 @@ from torch import Tensor
 
 from gazenas.architecture import InputError
 from gazenas.models.network import Network
+from gazenas.models.parts import leaving_together
 from gazenas.ops.units import round_up
 from gazenas.search.budget import Resource, empty_widths, limits_met, show
-from gazenas.search.units import Place, UnitGroup, leaving_together, touched
+from gazenas.search.units import Place, UnitGroup, touched
 
 TOLERANCE = 0.02  # how far below a limit what stays may be
 Values = Mapping[str, Tensor]  # group name to (n,) importance scores, not negative

@@ -20,7 +20,7 @@ from gazenas.architecture import STREAM, Architecture, SearchSpace, Size, write_
 from gazenas.export.forms import runtime_form
 from gazenas.export.timing import describe_machine, machine_key, measure_kit
 from gazenas.models.builders import build_subnet, build_supernet, full_architecture
-from gazenas.models.parts import BlockPart, HeadPart, NetworkWidths, Part, StemPart
+from gazenas.models.parts import BlockPart, HeadPart, NetworkWidths, Part, StemPart, leaving_together
 from gazenas.ops import OPS
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.units import Convolution, round_up
@@ -39,7 +39,6 @@ from gazenas.search.costs.latency import (
     squeeze_key,
     thinner,
 )
-from gazenas.search.units import leaving_together
 
 THREADS = 1
 OPSET = 18

@@ -12,7 +12,6 @@ from gazenas.architecture import STREAM
 from gazenas.models.builders import full_architecture
 from gazenas.models.network import Network
 from gazenas.models.parts import NetworkWidths, Part
-from gazenas.ops import OPS
 from gazenas.ops.units import TensorSlice, Units
 from gazenas.search.costs import COSTS, CostMetric
 
@@ -129,11 +128,6 @@ def unit_cost(parts: Mapping[str, Part], widths: NetworkWidths, place: Place, me
     """What one unit of ``place`` takes at ``widths``, all that falls away with a last unit included."""
     names = touched(parts, place)
     return total(parts, names, widths, metric) - total(parts, names, without(widths, place), metric)
-
-
-def leaving_together(operator: str, channel_multiple: int) -> int:
-    """How many units of an operator, or of a stream, leave together where channels come in a multiple."""
-    return channel_multiple if operator == STREAM or OPS[operator].channelwise else 1
 
 
 def full_unit_costs(network: Network, metric: str | CostMetric) -> list[tuple[int, float]]:

@@ -14,12 +14,13 @@ from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
 from gazenas.models.builders import build_supernet
 from gazenas.models.network import Network
+from gazenas.models.parts import leaving_together
 from gazenas.search import freeze, unit_groups
 from gazenas.search.budget import empty_widths, macs_resource, params_resource
 from gazenas.search.chance import KINDS, chance_worth
 from gazenas.search.cut import cut, unit_costs
 from gazenas.search.shrink import remove
-from gazenas.search.units import Place, leaving_together
+from gazenas.search.units import Place
 from tests.running import MICRO_CHAIN, MICRO_STREAMS, disturb
 
 

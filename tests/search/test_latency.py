@@ -18,6 +18,7 @@ from gazenas.architecture import InputError, SearchSpace, Stage
 from gazenas.counting import count_macs
 from gazenas.export.timing import measure_kit
 from gazenas.models.builders import build_subnet, build_supernet, full_architecture, load_space
+from gazenas.models.parts import leaving_together
 from gazenas.search import shrink, unit_groups
 from gazenas.search.budget import empty_widths, ms_resource
 from gazenas.search.costs.latency import PAIRS, STEP, LatencyTable, latency, measured_counts, multiple_key
@@ -31,7 +32,6 @@ from gazenas.search.latency_kit import (
     whole_networks,
     write_kit,
 )
-from gazenas.search.units import leaving_together
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS
 
 TOOL = Path(gazenas.__file__).parents[1] / "tools" / "measure_latency.py"
