@@ -1,6 +1,6 @@
-"""Puts a fine-tuned subnet and its card into the package, under a name.
+"""Puts a trained subnet and its card into the package, under a name.
 
-    python tools/ship_subnet.py NAME --search RUN --finetune RUN
+    python tools/ship_subnet.py NAME --search RUN [--finetune RUN] --data DIR
 
 The card says how the subnet was made and what was measured; its first line says that it was trained on rendered faces.
 """
@@ -15,10 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from check_patch import CHANGES, worst
 
 from gazenas.comparison import contenders, write_onnx
+from gazenas.data import Reading, open_data
 from gazenas.export.footprint import interleaved_latency
 from gazenas.export.timing import describe_machine
+from gazenas.models.builders import load_model
 
 LIMIT = 5_000_000  # bytes of weights that a package may hold
 FOLDER = Path(__file__).parent.parent / "gazenas" / "models" / "subnets"
@@ -30,8 +33,8 @@ def words(run: Path, keys: tuple[str, ...]) -> str:
     return " ".join(f"--{key.replace('_', '-')} {config[key]}" for key in keys if config.get(key))
 
 
-def card(name: str, search: Path, tuned: Path) -> str:
-    """The card's text."""
+def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
+    """The card's text; ``tuned`` is the search itself where nothing followed it."""
     found, summary = (json.loads((run / "summary.json").read_text(encoding="utf-8")) for run in (search, tuned))
     config = yaml.safe_load((search / "config.yaml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as aside:
@@ -43,6 +46,15 @@ def card(name: str, search: Path, tuned: Path) -> str:
     data = summary["data"]
     people, images = data["people"], data["images"]
     machine = describe_machine(1)
+    split, network = open_data(data_folder, Reading()).split("test"), load_model(tuned)
+    moved = ", ".join(f"{kind} {worst(network, split, kind):.2f}" for kind in list(CHANGES)[1:])
+    tuning = (
+        "none"
+        if tuned == search
+        else (
+            f"`gazenas finetune {words(tuned, ('epochs', 'batch_size', 'lr', 'decay', 'augment', 'seed'))}`, {summary['seconds'] / 60:.0f} minutes"
+        )
+    )
     budget = words(search, ("target_macs", "target_params", "target_size", "targets"))
     return f"""Trained on rendered faces; its error on real faces is not measured.
 
@@ -51,12 +63,13 @@ def card(name: str, search: Path, tuned: Path) -> str:
 | | |
 | --- | --- |
 | space | `{config["space"]}`, {each.input_size} pixels |
-| search | `gazenas search --space {config["space"]} {budget} {words(search, ("epochs", "batch_size", "lr", "seed"))}`, {found["seconds"] / 60:.0f} minutes |
-| fine-tuning | `gazenas finetune {words(tuned, ("epochs", "batch_size", "lr", "decay", "seed"))}`, {summary["seconds"] / 60:.0f} minutes |
+| search | `gazenas search --space {config["space"]} {budget} {words(search, ("epochs", "batch_size", "lr", "augment", "seed"))}`, {found["seconds"] / 60:.0f} minutes |
+| fine-tuning | {tuning} |
 | data | `gazenas synth`, {people["train"]} people and {images["train"]:,} images to train on, {people["val"]} to validate |
 | MACs | {summary["macs"]:,} |
 | parameters | {summary["params"]:,} |
 | error | {summary["test_error_deg"]:.2f} degrees on {images["test"]:,} rendered images of {people["test"]} {"person" if people["test"] == 1 else "people"} whom it never saw; always answering the training mean: {summary["mean_predictor_error_deg"]:.2f}; best linear from head pose: {summary["head_pose_error_deg"]:.2f} |
+| error where the face is off in its patch | {moved} |
 | ONNX file | {size:,} bytes |
 | latency | {np.median(taken):.2f} ms an image, median of 50 on one thread of {machine["processor"]}, onnxruntime {machine["onnxruntime"]} |
 | fingerprint | {summary["fingerprint"]} |
@@ -68,13 +81,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--search", type=Path, required=True, help="run folder of the search")
-    parser.add_argument("--finetune", type=Path, required=True, help="run folder of the fine-tuning")
+    parser.add_argument("--finetune", type=Path, help="run folder of the fine-tuning, where one followed")
+    parser.add_argument("--data", type=Path, required=True, help="data folder whose test people the card tells about")
     arguments = parser.parse_args()
+    arguments.finetune = arguments.finetune or arguments.search
     weights = arguments.finetune / "weights.safetensors"
     if weights.stat().st_size > LIMIT:
         raise SystemExit(f"{weights}: expected at most {LIMIT:,} bytes, found {weights.stat().st_size:,}")
     FOLDER.mkdir(exist_ok=True)
-    text = card(arguments.name, arguments.search, arguments.finetune)
+    text = card(arguments.name, arguments.search, arguments.finetune, arguments.data)
     shutil.copyfile(arguments.finetune / "arch.json", FOLDER / f"{arguments.name}.json")
     shutil.copyfile(weights, FOLDER / f"{arguments.name}.safetensors")
     (FOLDER / f"{arguments.name}.md").write_text(text, encoding="utf-8")
