@@ -20,7 +20,7 @@ from gazenas.architecture import STREAM, Architecture, SearchSpace, Size, write_
 from gazenas.export.forms import runtime_form
 from gazenas.export.timing import describe_machine, machine_key, measure_kit
 from gazenas.models.builders import build_subnet, build_supernet, full_architecture
-from gazenas.models.parts import BlockPart, HeadPart, NetworkWidths, Part, StemPart, leaving_together
+from gazenas.models.parts import BlockPart, HeadPart, Part, StemPart, leaving_together
 from gazenas.ops import OPS
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.units import Convolution, round_up
@@ -80,13 +80,11 @@ def part_models(part: Part, *, searched: bool) -> Models:
     models: Models = {NOTHING: (nn.Identity, 1, (1, 1))}
     for count in itertools.chain(*PAIRS.values()):
         models[multiple_key(count)] = (partial(nn.Conv2d, count, count, 3, 1, 1), count, (16, 16))
-    full: NetworkWidths = {}
     if isinstance(part, BlockPart):
         models |= _block_models(part, searched)
     elif searched:
         assert isinstance(part, StemPart | HeadPart), type(part).__name__
-        full = full_architecture(part.space).kept
-        for layer in part.convolutions(full):
+        for layer in part.convolutions({}):  # without widths, at full width
             models |= _convolution_models(layer)
     return models
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from gazenas.architecture import InputError
-from gazenas.models.builders import full_architecture
 from gazenas.models.parts import BlockPart, HeadPart, NetworkWidths, Part, StemPart
 from gazenas.ops import OPS
 from gazenas.ops.units import Convolution, Extent, Widths, round_up
@@ -96,8 +95,7 @@ class LatencyTable:
         if not any(stream in widths for stream in part.streams):
             return 0.0
         assert isinstance(part, StemPart | HeadPart), type(part).__name__
-        full = full_architecture(part.space).kept
-        return self._convolutions(part.convolutions(widths), part.convolutions(full))
+        return self._convolutions(part.convolutions(widths), part.convolutions({}))  # without widths, at full width
 
     def _block(self, part: BlockPart, widths: NetworkWidths) -> float:
         spec, extent, full = part.spec, part.extent(widths), part.extent({})
