@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gazenas.__main__ import main
-from tests.running import MICRO, TUNE, assert_same_run, begin, run_bad, search, wait_for
+from tests.running import MICRO, MICRO_CHAIN, TUNE, assert_same_run, begin, run_bad, search, wait_for
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,20 @@ def test_killed_inside_a_shrink_or_a_checkpoint(
     assert process.returncode == -signal.SIGKILL
     assert main(search(data_folder, out, "--resume")) == 0
     assert_same_run(found, out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("point", "count"), [("new-last.pt", "4"), ("new-last.pt", "9"), ("shrink", "2")])
+def test_killed_by_the_default_recipe_over_streams(data_folder: Path, tmp_path: Path, point: str, count: str) -> None:
+    """Shrinks within epochs, floors and a supernet thinned at the start are the same when a run goes on."""
+    words = ["search", "--data", str(data_folder), "--space", str(MICRO_CHAIN), "--target-macs", "40%", "--epochs", "8"]
+    words += ["--batch-size", "8", "--threads", "1", "--save-minutes", "0", "--out"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    process = begin([*words, str(tmp_path / "killed")], point, count)
+    process.wait(600)
+    assert process.returncode == -signal.SIGKILL
+    assert main([*words, str(tmp_path / "killed"), "--resume"]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
 @pytest.mark.slow
