@@ -16,6 +16,10 @@ from gazenas.data.loader import Batch, normalise
 from gazenas.distributed import ALONE, World
 
 Losses = dict[str, Tensor]
+AMPS = {
+    "none": False,
+    "bf16": True,
+}  # by name: whether the forward pass runs in bfloat16 autocast; weights stay float32
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -70,8 +74,9 @@ def train_epoch(
     on_step: Callable[[dict[str, float]], None] = lambda values: None,
     tally: Tally | None = None,
     world: World = ALONE,
+    amp: str = "none",
 ) -> dict[str, float]:
-    """One pass over ``batches``, in bfloat16 autocast on a GPU and in float32 on a CPU.
+    """One pass over ``batches``.
 
     Args:
         network: in any mode; left in training mode. With several processes, what ``world.wrap`` gave.
@@ -83,6 +88,7 @@ def train_epoch(
         on_step: called with each batch's losses once they are in the tally.
         tally: of an epoch that is gone on with.
         world: the processes that train together.
+        amp: a key of ``AMPS``, the arithmetic of the forward pass.
 
     Returns:
         The mean of each part of the loss over the whole epoch.
@@ -95,7 +101,7 @@ def train_epoch(
     device = next(network.parameters()).device.type
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for batch in batches:
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        with torch.autocast(device, torch.bfloat16, enabled=AMPS[amp]):
             output = network(batch.images)
         # Every image counts alike although shares may differ by one: gradients are averaged over processes.
         losses = {name: part * batch.weight for name, part in objective(output, batch).items()} | extra_losses()

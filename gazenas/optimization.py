@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import (
 
 from gazenas.architecture import InputError
 from gazenas.data.augmentation import AUGMENTATIONS
+from gazenas.engine import AMPS
 from gazenas.muon import Muon
 from gazenas.ops.depthwise import DepthwiseConv2d
 
@@ -45,6 +46,7 @@ class TrainingRecipe:
         average: limit of the weight average's decay; 0 for no average, so that the trained weights themselves are kept.
         augment: a key of ``AUGMENTATIONS``: ``none``, ``plain`` (mirror and brightness), ``strong`` (color, blur, noise, shifts
             and cutouts as well), or ``real`` (``plain``, and the scale, shift and roll that found landmarks scatter by).
+        amp: a key of ``AMPS``: ``none``, or ``bf16`` for a forward pass in bfloat16 with the last layer in float32.
     """
 
     epochs: int = 12
@@ -58,13 +60,14 @@ class TrainingRecipe:
     weight_decay: float = 1e-4
     average: float = 0.0
     augment: str = "plain"
+    amp: str = "none"
 
     def faults(self) -> list[str]:
         """What is out of range, a sentence each."""
         found = [
             *not_above_zero(self, "epochs", "batch_size", "lr", "decay", "decay_every"),
             *below_zero(self, "weight_decay"),
-            *unknown(self, {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "augment": AUGMENTATIONS}),
+            *unknown(self, {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "augment": AUGMENTATIONS, "amp": AMPS}),
         ]
         if self.schedule == "steps" and not self.milestones:
             found.append("milestones: expected at least one epoch with schedule steps, found none")

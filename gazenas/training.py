@@ -25,6 +25,7 @@ from gazenas.evaluation import Evaluation, evaluate_predictions, head_pose_error
 from gazenas.interruption import Interruption, StoppedError
 from gazenas.models.baselines import Baseline
 from gazenas.models.builders import GazeModel
+from gazenas.optimization import TrainingRecipe
 from gazenas.runs import RunFolder
 
 MEMORY_LIMIT = 2 << 30  # bytes of images that a split may hold in memory
@@ -54,6 +55,11 @@ class Trainee(Protocol):
     optimizer: torch.optim.Optimizer
     loader: Loader
     clock: Clock
+
+    @property
+    def recipe(self) -> TrainingRecipe:
+        """How to train."""
+        ...
 
     @property
     def network(self) -> GazeModel:
@@ -230,6 +236,7 @@ class Job:
                 on_step=on_step,
                 tally=clock.tally,
                 world=self.world,
+                amp=trainee.recipe.amp,
             )
         except NonFiniteLossError as error:
             raise InputError(self._explain(error, trainee)) from error

@@ -14,6 +14,7 @@ ROOT = Path(gazenas.__file__).parent
 LEVELS = {
     "gaze": 0,
     "architecture": 0,
+    "layers": 0,
     "ops": 1,
     "counting": 1,
     "tables": 1,

@@ -22,6 +22,7 @@ from gazenas.architecture import InputError
 from gazenas.data import DATASETS, Reading
 from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.data.reading import FRAMES, ORDERS
+from gazenas.engine import AMPS
 from gazenas.optimization import OPTIMIZERS, SCHEDULES
 
 TRAINING_HELPS = {
@@ -38,6 +39,10 @@ TRAINING_HELPS = {
     "milestones": ("milestones", "steps: epochs after which the factor applies, such as [10, 15]"),
     "weight_decay": ("weight_decay", "of weights, decoupled with adamw; importance factors have none"),
     "average": ("average", "limit of the weight average's decay, such as 0.9999; 0 for no average"),
+    "amp": (
+        "amp",
+        f"one of {', '.join(AMPS)}: arithmetic of the forward pass in training; bf16 is faster where the processor has it",
+    ),
     "augment": ("augment", f"one of {', '.join(AUGMENTATIONS)}; all keep labels true"),
 }
 

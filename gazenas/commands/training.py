@@ -141,7 +141,13 @@ def _dry_run(verb: TrainingVerb[T], trainee: T, arguments: Namespace, epochs: in
     batch = next(trainee.loader.epoch(0))
 
     def step() -> None:
-        train_epoch(trainee.network, [batch], trainee.optimizer, extra_losses=trainee.extra_losses)
+        train_epoch(
+            trainee.network,
+            [batch],
+            trainee.optimizer,
+            extra_losses=trainee.extra_losses,
+            amp=trainee.recipe.amp,
+        )
 
     seconds, memory = step_time(step)
     steps = epochs * len(trainee.loader)

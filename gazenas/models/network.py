@@ -8,6 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from gazenas.architecture import CHANNEL, STREAM, Architecture, SearchSpace
+from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.heads import Head
 from gazenas.models.parts import BlockPart, HeadPart, Part, StemPart
 from gazenas.models.search_block import SearchBlock
@@ -66,7 +67,7 @@ class Network(nn.Module):
             outputs: numbers an image; the network then gives ``(N, outputs)``.
         """
         last = self.head.gaze
-        self.head.gaze = nn.Linear(last.in_features, outputs).to(last.weight)
+        self.head.gaze = FullPrecisionLinear(last.in_features, outputs).to(last.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images to gaze.

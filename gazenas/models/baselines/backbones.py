@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gazenas.architecture import InputError
+from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 
 # Our name: module and function of pytorchcv.models.
@@ -34,7 +35,7 @@ class PooledBackbone(nn.Module):
 
     def __init__(self, *, backbone: nn.Module, channels: int) -> None:
         super().__init__()
-        self.backbone, self.gaze = backbone, nn.Linear(channels, 2)
+        self.backbone, self.gaze = backbone, FullPrecisionLinear(channels, 2)
 
     def forward(self, images: Tensor) -> Tensor:
         """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gazenas.architecture import InputError
+from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 
 
@@ -34,7 +35,7 @@ class FullFace(nn.Module):
         self.hidden = nn.Sequential(
             nn.Linear(256 * side * side, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout()
         )
-        self.gaze = nn.Linear(4096, 2)
+        self.gaze = FullPrecisionLinear(4096, 2)
 
     def forward(self, images: Tensor) -> Tensor:
         """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec, Losses
 from gazenas.models.baselines.resnet import BasicBlock, shortcut
 
@@ -126,7 +127,7 @@ class FourBlocks(nn.Module):
             *(block(in_channels=c, channels=width, stride=2) for c, width in zip(before, WIDTHS, strict=True))
         )
         self.hidden = nn.Linear(WIDTHS[-1], 128)
-        self.gaze = nn.Linear(128, 2)
+        self.gaze = FullPrecisionLinear(128, 2)
         self.decoder = decoder
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 from gazenas.models.baselines.resnet import resnet18
 from gazenas.models.transformer import EncoderLayer
@@ -35,7 +36,7 @@ class GazeTRHybrid(nn.Module):
             EncoderLayer(width=width, heads=heads, feedforward=feedforward, dropout=0.1) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(width)
-        self.gaze = nn.Linear(width, 2)
+        self.gaze = FullPrecisionLinear(width, 2)
 
     def forward(self, images: Tensor) -> Tensor:
         """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians."""

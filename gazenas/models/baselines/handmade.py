@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gazenas.architecture import InputError
+from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 from gazenas.models.baselines.resnet import BasicBlock
 
@@ -82,7 +83,7 @@ class HandMade(nn.Module):
     def __init__(self, *, layers: Sequence[nn.Module], features: int, hidden: int) -> None:
         super().__init__()
         self.features = nn.Sequential(*layers)
-        self.gaze = nn.Sequential(nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, 2))
+        self.gaze = nn.Sequential(nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), FullPrecisionLinear(hidden, 2))
 
     def forward(self, images: Tensor) -> Tensor:
         """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians."""

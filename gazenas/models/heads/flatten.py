@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.architecture import InputError, Size
+from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.heads.head import Head, side_by_side
 from gazenas.ops.units import TensorSlice
 
@@ -30,7 +31,7 @@ class FlattenHead(Head):
         lowest = sizes[-1][0]
         self.pixels, self.factors = prod(sizes[-1]), [height // lowest for height, _ in sizes]
         self.lift = nn.Linear(sum(in_channels) * self.pixels, hidden)
-        self.gaze = nn.Linear(hidden, 2)
+        self.gaze = FullPrecisionLinear(hidden, 2)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """One ``(N, c_i, h_i, w_i)`` a branch to ``(N, 2)`` pitch and yaw in radians."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gazenas.architecture import Size
+from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.heads.head import Head, side_by_side
 from gazenas.ops.units import TensorSlice
 
@@ -23,7 +24,7 @@ class LinearHead(Head):
     def __init__(self, *, in_channels: Sequence[int], sizes: Sequence[Size]) -> None:
         super().__init__()
         self.branches = len(sizes)
-        self.gaze = nn.Linear(sum(in_channels), 2)
+        self.gaze = FullPrecisionLinear(sum(in_channels), 2)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """One ``(N, c_i, h_i, w_i)`` a branch to ``(N, 2)`` pitch and yaw in radians."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.architecture import InputError, Size
+from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.heads.head import Head, square_sides
 from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.units import TensorSlice
@@ -95,7 +96,7 @@ class MRFTHead(Head):
         self.encoders = nn.ModuleList(
             BranchEncoder(width=w, query_width=total - w or w, heads=heads, feedforward=feedforward) for w in widths
         )
-        self.lift, self.gaze = nn.Linear(total, hidden), nn.Linear(hidden, 2)
+        self.lift, self.gaze = nn.Linear(total, hidden), FullPrecisionLinear(hidden, 2)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """One ``(N, c_i, h_i, w_i)`` a branch to ``(N, 2)`` pitch and yaw in radians."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.architecture import InputError, Size
+from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.heads.head import Head, side_by_side, square_sides
 from gazenas.models.transformer import EncoderLayer
 from gazenas.ops.batch_norm import BatchNorm2d
@@ -51,7 +52,7 @@ class ViTHead(Head):
         self.layers = nn.ModuleList(
             EncoderLayer(width=width, heads=heads, feedforward=feedforward * width) for _ in range(depth)
         )
-        self.gaze = nn.Linear(width, 2)
+        self.gaze = FullPrecisionLinear(width, 2)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """One ``(N, c_i, h_i, w_i)`` a branch to ``(N, 2)`` pitch and yaw in radians."""

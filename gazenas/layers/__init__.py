@@ -1,0 +1,1 @@
+"""Ordinary layers, torch's in every respect; nothing of the search."""
