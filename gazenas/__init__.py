@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gazenas import search
-    from gazenas.architecture import Architecture, InputError, SearchSpace
     from gazenas.counting import count_macs, count_params
+    from gazenas.errors import InputError
     from gazenas.gaze import angular_error
-    from gazenas.models.builders import build_model, build_subnet, build_supernet, list_subnets, load_model, load_space
+    from gazenas.models.zoo import build_model, build_subnet, build_supernet, list_subnets, load_model, load_space
+    from gazenas.space.architecture import Architecture
+    from gazenas.space.search_space import SearchSpace
 
-__version__ = "0.1.0"
 __all__ = [
     "Architecture",
     "InputError",
@@ -32,17 +33,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "architecture": ("Architecture", "InputError", "SearchSpace"),
     "counting": ("count_macs", "count_params"),
+    "errors": ("InputError",),
     "gaze": ("angular_error",),
-    "models.builders": ("build_model", "build_subnet", "build_supernet", "list_subnets", "load_model", "load_space"),
+    "models.zoo": ("build_model", "build_subnet", "build_supernet", "list_subnets", "load_model", "load_space"),
+    "space.architecture": ("Architecture",),
+    "space.search_space": ("SearchSpace",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name from its home."""
+    """Loads a public name from its home; the version is what the installed package says."""
     if name == "search":
         return importlib.import_module("gazenas.search")
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("gazenas")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(f"gazenas.{home}"), name)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from gazenas.architecture import InputError
-from gazenas.interruption import RankDiedError, StoppedError
+from gazenas.errors import InputError, RankDiedError, StoppedError
 
 VERBS = {
     "synth": "render faces with known gaze, in ETH-XGaze's layout",

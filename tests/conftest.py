@@ -14,11 +14,11 @@ from filelock import FileLock
 from matplotlib.figure import Figure
 
 from gazenas.__main__ import main
-from gazenas.architecture import SearchSpace
-from gazenas.data.synthetic import generate
-from gazenas.models.builders import build_supernet, load_space
+from gazenas.costs.latency.measurement import machine_table, space_models
+from gazenas.data.synthetic.generation import generate
 from gazenas.models.network import Network
-from gazenas.search.latency_kit import machine_table, space_models
+from gazenas.models.zoo import build_supernet, load_space
+from gazenas.space.search_space import SearchSpace
 from tests.data import layouts
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS, TUNE, Once, disturb, search
 

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from gazenas.__main__ import main
-from gazenas.architecture import STREAM, Architecture, SearchSpace
-from gazenas.models.builders import full_architecture
+from gazenas.models.build import full_architecture
 from gazenas.models.network import Network
+from gazenas.space.architecture import Architecture
+from gazenas.space.search_space import STREAM, SearchSpace
 
 MICRO = Path(__file__).parent / "micro.yaml"
 MICRO_STREAMS = Path(__file__).parent / "micro_streams.yaml"
@@ -55,8 +56,8 @@ TUNE = ("--epochs", "3", "--batch-size", "8", "--threads", "1")
 KILLER = """
 import os, signal, sys
 point, count = sys.argv[1], int(sys.argv[2])
-import gazenas.search.job
-shrink = sys.modules["gazenas.search.shrink"]  # the package's attribute is the function
+import gazenas.search.searching
+shrink = sys.modules["gazenas.search.shrinking"]  # the package's attribute is the function
 seen = [0]
 def come():
     seen[0] += 1

@@ -8,9 +8,9 @@ from torch import nn
 
 import gazenas
 from gazenas.data.loader import Batch
-from gazenas.engine import train_epoch
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines import BASELINES
+from gazenas.training.loop import train_epoch
 
 
 def test_last_layer_is_not_rounded() -> None:

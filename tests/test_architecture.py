@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from gazenas.architecture import Architecture, InputError, SearchSpace, write_aside
 from gazenas.counting import count_macs
-from gazenas.models.builders import build_subnet, full_architecture, load_space, space_folder
+from gazenas.errors import InputError
+from gazenas.files import write_aside
+from gazenas.models.build import full_architecture
+from gazenas.models.zoo import build_subnet, load_space, space_folder
+from gazenas.space.architecture import Architecture
+from gazenas.space.parsing import parse_space, resize_space
+from gazenas.space.search_space import SearchSpace
 from tests.running import MICRO_CHAIN
 
 CHAIN = load_space(MICRO_CHAIN)
@@ -21,7 +26,7 @@ SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
 def test_every_shipped_space_loads_and_round_trips(name: str) -> None:
     space = load_space(name)
     assert space.name == name
-    assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict())), "test") == space
+    assert parse_space(json.loads(json.dumps(space.to_dict())), "test") == space
 
 
 def test_architecture_round_trip_keeps_the_fingerprint(micro_space: SearchSpace, tmp_path: Path) -> None:
@@ -59,7 +64,7 @@ def test_with_counts_asks_for_every_unit_group_once(micro_space: SearchSpace) ->
 def test_all_errors_of_a_space_come_at_once(micro_space: SearchSpace) -> None:
     values = micro_space.to_dict() | {"squeeze": -1, "stem": []}
     with pytest.raises(InputError) as error:
-        SearchSpace.from_dict(values, "x.yaml")
+        parse_space(values, "x.yaml")
     assert "x.yaml: stem: expected channel counts, one a stride-2 convolution, found []" in str(error.value)
     assert "squeeze: expected a whole number" in str(error.value)
 
@@ -108,7 +113,7 @@ def test_write_aside_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
 def test_a_window_is_what_a_smaller_network_sees_of_the_cropped_image() -> None:
     torch.manual_seed(0)
     looking = build_subnet(full_architecture(replace(CHAIN, window=(8, 24, 0, 16)))).eval()
-    small = build_subnet(full_architecture(CHAIN.resized(16))).eval()
+    small = build_subnet(full_architecture(resize_space(CHAIN, 16))).eval()
     small.load_state_dict(looking.state_dict())
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(looking(images), small(images[:, :, 8:24, :16]))
@@ -117,8 +122,8 @@ def test_a_window_is_what_a_smaller_network_sees_of_the_cropped_image() -> None:
 
 def test_a_window_that_is_not_square_and_its_resized_twin() -> None:
     space = replace(CHAIN, window=(8, 16, 0, 32))
-    assert space.resized(64).window == (16, 32, 0, 64)
-    assert space.resized(24).window == (5, 13, 0, 24)  # the nearest that comes out whole
+    assert resize_space(space, 64).window == (16, 32, 0, 64)
+    assert resize_space(space, 24).window == (5, 13, 0, 24)  # the nearest that comes out whole
     network = build_subnet(full_architecture(space))
     assert network(torch.randn(2, 3, 32, 32)).shape == (2, 2)
     parts = network.parts()
@@ -129,7 +134,7 @@ def test_a_window_that_is_not_square_and_its_resized_twin() -> None:
 @pytest.mark.parametrize("window", [[0, 20, 0, 32], [-8, 8, 0, 32], [0, 40, 0, 32], [16, 8, 0, 32], [0, 8], "all"])
 def test_bad_windows(window: object) -> None:
     with pytest.raises(InputError, match="window: expected"):
-        SearchSpace.from_dict(CHAIN.to_dict() | {"window": window}, "x.yaml")
+        parse_space(CHAIN.to_dict() | {"window": window}, "x.yaml")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +149,7 @@ def test_bad_windows(window: object) -> None:
 )
 def test_bad_fields_of_streams(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        SearchSpace.from_dict(CHAIN.to_dict() | change, "x.yaml")
+        parse_space(CHAIN.to_dict() | change, "x.yaml")
 
 
 def test_streams_in_arch_json(tmp_path: Path) -> None:

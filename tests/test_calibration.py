@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from gazenas import calibration
-from gazenas.architecture import InputError
-from gazenas.calibration import (
+from gazenas.data.loader import normalise
+from gazenas.data.readers import open_data
+from gazenas.errors import InputError
+from gazenas.evaluation import calibration
+from gazenas.evaluation.calibration import (
     METHODS,
     RIDGES,
     Change,
@@ -24,11 +26,10 @@ from gazenas.calibration import (
     try_methods,
     with_change,
 )
-from gazenas.data import open_data
-from gazenas.data.loader import normalise
-from gazenas.engine import predict_faces
-from gazenas.models.builders import build_subnet, full_architecture, load_model, load_space
+from gazenas.models.build import full_architecture
 from gazenas.models.network import Network
+from gazenas.models.zoo import build_subnet, load_model, load_space
+from gazenas.training.loop import predict_faces
 from tests.running import MICRO, disturb
 
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from gazenas.counting import count_macs, count_params
-from gazenas.models.builders import build_supernet
 from gazenas.models.network import Network
+from gazenas.models.zoo import build_supernet
 from tests.counters import fvcore_macs, torch_macs
 
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from gazenas.data import open_data
 from gazenas.data.loader import Loader
-from gazenas.distributed import ALONE
-from gazenas.engine import gaze_loss
-from gazenas.models.builders import load_model
+from gazenas.data.readers import open_data
 from gazenas.models.network import Network
+from gazenas.models.zoo import load_model
+from gazenas.tasks.gaze import gaze_loss
+from gazenas.training.processes import ALONE
 from tests.running import MICRO, TUNE, Once, metrics, search
 
 GRADIENT = """
@@ -28,8 +28,8 @@ import sys, torch
 from pathlib import Path
 from gazenas.data import open_data
 from gazenas.data.loader import Loader
-from gazenas.distributed import joined
-from gazenas.engine import gaze_loss
+from gazenas.training.processes import joined
+from gazenas.tasks.gaze import gaze_loss
 from gazenas.models.builders import build_supernet, load_space
 torch.set_num_threads(1)
 data, space, weights, out = sys.argv[1:]
@@ -37,14 +37,14 @@ with joined("cpu") as world:
     network = build_supernet(load_space(space))
     network.load_state_dict(torch.load(weights, weights_only=True))
     model = world.wrap(network.eval())
-    batch = next(Loader(open_data(Path(data)).split("train"), 15, 0, train=True, world=world).epoch(0))
+    batch = next(Loader(open_data(Path(data)).split("train"), 15, 0, train=True, rank=world.rank, processes=world.size).epoch(0))
     (gaze_loss(model(batch.images), batch.gaze) * batch.weight).backward()
     torch.save([p.grad for p in network.parameters()], f"{out}.{world.rank}")
 """
 # Every process writes what it holds in the end.
 HOLDS = """
 import hashlib, json, os, sys
-import gazenas.search.job as job
+import gazenas.search.searching as job
 run = job.Search.run
 def noted(search):
     network = run(search)
@@ -98,7 +98,7 @@ def test_the_averaged_gradient_is_that_of_one_process(
     for status, _, said in finish(start(count, words)):
         assert status == 0, said
     split = open_data(data_folder).split("train")
-    batch = next(Loader(split, 15, 0, train=True, world=ALONE).epoch(0))
+    batch = next(Loader(split, 15, 0, train=True).epoch(0))
     gaze_loss(micro_net.eval()(batch.images), batch.gaze).backward()
     expected = [p.grad for p in micro_net.parameters()]
     largest = max(float(grad.abs().max()) for grad in expected if grad is not None)
@@ -134,8 +134,8 @@ def test_both_processes_hold_the_same_network_and_one_writes(pair: tuple[Path, P
 
 def test_evaluation_over_processes_is_exact(pair: tuple[Path, Path], data_folder: Path) -> None:
     run, _ = pair
-    from gazenas.engine import predict
-    from gazenas.evaluation import evaluate_predictions
+    from gazenas.evaluation.errors import evaluate_predictions
+    from gazenas.training.loop import predict
 
     split = open_data(data_folder).split("test")
     found = predict(load_model(run), Loader(split, 128, 0, train=False).epoch(0))

@@ -11,71 +11,127 @@ import pytest
 import gazenas
 
 ROOT = Path(gazenas.__file__).parent
-LEVELS = {
-    "gaze": 0,
-    "architecture": 0,
-    "layers": 0,
-    "ops": 1,
-    "counting": 1,
-    "tables": 1,
-    "models": 2,
-    "engine": 3,
-    "data": 3,
-    "export": 3,
-    "report": 3,
-    "checkpoint": 3,
-    "averaging": 3,
-    "optimization": 3,
-    "distributed": 3,
-    "interruption": 3,
-    "evaluation": 3,
-    "runs": 3,
-    "training": 3,
-    "muon": 2,
-    "finetuning": 4,
-    "calibration": 4,
-    "subruns": 5,
-    "protocol_runs": 5,
-    "comparison": 5,
-    "search": 4,
-    "commands": 6,
-    "__main__": 7,
-}
+# Rooms from the bottom to the top: a room imports only what lies below it, and rooms of one line never import one another.
+ORDER = (
+    ("errors",),
+    ("files",),
+    ("gaze",),
+    ("layers", "space", "tasks", "counting"),
+    ("ops",),
+    ("models",),
+    ("data", "export"),
+    ("training",),
+    ("costs",),
+    ("search",),
+    ("evaluation",),
+    ("report",),
+    ("commands",),
+    ("__main__",),
+)
+LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 HEAVY = ("h5py", "scipy", "fvcore", "onnx", "onnxruntime", "matplotlib")
+MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 
 
-def imports_of(path: Path) -> list[str]:
-    tree = ast.parse(path.read_text())
-    guarded = {
-        id(node)
-        for test in ast.walk(tree)
-        if isinstance(test, ast.If) and "TYPE_CHECKING" in ast.dump(test.test)
-        for node in ast.walk(test)
-    }
-    names = []
-    for node in ast.walk(tree):
-        if id(node) in guarded:
-            continue
+def modules_of(root: Path) -> dict[str, Path]:
+    """Every module by its dotted name."""
+    found = {}
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules_of(ROOT)
+
+
+def imported_by(name: str) -> set[str]:
+    """Modules of ours that a module imports anywhere: at its top, in a function, for type checkers alone, or by `from package import x`."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            names.append(node.module or "")
+            assert node.level == 0, f"{name}: relative import in line {node.lineno}"
+            inner = (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {each if each in MODULES else str(node.module) for each in inner}
         elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-    return names
+            found |= {alias.name for alias in node.names}
+    return (found & set(MODULES)) - {name}
+
+
+IMPORTS = {name: imported_by(name) for name in MODULES}
+
+
+def room_of(name: str) -> str:
+    return name.split(".")[1]
 
 
 def test_imports_point_one_way() -> None:
     wrong = []
-    for path in ROOT.rglob("*.py"):
-        part = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        if part == "__init__":
+    for name, others in IMPORTS.items():
+        if name == "gazenas":
             continue
-        for name in imports_of(path):
-            if name.startswith("gazenas."):
-                other = name.split(".")[1]
-                if LEVELS[other] > LEVELS[part] or (LEVELS[other] == LEVELS[part] == 0 and other != part):
-                    wrong.append(f"{path.relative_to(ROOT)} imports {name}")
-                if other == "search" and part in ("ops", "models", "export"):
-                    wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+        wrong += [
+            f"{name} imports {other}"
+            for other in others
+            if other == "gazenas"
+            or (room_of(other) != room_of(name) and LEVELS[room_of(other)] >= LEVELS[room_of(name)])
+        ]
+    assert not wrong
+
+
+def test_no_circles() -> None:
+    left = {name: set(others) for name, others in IMPORTS.items() if name != "gazenas"}
+    while free := [name for name, others in left.items() if not others & set(left)]:
+        for name in free:
+            del left[name]
+    assert not left, f"in a circle or above one: {sorted(left)}"
+
+
+def test_few_modules_in_the_root() -> None:
+    assert {path.stem for path in ROOT.glob("*.py")} <= {"__init__", "__main__", "errors", "files", "gaze", "counting"}
+
+
+def test_files_and_functions_are_short() -> None:
+    long = []
+    for name, path in MODULES.items():
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") > MOST_LINES:
+            long.append(f"{name}: {text.count(chr(10))} lines")
+        for node in ast.walk(ast.parse(text)):
+            if (
+                isinstance(node, ast.FunctionDef)
+                and node.end_lineno
+                and node.end_lineno - node.lineno >= MOST_FUNCTION_LINES
+            ):
+                long.append(f"{name}.{node.name}: {node.end_lineno - node.lineno + 1} lines")
+    assert not long
+
+
+def public_names(path: Path) -> list[str]:
+    return [
+        node.name
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+
+def test_no_public_name_twice() -> None:
+    homes: dict[str, list[str]] = {}
+    for name, path in MODULES.items():
+        for public in public_names(path):
+            homes.setdefault(public, []).append(name)
+    verbs = {"run"}  # every verb has one
+    assert not {public: where for public, where in homes.items() if len(where) > 1 and public not in verbs}
+
+
+def test_a_function_does_not_carry_its_modules_name() -> None:
+    wrong = [
+        name
+        for name, path in MODULES.items()
+        if not path.name.startswith("__")
+        and path.stem in public_names(path)
+        and not (room_of(name) == "costs" or "baselines" in name)  # builders that a table names by the file
+    ]
     assert not wrong
 
 
@@ -88,7 +144,7 @@ def run_python(code: str) -> str:
 def test_light_imports() -> None:
     code = "import sys, gazenas; gazenas.build_subnet, gazenas.load_space, gazenas.count_macs, gazenas.angular_error, gazenas.Architecture; print([m for m in %r if m in sys.modules])"
     assert run_python(code % (HEAVY,)).strip() == "[]"
-    assert run_python("import sys, gazenas.models.builders; print('gazenas.search' in sys.modules)").strip() == "False"
+    assert run_python("import sys, gazenas.models.zoo; print('gazenas.search' in sys.modules)").strip() == "False"
     assert run_python("import sys, gazenas.export.runtime; print('torch' in sys.modules)").strip() == "False"
 
 

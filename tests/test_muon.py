@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from gazenas.models.builders import build_network
+from gazenas.models.build import build_network
 from gazenas.models.network import Network
-from gazenas.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalized
-from gazenas.optimization import TrainingRecipe, make_optimizer
-from gazenas.search import shrink, unit_groups
+from gazenas.search import shrinking as shrink
+from gazenas.search import unit_groups
+from gazenas.training.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalized
+from gazenas.training.recipe import TrainingRecipe
 
 
 @pytest.mark.parametrize("shape", [(5, 40), (40, 5), (12, 12), (1, 9)])
@@ -49,7 +50,7 @@ def test_what_is_no_inner_matrix_is_trained_by_adamw() -> None:
     for network in (one, other):
         network[3].weight.requires_grad_(False)
     recipe = TrainingRecipe(optimizer="muon", weight_decay=0.1)
-    train(one, make_optimizer(recipe, one))
+    train(one, recipe.make_optimizer(one))
     train(other, torch.optim.AdamW(other.parameters(), lr=recipe.lr, weight_decay=0.1))
     for (name, mine), theirs in zip(one.named_parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, msg=name)
@@ -57,7 +58,7 @@ def test_what_is_no_inner_matrix_is_trained_by_adamw() -> None:
 
 def test_a_matrix_moves_along_its_orthogonalized_momentum() -> None:
     network = layers()
-    optimizer = make_optimizer(TrainingRecipe(optimizer="muon", lr=0.01, weight_decay=0.5), network)
+    optimizer = TrainingRecipe(optimizer="muon", lr=0.01, weight_decay=0.5).make_optimizer(network)
     assert isinstance(optimizer, Muon)
     before = network[3].weight.detach().clone()
     train(network, optimizer, steps=1)
@@ -71,10 +72,10 @@ def test_a_matrix_moves_along_its_orthogonalized_momentum() -> None:
 
 def test_going_on_from_its_state_gives_the_same_bytes() -> None:
     network = layers()
-    optimizer = make_optimizer(TrainingRecipe(optimizer="muon"), network)
+    optimizer = TrainingRecipe(optimizer="muon").make_optimizer(network)
     train(network, optimizer)
     twin = copy.deepcopy(network)
-    again = make_optimizer(TrainingRecipe(optimizer="muon"), twin)
+    again = TrainingRecipe(optimizer="muon").make_optimizer(twin)
     again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for each, its in ((network, optimizer), (twin, again)):
         train(each, its)
@@ -83,7 +84,7 @@ def test_going_on_from_its_state_gives_the_same_bytes() -> None:
 
 def test_moments_follow_a_shrink(any_net: Network) -> None:
     network = any_net.train()
-    optimizer = make_optimizer(TrainingRecipe(optimizer="muon"), network, network.importances(), 1e-3)
+    optimizer = TrainingRecipe(optimizer="muon").make_optimizer(network, network.importances(), 1e-3)
     images = torch.randn(6, 3, 32, 32)
 
     def step() -> None:
@@ -106,11 +107,11 @@ def test_moments_follow_a_shrink(any_net: Network) -> None:
 
 def test_the_groups_of_a_shrunk_network_are_those_of_one_built_anew(any_net: Network) -> None:
     """Down to single channels, where a depthwise convolution looks like a dense one and an inner layer like the first."""
-    optimizer = make_optimizer(TrainingRecipe(optimizer="muon"), any_net, any_net.importances(), 1e-3)
+    optimizer = TrainingRecipe(optimizer="muon").make_optimizer(any_net, any_net.importances(), 1e-3)
     for index, group in enumerate(unit_groups(any_net)):
         group.alpha.data[1 + index % 3 :] = 0
     shrink(any_net, 0.0, optimizer=optimizer)
     anew = build_network(any_net.architecture(), importance=True)
-    again = make_optimizer(TrainingRecipe(optimizer="muon"), anew, anew.importances(), 1e-3)
+    again = TrainingRecipe(optimizer="muon").make_optimizer(anew, anew.importances(), 1e-3)
     for mine, theirs in zip(optimizer.param_groups, again.param_groups, strict=True):
         assert [p.shape for p in mine["params"]] == [p.shape for p in theirs["params"]]

@@ -11,18 +11,20 @@ import pytest
 import torch
 from torch import nn
 
-from gazenas.architecture import InputError
-from gazenas.averaging import WeightAverage
-from gazenas.checkpoint import load_checkpoint, save_checkpoint
 from gazenas.commands.finetune import HELPS as FINETUNE_HELPS
 from gazenas.commands.search import HELPS as SEARCH_HELPS
-from gazenas.finetuning import PAPER_RECIPE as FINETUNE_PAPER
-from gazenas.finetuning import FinetuneRecipe
+from gazenas.errors import InputError
 from gazenas.models.network import Network
-from gazenas.optimization import OPTIMIZERS, SCHEDULES, WARM_UP_STEPS, LearningRate, TrainingRecipe, make_optimizer
-from gazenas.search.pressure import proximal_step
 from gazenas.search.recipe import PAPER_RECIPE, SearchRecipe
-from gazenas.search.shrink import shrink
+from gazenas.search.regularization import proximal_step
+from gazenas.search.shrinking import shrink
+from gazenas.training.averaging import WeightAverage
+from gazenas.training.checkpoint import load_checkpoint, save_checkpoint
+from gazenas.training.finetuning import PAPER_RECIPE as FINETUNE_PAPER
+from gazenas.training.finetuning import FinetuneRecipe
+from gazenas.training.optimizers import OPTIMIZERS
+from gazenas.training.recipe import TrainingRecipe
+from gazenas.training.schedules import SCHEDULES, WARM_UP_STEPS
 
 EPOCHS, STEPS = 6, 20  # a run of 120 steps: longer than the rise
 ERRORS = [9.0, 8.0, 8.5, 8.0, 8.2, 7.0]  # the third and the fourth epoch are not better than the second
@@ -47,10 +49,10 @@ def one_number() -> torch.optim.Optimizer:
 
 def rates(recipe: TrainingRecipe, leave_at: int = -1) -> Iterator[float]:
     """The optimizer's rate at each step of a run, which goes on from a saved state before step ``leave_at``."""
-    rate, optimizer = LearningRate(recipe, STEPS), one_number()
+    rate, optimizer = recipe.learning_rate(STEPS), one_number()
     for step in range(EPOCHS * STEPS):
         if step == leave_at:
-            state, rate = rate.state(), LearningRate(recipe, STEPS)
+            state, rate = rate.state(), recipe.learning_rate(STEPS)
             rate.load_state(state)
             optimizer = one_number()
         if step % STEPS == 0 or step == leave_at:
@@ -107,7 +109,7 @@ def test_one_cycle_is_its_formula() -> None:
 @pytest.mark.parametrize("steps", range(1, 25))
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_short_runs_have_finite_positive_rates(schedule: str, steps: int) -> None:
-    rate, optimizer = LearningRate(TrainingRecipe(epochs=1, schedule=schedule, milestones=(1,)), steps), one_number()
+    rate, optimizer = TrainingRecipe(epochs=1, schedule=schedule, milestones=(1,)).learning_rate(steps), one_number()
     rate.apply(optimizer)
     for _ in range(steps):
         assert 0 < optimizer.param_groups[0]["lr"] <= TrainingRecipe.lr
@@ -123,7 +125,7 @@ def test_a_run_goes_on_exactly(schedule: str, leave_at: int, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_checkpoints_hold_it(schedule: str, tmp_path: Path) -> None:
-    rate, optimizer = LearningRate(recipe_of(schedule), STEPS), one_number()
+    rate, optimizer = recipe_of(schedule).learning_rate(STEPS), one_number()
     for _ in range(3):
         rate.after_step(optimizer)
     rate.after_epoch(optimizer, 1.0)
@@ -137,7 +139,7 @@ def test_checkpoints_hold_it(schedule: str, tmp_path: Path) -> None:
 def test_factors_keep_their_rate_and_never_decay(name: str, micro_net: Network) -> None:
     """Also through a shrink, which replaces parameters."""
     recipe = TrainingRecipe(epochs=2, optimizer=name, weight_decay=0.1, lr=0.01)
-    optimizer, rate = make_optimizer(recipe, micro_net, micro_net.importances(), 0.005), LearningRate(recipe, 4)
+    optimizer, rate = recipe.make_optimizer(micro_net, micro_net.importances(), 0.005), recipe.learning_rate(4)
     for step in range(8):
         rate.apply(optimizer)
         matrices, weights, factors = optimizer.param_groups
@@ -160,7 +162,7 @@ def test_decay_is_decoupled_only_with_adamw(name: str) -> None:
     """Where the gradient is 0, AdamW, and Muon for what is no matrix, take lr x decay of a weight; the others make the decay a gradient."""
     layer = nn.Linear(1, 1, bias=False)
     before = float(layer.weight.detach())
-    optimizer = make_optimizer(TrainingRecipe(optimizer=name, weight_decay=0.1, lr=0.01), layer)
+    optimizer = TrainingRecipe(optimizer=name, weight_decay=0.1, lr=0.01).make_optimizer(layer)
     layer.weight.grad = torch.zeros_like(layer.weight)
     optimizer.step()
     change, slope = float(layer.weight.detach()) - before, 0.1 * before

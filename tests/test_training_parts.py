@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from gazenas.architecture import InputError
-from gazenas.averaging import WeightAverage
-from gazenas.checkpoint import load_checkpoint, save_checkpoint
-from gazenas.data import open_data
 from gazenas.data.loader import Batch
-from gazenas.engine import NonFiniteLossError, predict, train_epoch
-from gazenas.evaluation import evaluate_predictions, head_pose_error, mean_predictor_error
+from gazenas.data.readers import open_data
+from gazenas.errors import InputError
+from gazenas.evaluation.errors import evaluate_predictions
 from gazenas.gaze import angular_error
 from gazenas.models.network import Network
-from gazenas.runs import RunFolder
-from gazenas.training import Clock, Pace
+from gazenas.tasks.gaze import head_pose_error, mean_predictor_error
+from gazenas.training.averaging import WeightAverage
+from gazenas.training.checkpoint import load_checkpoint, save_checkpoint
+from gazenas.training.loop import NonFiniteLossError, predict, train_epoch
+from gazenas.training.run_folder import RunFolder
+from gazenas.training.trainer import Clock, Pace
 
 
 def batch(value: float = 0.0) -> Batch:
@@ -73,7 +74,7 @@ def test_average_follows_its_formula_and_copies_importances(micro_net: Network) 
 
 def test_a_sudden_slowness_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("gazenas.training.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("gazenas.training.trainer.time.monotonic", lambda: now[0])
     pace, said = Pace(), []
     for seconds in [0.2] * 25 + [0.5, 3.0, 0.2, 9.0]:
         now[0] += seconds
@@ -84,7 +85,7 @@ def test_a_sudden_slowness_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_clock_that_goes_on_counts_what_was_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("gazenas.training.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("gazenas.training.trainer.time.monotonic", lambda: now[0])
     clock = Clock(started=100.0)
     now[0] = 110.0
     clock.begin_epoch()
@@ -177,9 +178,12 @@ def test_errors_and_references(data_folder: Path) -> None:
     assert result.mae_yaw == pytest.approx(np.rad2deg(0.2), rel=1e-4)
     assert result.interval[0] <= result.mean <= result.interval[1]
     assert {name: count for name, (_, count) in result.people.items()} == {"subject0004": 16}
-    mean, pose = mean_predictor_error(train, test), head_pose_error(train, test)
+    mean, pose = (
+        mean_predictor_error(train.gaze, test.gaze),
+        head_pose_error(train.gaze, train.head_pose, test.gaze, test.head_pose),
+    )
     assert mean is not None
     assert pose is not None
     assert 5 < pose < mean < 90
     test.gaze = None
-    assert mean_predictor_error(train, test) is None
+    assert mean_predictor_error(train.gaze, test.gaze) is None

@@ -3,7 +3,7 @@
     python tools/bench_layers.py --space gazenas_tiny [--batch 128] [--rounds 5]
 
 Forward and backward of the supernet on noise, in `channels_last`, as it is and with `torch.nn.BatchNorm2d` and `torch.nn.Conv2d` for
-`gazenas.ops.batch_norm.BatchNorm2d` and `gazenas.ops.depthwise.DepthwiseConv2d`, kernels side by side at any width.
+`gazenas.layers.batch_norm.BatchNorm2d` and `gazenas.layers.depthwise.DepthwiseConv2d`, kernels side by side at any width.
 The two take turns, so that the machine's drift hits both alike; the medians count. Run it on an idle machine.
 """
 
@@ -20,15 +20,16 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from gazenas.architecture import SearchSpace
-from gazenas.commands.common import use_device
+from gazenas.commands._common import use_device
 from gazenas.counting import count_macs
-from gazenas.models.builders import build_supernet, load_space
+from gazenas.layers.batch_norm import BatchNorm2d
+from gazenas.layers.depthwise import DepthwiseConv2d
 from gazenas.models.network import Network
+from gazenas.models.zoo import build_supernet, load_space
 from gazenas.ops import mixconv
-from gazenas.ops.batch_norm import BatchNorm2d
-from gazenas.ops.depthwise import DepthwiseConv2d
-from gazenas.search import shrink, unit_groups
+from gazenas.search import shrinking as shrink
+from gazenas.search import unit_groups
+from gazenas.space.search_space import SearchSpace
 
 SHARES = (1.0, 0.5, 0.25)  # of every group's units
 

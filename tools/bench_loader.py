@@ -26,14 +26,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gazenas.commands.common import keep_freed_memory
-from gazenas.data import open_data
+from gazenas.commands._common import keep_freed_memory
+from gazenas.data.dataset import GazeSplit
 from gazenas.data.loader import Loader
-from gazenas.data.split import GazeSplit
-from gazenas.engine import gaze_loss
-from gazenas.models.builders import build_supernet
+from gazenas.data.readers import open_data
 from gazenas.models.network import MEAN, STD
-from gazenas.training import MEMORY_LIMIT
+from gazenas.models.zoo import build_supernet
+from gazenas.tasks.gaze import gaze_loss
+from gazenas.training.trainer import MEMORY_LIMIT
 
 
 class OpenedEachTime(Dataset[tuple[Tensor, Tensor]]):

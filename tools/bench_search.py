@@ -29,17 +29,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from gazenas.commands.common import use_device
+from gazenas.commands._common import use_device
 from gazenas.counting import count_macs
-from gazenas.data.split import GazeFolder, GazeSplit
-from gazenas.finetuning import FinetuneRecipe, Finetuning
-from gazenas.models.builders import load_space
-from gazenas.runs import RunFolder
-from gazenas.search.aims import Aims
-from gazenas.search.job import FOUND, Search
+from gazenas.data.dataset import GazeFolder, GazeSplit
+from gazenas.models.zoo import load_space
 from gazenas.search.recipe import SearchRecipe
 from gazenas.search.rival import scaled_rival
-from gazenas.training import Job
+from gazenas.search.searching import FOUND, Search
+from gazenas.search.targets import Aims
+from gazenas.training.finetuning import FinetuneRecipe, Finetuning
+from gazenas.training.run_folder import RunFolder
+from gazenas.training.trainer import Job
 
 SHARES = (100, 50, 25)
 WARM_UP = 3  # steps that are not timed

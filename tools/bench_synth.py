@@ -14,7 +14,7 @@ import numpy as np
 
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.person import sample_person
-from gazenas.data.synthetic.render import render
+from gazenas.data.synthetic.rendering import render
 from gazenas.data.synthetic.scene import sample_scene
 
 

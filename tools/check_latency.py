@@ -18,17 +18,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from gazenas.architecture import InputError
+from gazenas.costs.budget import Resource, empty_widths, ms_resource
+from gazenas.costs.latency.measurement import THREADS, write_kit
+from gazenas.errors import InputError
 from gazenas.export.timing import measure_kit
-from gazenas.models.builders import build_subnet, build_supernet, load_space
 from gazenas.models.network import Network
 from gazenas.models.parts import NetworkWidths
-from gazenas.search.aims import architecture_with
-from gazenas.search.budget import Resource, empty_widths, ms_resource
-from gazenas.search.chance import KINDS, chance_worth
+from gazenas.models.zoo import build_subnet, build_supernet, load_space
 from gazenas.search.controller import widths_after
-from gazenas.search.cut import cut, unit_costs
-from gazenas.search.latency_kit import THREADS, write_kit
+from gazenas.search.random_baseline import KINDS, chance_worth
+from gazenas.search.selection import cut, unit_costs
+from gazenas.search.targets import architecture_with
 from gazenas.search.units import unit_groups
 
 SHARES = (0.2, 0.35, 0.5, 0.7)  # of the way from no units to the supernet

@@ -19,13 +19,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from gazenas.architecture import InputError
-from gazenas.data import Reading, open_data
 from gazenas.data.augmentation import Changes, augment
+from gazenas.data.dataset import GazeSplit
 from gazenas.data.loader import normalise
-from gazenas.data.split import GazeSplit
+from gazenas.data.readers import open_data
+from gazenas.data.readers.reading import Reading
+from gazenas.errors import InputError
 from gazenas.gaze import angular_error
-from gazenas.models.builders import GazeModel, load_model
+from gazenas.models.zoo import GazeModel, load_model
 
 SHIFT, SCALE, ROLL = 0.02, 0.05, math.radians(3)
 BATCH = 128

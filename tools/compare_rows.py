@@ -22,8 +22,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from gazenas.files import write_records
 from gazenas.report.comparison import draw_comparison
-from gazenas.tables import write_records
 
 SPACES = ("gazenas_tiny", "gazenas_tiny_no_mixconv", "gazenas_tiny_no_tokens", "atomnas_vit_tiny", "hrnas_vit_tiny")
 COMPARATORS = ("gazetr-hybrid", "mobilenetv2", "shufflenetv2", "ghostnet")

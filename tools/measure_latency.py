@@ -38,8 +38,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as aside:
         kit = arguments.kit or arguments.write_kit or Path(aside) / "kit.zip"
         if arguments.space:
-            from gazenas.models.builders import load_space
-            from gazenas.search.latency_kit import space_models, write_kit
+            from gazenas.costs.latency.measurement import space_models, write_kit
+            from gazenas.models.zoo import load_space
 
             write_kit(space_models(load_space(arguments.space)), kit)
         if arguments.out is None:

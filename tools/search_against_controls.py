@@ -27,9 +27,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from gazenas.commands.common import usable_cores
-from gazenas.commands.control import HANDMADE, compared_kinds, controls_of
-from gazenas.search.job import FOUND
+from gazenas.commands._common import usable_cores
+from gazenas.commands._control import HANDMADE, compared_kinds, controls_of
+from gazenas.search.searching import FOUND
 
 LONGER = "handmade, equal seconds"
 COLORS = {

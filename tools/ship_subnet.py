@@ -17,11 +17,12 @@ import numpy as np
 import yaml
 from check_patch import CHANGES, worst
 
-from gazenas.comparison import contenders, write_onnx
-from gazenas.data import Reading, open_data
+from gazenas.data.readers import open_data
+from gazenas.data.readers.reading import Reading
+from gazenas.evaluation.comparison import contenders, write_onnx
 from gazenas.export.footprint import interleaved_latency
 from gazenas.export.timing import describe_machine
-from gazenas.models.builders import load_model
+from gazenas.models.zoo import load_model
 
 LIMIT = 5_000_000  # bytes of weights that a package may hold
 FOLDER = Path(__file__).parent.parent / "gazenas" / "models" / "subnets"

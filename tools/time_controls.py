@@ -21,12 +21,12 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from gazenas.commands.control import HANDMADE
+from gazenas.commands._control import HANDMADE
 from gazenas.export.footprint import interleaved_latency
 from gazenas.export.onnx import onnx_bytes
-from gazenas.models.builders import load_model
-from gazenas.search.job import FOUND
-from gazenas.tables import write_records
+from gazenas.files import write_records
+from gazenas.models.zoo import load_model
+from gazenas.search.searching import FOUND
 
 COLORS = {FOUND: "#c53030", HANDMADE: "#2f855a"}
 

@@ -1,1 +1,1 @@
-"""The verbs, one a file: read arguments, call the library, print."""
+"""One verb a file: read arguments, call the library, print."""

@@ -10,13 +10,12 @@ import numpy as np
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
 
-from gazenas.architecture import write_json
-from gazenas.commands.common import console, counting_bar, make_parser, print_table
-from gazenas.comparison import Contender, contenders, write_onnx
+from gazenas.commands._common import console, counting_bar, make_parser, print_table
+from gazenas.evaluation.comparison import Contender, contenders, write_onnx
 from gazenas.export.footprint import WARM_UP, interleaved_latency
 from gazenas.export.timing import describe_machine
+from gazenas.files import write_csv, write_json
 from gazenas.report.comparison import draw_latency
-from gazenas.tables import write_csv
 
 Taken = dict[str, dict[str, NDArray[np.float64]]]
 

@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from gazenas.architecture import InputError, write_json
-from gazenas.calibration import METHODS, UNLABELLED, Outcome, Sample, save_user, try_methods, with_change
-from gazenas.commands.common import (
+from gazenas.commands._common import (
     add_reading_arguments,
     console,
     counting_bar,
@@ -20,12 +18,14 @@ from gazenas.commands.common import (
     reading_of,
     use_device,
 )
-from gazenas.data import open_data
-from gazenas.data.split import GazeSplit
-from gazenas.engine import predict_faces
+from gazenas.data.dataset import GazeSplit
+from gazenas.data.readers import open_data
+from gazenas.errors import InputError
+from gazenas.evaluation.calibration import METHODS, UNLABELLED, Outcome, Sample, save_user, try_methods, with_change
+from gazenas.files import write_csv, write_json
 from gazenas.gaze import angular_error
-from gazenas.models.builders import GazeModel, load_model
-from gazenas.tables import write_csv
+from gazenas.models.zoo import GazeModel, load_model
+from gazenas.training.loop import predict_faces
 
 COUNTS = (1, 5, 9, 20, 50, 100)
 

@@ -9,9 +9,7 @@ from typing import Any
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from gazenas.architecture import InputError, write_aside, write_json
-from gazenas.commands.benchmark import Taken, measure, middle, write_latency
-from gazenas.commands.common import (
+from gazenas.commands._common import (
     RichProgress,
     add_device_arguments,
     add_reading_arguments,
@@ -25,18 +23,29 @@ from gazenas.commands.common import (
     recipe_values,
     use_device,
 )
+from gazenas.commands.benchmark import Taken, measure, middle, write_latency
 from gazenas.commands.finetune import HELPS
-from gazenas.comparison import Contender, Result, contenders, count, is_onnx, measure_as_it_is, train, write_onnx
-from gazenas.data import open_data
-from gazenas.data.split import GazeFolder
-from gazenas.evaluation import mean_predictor_error
+from gazenas.data.dataset import GazeFolder
+from gazenas.data.readers import open_data
+from gazenas.errors import InputError
+from gazenas.evaluation.comparison import (
+    Contender,
+    Result,
+    contenders,
+    count,
+    is_onnx,
+    measure_as_it_is,
+    train,
+    write_onnx,
+)
 from gazenas.export.footprint import live_activations, peak_memory, sparsity
 from gazenas.export.timing import describe_machine
-from gazenas.finetuning import FinetuneRecipe
-from gazenas.interruption import Interruption
+from gazenas.files import write_aside, write_csv, write_json, write_records
 from gazenas.report.comparison import draw_comparison
-from gazenas.subruns import Surroundings
-from gazenas.tables import write_csv, write_records
+from gazenas.tasks.gaze import mean_predictor_error
+from gazenas.training.finetuning import FinetuneRecipe
+from gazenas.training.signals import Interruption
+from gazenas.training.subruns import Surroundings
 
 MEGA = 1e6
 
@@ -58,7 +67,7 @@ def run(argv: list[str]) -> None:
     write_latency(taken, out)
     draw_comparison(rows, out / "comparison.png")
     _print(rows)
-    reference = mean_predictor_error(folder.split("train"), folder.split("test"))
+    reference = mean_predictor_error(folder.split("train").gaze, folder.split("test").gaze)
     console.print(f"always answering the training mean: {degrees(reference)}")
     console.print(f"comparison.csv, comparison.md, people.csv, latency.csv and pictures are in {out}")
 

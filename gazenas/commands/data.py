@@ -9,8 +9,7 @@ import numpy as np
 from jsonargparse.typing import NonNegativeInt
 from numpy.typing import NDArray
 
-from gazenas.architecture import InputError, write_json
-from gazenas.commands.common import (
+from gazenas.commands._common import (
     add_reading_arguments,
     console,
     counting_bar,
@@ -19,14 +18,16 @@ from gazenas.commands.common import (
     reading_of,
     use_device,
 )
-from gazenas.commands.normalize import normalize
-from gazenas.data import open_data
-from gazenas.data.check import FAIL, check_folder
-from gazenas.data.prepare import prepare
-from gazenas.data.split import GazeFolder, GazeSplit, hold_out_test
-from gazenas.engine import predict_faces
-from gazenas.models.builders import load_model
+from gazenas.commands._normalize import normalize
+from gazenas.data.checks.folder import FAIL, check_folder
+from gazenas.data.dataset import GazeFolder, GazeSplit, hold_out_test
+from gazenas.data.preparation import prepare
+from gazenas.data.readers import open_data
+from gazenas.errors import InputError
+from gazenas.files import write_json
+from gazenas.models.zoo import load_model
 from gazenas.report.faces import draw_contact_sheet
+from gazenas.training.loop import predict_faces
 
 ACTIONS = {
     "show": "draw a contact sheet of faces with gaze arrows",

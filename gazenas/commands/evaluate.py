@@ -11,18 +11,20 @@ import numpy as np
 from jsonargparse.typing import NonNegativeInt
 from numpy.typing import NDArray
 
-from gazenas.architecture import InputError
-from gazenas.commands.common import console, degrees, make_parser, print_table, recorded_config, use_device
+from gazenas.commands._common import console, degrees, make_parser, print_table, recorded_config, use_device
 from gazenas.counting import count_macs, count_params
-from gazenas.data import Reading, open_data
+from gazenas.data.dataset import GazeFolder, GazeSplit
 from gazenas.data.loader import Loader
-from gazenas.data.split import GazeFolder, GazeSplit
-from gazenas.engine import predict
-from gazenas.evaluation import Evaluation, evaluate_predictions, head_pose_error, mean_predictor_error
-from gazenas.models.builders import load_model
+from gazenas.data.readers import open_data
+from gazenas.data.readers.reading import Reading
+from gazenas.errors import InputError
+from gazenas.evaluation.errors import Evaluation, evaluate_predictions
+from gazenas.models.zoo import load_model
 from gazenas.report.predictions import draw_prediction_plots
-from gazenas.runs import RunFolder
-from gazenas.training import EVALUATION_BATCH
+from gazenas.tasks.gaze import head_pose_error, mean_predictor_error
+from gazenas.training.loop import predict
+from gazenas.training.run_folder import RunFolder
+from gazenas.training.trainer import EVALUATION_BATCH
 
 
 def run(argv: list[str]) -> None:
@@ -68,8 +70,8 @@ def run(argv: list[str]) -> None:
             "split": split.name,
             "test_error_deg": error if split.name == "test" else None,
             "val_error_deg": error if split.name == "val" else None,
-            "mean_predictor_error_deg": mean_predictor_error(train, split),
-            "head_pose_error_deg": head_pose_error(train, split),
+            "mean_predictor_error_deg": mean_predictor_error(train.gaze, split.gaze),
+            "head_pose_error_deg": head_pose_error(train.gaze, train.head_pose, split.gaze, split.head_pose),
             "seconds": round(time.monotonic() - begun, 1),
             "seed": arguments.seed,
             "errors": None if evaluation is None else evaluation.to_dict(),

@@ -9,16 +9,17 @@ import numpy as np
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
 
-from gazenas.architecture import InputError
-from gazenas.commands.common import make_parser, print_table, refuse_renamed, use_device
+from gazenas.commands._common import make_parser, print_table, refuse_renamed, use_device
 from gazenas.counting import count_macs, count_params
-from gazenas.data import Reading, open_data
+from gazenas.data.readers import open_data
+from gazenas.data.readers.reading import Reading
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.person import sample_person
-from gazenas.data.synthetic.render import render
+from gazenas.data.synthetic.rendering import render
 from gazenas.data.synthetic.scene import sample_scene
+from gazenas.errors import InputError
 from gazenas.export.onnx import BATCHES, LIMITS, export_onnx
-from gazenas.models.builders import GazeModel, load_model
+from gazenas.models.zoo import GazeModel, load_model
 
 
 def run(argv: list[str]) -> None:

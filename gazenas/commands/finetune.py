@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from jsonargparse import Namespace
 
-from gazenas.commands.common import (
+from gazenas.commands._common import (
     TRAINING_HELPS,
     add_recipe,
     add_training_arguments,
@@ -16,11 +16,11 @@ from gazenas.commands.common import (
     parse,
     recipe_values,
 )
-from gazenas.commands.training import TrainingVerb, run_training
+from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
-from gazenas.finetuning import PAPER_RECIPE, FinetuneRecipe, Finetuning
-from gazenas.models.builders import build_model
+from gazenas.models.zoo import build_model
 from gazenas.report.curves import draw_finetuning
+from gazenas.training.finetuning import PAPER_RECIPE, FinetuneRecipe, Finetuning
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = TRAINING_HELPS | {

@@ -16,8 +16,7 @@ import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from gazenas.architecture import InputError, read_json, write_json
-from gazenas.commands.common import (
+from gazenas.commands._common import (
     RichProgress,
     add_device_arguments,
     add_reading_arguments,
@@ -31,15 +30,12 @@ from gazenas.commands.common import (
     use_device,
 )
 from gazenas.commands.finetune import HELPS
-from gazenas.data import open_data
+from gazenas.data.dataset import GazeFolder, plural
 from gazenas.data.loader import Loader
-from gazenas.data.protocols import PROTOCOLS, Fold, Settings, hold_out_validation
-from gazenas.data.split import GazeFolder, plural
-from gazenas.engine import predict
-from gazenas.finetuning import FinetuneRecipe
-from gazenas.interruption import Interruption
-from gazenas.models.builders import GazeModel, build_model, load_model
-from gazenas.protocol_runs import (
+from gazenas.data.readers import open_data
+from gazenas.errors import InputError
+from gazenas.evaluation.protocols.folds import PROTOCOLS, Fold, Settings, hold_out_validation
+from gazenas.evaluation.protocols.runs import (
     DONE,
     evaluate_fold,
     fold_path,
@@ -50,8 +46,13 @@ from gazenas.protocol_runs import (
     train_fold,
     write_leaderboard,
 )
-from gazenas.subruns import Surroundings
-from gazenas.training import EVALUATION_BATCH
+from gazenas.files import read_json, write_json
+from gazenas.models.zoo import GazeModel, build_model, load_model
+from gazenas.training.finetuning import FinetuneRecipe
+from gazenas.training.loop import predict
+from gazenas.training.signals import Interruption
+from gazenas.training.subruns import Surroundings
+from gazenas.training.trainer import EVALUATION_BATCH
 
 FINETUNE_HELPS = {field: words for field, words in HELPS.items() if field != "keep"}
 

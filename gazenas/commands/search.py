@@ -7,8 +7,7 @@ from typing import Any, Literal
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from gazenas.architecture import Architecture, InputError
-from gazenas.commands.common import (
+from gazenas.commands._common import (
     TRAINING_HELPS,
     add_recipe,
     add_training_arguments,
@@ -17,20 +16,22 @@ from gazenas.commands.common import (
     recipe_values,
     refuse_renamed,
 )
-from gazenas.commands.control import CONTROLS, HANDMADE, controls_of, run_control
-from gazenas.commands.training import TrainingVerb, run_training
+from gazenas.commands._control import CONTROLS, HANDMADE, controls_of, run_control
+from gazenas.commands._training import TrainingVerb, run_training
+from gazenas.costs import COSTS
+from gazenas.costs.budget import show
 from gazenas.counting import count_params
-from gazenas.models.builders import build_supernet, load_space
+from gazenas.errors import InputError
+from gazenas.models.zoo import build_supernet, load_space
 from gazenas.report.curves import draw_search
 from gazenas.report.search import draw_family, draw_importances
-from gazenas.runs import RunFolder
-from gazenas.search.aims import Aims, make_plan
-from gazenas.search.budget import show
-from gazenas.search.costs import COSTS
 from gazenas.search.importance import IMPORTANCES
-from gazenas.search.job import FOUND, Search
 from gazenas.search.recipe import PAPER_RECIPE, PRESSURES, SearchRecipe
 from gazenas.search.rival import scaled_rival
+from gazenas.search.searching import FOUND, Search
+from gazenas.search.targets import Aims, make_plan
+from gazenas.space.architecture import Architecture
+from gazenas.training.run_folder import RunFolder
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = TRAINING_HELPS | {

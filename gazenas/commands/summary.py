@@ -8,19 +8,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gazenas.architecture import InputError
-from gazenas.commands.common import console, make_parser, print_table
+from gazenas.commands._common import console, make_parser, print_table
 from gazenas.counting import count_macs, count_macs_by_module, count_params
+from gazenas.errors import InputError
 from gazenas.models.baselines import BASELINES
-from gazenas.models.builders import (
-    GazeModel,
-    build_model,
-    build_supernet,
-    full_architecture,
-    list_subnets,
-    space_folder,
-)
+from gazenas.models.build import full_architecture
 from gazenas.models.network import Network
+from gazenas.models.zoo import GazeModel, build_model, build_supernet, list_subnets, space_folder
 from gazenas.report.architecture import block_widths, draw_architecture, group_label
 
 

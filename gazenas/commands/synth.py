@@ -9,10 +9,9 @@ from pathlib import Path
 from jsonargparse.typing import NonNegativeInt
 from rich.progress import Progress
 
-from gazenas.architecture import InputError
-from gazenas.commands.common import console, make_parser, usable_cores
-from gazenas.data.synthetic import generate
-from gazenas.data.synthetic.generate import SPLIT_FILE, split_people
+from gazenas.commands._common import console, make_parser, usable_cores
+from gazenas.data.synthetic.generation import SPLIT_FILE, generate, split_people
+from gazenas.errors import InputError
 
 
 def run(argv: list[str]) -> None:

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gazenas.data.augmentation import Changes, augment, draw_changes
-from gazenas.data.split import GazeSplit, LoadedImages
-from gazenas.distributed import ALONE, World
+from gazenas.data.dataset import GazeSplit, LoadedImages
 from gazenas.models.network import MEAN, STD
 
 ORDERS = ("mixed", "session")
@@ -59,7 +58,7 @@ class Loader:
         train: shuffled and augmented, or in order and as they are.
         workers: processes that read files; each runs single-threaded. 0 reads in this one, as do images in memory.
         device: where batches go.
-        world: each process reads its own share of every batch.
+        rank, processes: this process, from 0, among those that train together; each reads its own share of every batch.
         order: in training ``mixed``, or ``session``: the rows of a batch are of one session, or of one person where sessions
             are unknown; smaller groups make smaller batches.
         augmentation: one of ``AUGMENTATIONS``.
@@ -71,7 +70,8 @@ class Loader:
     train: bool
     workers: int = 0
     device: str = "cpu"
-    world: World = ALONE
+    rank: int = 0
+    processes: int = 1
     order: str = "mixed"
     augmentation: str = "plain"
 
@@ -85,7 +85,7 @@ class Loader:
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from batch ``start``, a function of the seed, ``number`` and ``start`` alone."""
         whole = self._batches(number)[start:]
-        shares = [rows[self.world.rank :: self.world.size] for rows in whole]
+        shares = [rows[self.rank :: self.processes] for rows in whole]
         shares = [rows for rows in shares if len(rows)]  # a short last batch may have none for this process
         # Images that lie in memory are only copied; handing them from process to process would take longer.
         workers = 0 if isinstance(self.split.images, LoadedImages) else self.workers
@@ -96,12 +96,12 @@ class Loader:
             pixels, gaze = (values.to(self.device, non_blocking=True) for values in (pixels, gaze))
             changes = self._changes(number, start + index, len(whole[index])) if self.train else None
             images, gaze = to_floats(pixels, gaze, changes)
-            yield Batch(images, gaze, rows, len(rows) * self.world.size / len(whole[index]))
+            yield Batch(images, gaze, rows, len(rows) * self.processes / len(whole[index]))
 
     def _changes(self, number: int, index: int, count: int) -> Changes:
         """This process's share of what is done to the ``count`` images of a batch."""
         drawn = draw_changes(count, self._generator(number, index), self.augmentation, self.split.size)
-        return drawn.share(self.world.rank, self.world.size)
+        return drawn.share(self.rank, self.processes)
 
     def _batches(self, number: int) -> list[NDArray[np.int64]]:
         """Rows of every batch of an epoch."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from gazenas.architecture import InputError
-from gazenas.data.split import Images
+from gazenas.data.dataset import Images
+from gazenas.errors import InputError
 
 
 def read_picture(path: Path, size: int = 0) -> NDArray[np.uint8]:

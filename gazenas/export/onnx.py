@@ -16,15 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gazenas.architecture import InputError, write_aside
 from gazenas.counting import count_macs, count_params
-from gazenas.export.compact import compact
+from gazenas.errors import InputError
+from gazenas.export.compaction import compact
 from gazenas.export.forms import runtime_form
 from gazenas.export.runtime import GazeEstimator
+from gazenas.files import write_aside
 from gazenas.gaze import angular_error
-from gazenas.models.builders import GazeModel
 from gazenas.models.channel_multiple import fill_channels
 from gazenas.models.network import MEAN, STD, Network
+from gazenas.models.zoo import GazeModel
 
 OPSET = 18
 CONVENTION = "v = (-cos(pitch) sin(yaw), -sin(pitch), -cos(pitch) cos(yaw)); x right, y down, z away from the camera"
@@ -76,7 +77,7 @@ def export_onnx(
     data = onnx_bytes(written, precision, fingerprint=network.architecture().fingerprint())
     with write_aside(path) as aside:
         aside.write_bytes(data)
-        differences = compare(network, aside, images)
+        differences = differences_from_torch(network, aside, images)
         if not differences.max() <= LIMITS[precision]:
             raise InputError(
                 f"the exported file differs from PyTorch by up to {differences.max():.4f} degrees over {len(images)} images, "
@@ -113,7 +114,7 @@ def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str 
     return data
 
 
-def compare(network: nn.Module, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+def differences_from_torch(network: nn.Module, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Angular differences in degrees between PyTorch and the file, ``(N * batch sizes,)``."""
     estimator = GazeEstimator(path)
     normalised = estimator.normalise(images)

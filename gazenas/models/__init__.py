@@ -1,1 +1,1 @@
-"""The network, its building blocks, and the builders that put them together from numbers."""
+"""Networks: built from numbers, found by name, frozen, with their heads and the comparators."""

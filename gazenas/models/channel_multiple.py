@@ -6,11 +6,12 @@ from copy import deepcopy
 
 import torch
 
-from gazenas.architecture import STREAM, Architecture
-from gazenas.models.builders import build_network, full_architecture
+from gazenas.models.build import build_network, full_architecture
 from gazenas.models.network import Network
 from gazenas.ops import OPS
 from gazenas.ops.units import round_up
+from gazenas.space.architecture import Architecture
+from gazenas.space.search_space import STREAM
 
 Place = tuple[int, int, int]  # dimension, start, count
 

@@ -7,13 +7,14 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from gazenas.architecture import CHANNEL, STREAM, Architecture, SearchSpace
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.heads import Head
 from gazenas.models.parts import BlockPart, HeadPart, Part, StemPart
 from gazenas.models.search_block import SearchBlock
 from gazenas.ops.stream import Stream, StreamNorm, folded
 from gazenas.ops.units import TensorSlice, Units, fit_attributes, norm_slices
+from gazenas.space.architecture import Architecture
+from gazenas.space.search_space import CHANNEL, STREAM, SearchSpace
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB: how images enter every network
 
@@ -192,3 +193,13 @@ class Network(nn.Module):
             for name, groups in self.widths().items()
         }
         return Architecture(self.space, kept)
+
+
+def as_network(module: object) -> Network:
+    """The gazenas network that ``module`` is or wraps (an average, DistributedDataParallel)."""
+    inner = getattr(module, "module", module)
+    if not isinstance(inner, Network):
+        raise TypeError(
+            f"expected a network of gazenas, or a wrapper with one as its module, found {type(module).__name__}"
+        )
+    return inner

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from gazenas.architecture import CHANNEL, STREAM, BlockSpec, SearchSpace, Size
 from gazenas.models.heads import Head
 from gazenas.models.search_block import BlockWidths, SearchBlock
 from gazenas.ops import OPS
 from gazenas.ops.units import Convolution, Extent
+from gazenas.space.search_space import CHANNEL, STREAM, BlockSpec, SearchSpace, Size
 
 NetworkWidths = Mapping[str, BlockWidths]  # by block, and by stream where streams are searched
 

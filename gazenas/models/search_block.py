@@ -8,10 +8,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from gazenas.ops.batch_norm import BatchNorm2d
+from gazenas.layers.batch_norm import BatchNorm2d
+from gazenas.ops.operator import Operator
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.stream import Stream, closing_norm, folded
-from gazenas.ops.units import Convolution, Extent, Operator, TensorSlice, Widths, norm_slices
+from gazenas.ops.units import Convolution, Extent, TensorSlice, Widths, norm_slices
 
 BlockWidths = Mapping[str, Widths]
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from gazenas.architecture import InputError
+from gazenas.errors import InputError
 
 
 def input_channels_of(weights: Path) -> int:

@@ -9,7 +9,7 @@ from gazenas.ops.conv import ConvPair
 from gazenas.ops.mixconv import MixConv
 from gazenas.ops.tokens import TokenTransformer
 
-# Classes that keep the protocol ``gazenas.ops.units.Operator``.
+# Classes that keep the protocol ``gazenas.ops.operator.Operator``.
 OPS: dict[str, Any] = {
     "mixconv": MixConv,
     "tokens": TokenTransformer,

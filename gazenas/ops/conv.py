@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gazenas.architecture import InputError
-from gazenas.ops.batch_norm import BatchNorm2d
+from gazenas.errors import InputError
+from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.ops.stream import Stream, closing_norm, folded
 from gazenas.ops.units import (
     Convolution,

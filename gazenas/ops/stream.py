@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gazenas.ops.batch_norm import BatchNorm2d
+from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.ops.units import scale_
 
 

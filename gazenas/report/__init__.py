@@ -1,1 +1,1 @@
-"""Plots and pictures. Nothing here touches matplotlib's global state; every function writes one PNG file."""
+"""Plots and pictures of runs."""

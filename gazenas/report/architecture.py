@@ -10,9 +10,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from gazenas.architecture import CHANNEL, Architecture, BlockSpec, SearchSpace
-from gazenas.models.builders import full_architecture
+from gazenas.models.build import full_architecture
 from gazenas.report.figure import save_figure
+from gazenas.space.architecture import Architecture
+from gazenas.space.search_space import CHANNEL, BlockSpec, SearchSpace
 
 COLORS = {
     "3": "#2b6cb0",

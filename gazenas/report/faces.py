@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
-from gazenas.data.split import GazeSplit
+from gazenas.data.dataset import GazeSplit
 from gazenas.gaze import angles_to_vectors
 from gazenas.report.figure import save_figure
 

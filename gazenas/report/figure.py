@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from gazenas.architecture import write_aside
+from gazenas.files import write_aside
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gazenas.data.split import GazeSplit
+from gazenas.data.dataset import GazeSplit
 from gazenas.gaze import angular_error
 from gazenas.report.faces import draw_contact_sheet, draw_extremes, draw_predictions
 from gazenas.report.figure import save_figure

@@ -1,13 +1,13 @@
 """The search: unit groups, penalty, shrink, freeze, recalibrate, and the job that uses them.
 
-The weights of a search are trained by :func:`gazenas.search.job.run_search`; the functions here also serve
+The weights of a search are trained by :func:`gazenas.search.searching.run_search`; the functions here also serve
 one's own training loop.
 """
 
-from gazenas.search.freeze import freeze
-from gazenas.search.penalty import penalty
-from gazenas.search.recalibrate import recalibrate
-from gazenas.search.shrink import ShrinkReport, shrink
+from gazenas.models.freezing import freeze
+from gazenas.search.recalibration import recalibrate
+from gazenas.search.regularization import penalty
+from gazenas.search.shrinking import ShrinkReport, shrink
 from gazenas.search.units import UnitGroup, unit_groups
 
 __all__ = ["ShrinkReport", "UnitGroup", "freeze", "penalty", "recalibrate", "shrink", "unit_groups"]

@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gazenas.architecture import Architecture
+from gazenas.costs.budget import empty_widths, limits_met, macs_resource
 from gazenas.counting import count_macs
-from gazenas.distributed import World
 from gazenas.models.network import Network
 from gazenas.models.parts import leaving_together
 from gazenas.ops.units import round_up
-from gazenas.search.aims import EXPORTS, TOLERANCE, Plan, architecture_with, exported_bytes
-from gazenas.search.budget import empty_widths, limits_met, macs_resource
-from gazenas.search.chance import chance_worth
-from gazenas.search.control import Schedule
-from gazenas.search.cut import cut, unit_costs
 from gazenas.search.importance import IMPORTANCES
-from gazenas.search.sensitivity import Sensitivity
+from gazenas.search.importance.sensitivity import Sensitivity
+from gazenas.search.random_baseline import chance_worth
+from gazenas.search.schedule import Schedule
+from gazenas.search.selection import cut, unit_costs
+from gazenas.search.targets import EXPORTS, TOLERANCE, Plan, architecture_with, exported_bytes
 from gazenas.search.units import Place, unit_groups
+from gazenas.space.architecture import Architecture
+from gazenas.training.processes import World
 
 BISECTIONS = 20  # until the share that is left of every unit group is known
 Keep = Mapping[str, Tensor]  # by unit group, (n,) booleans
@@ -77,7 +77,7 @@ class Controller:
         return kept
 
     def draw(self, network: Network, kind: str, seed: int) -> dict[str, Tensor]:
-        """What stays of a fresh supernet under the last budget by chance; ``kind`` as in ``gazenas.search.chance``."""
+        """What stays of a fresh supernet under the last budget by chance; ``kind`` as in ``gazenas.search.random_baseline``."""
         costs = unit_costs(network, unit_groups(network), self.plan.resources)
         worth = chance_worth(network, kind, costs, seed)
         drawn: dict[str, Tensor] = self.world.take(self._cut(network, worth, self.plan.waypoints[-1], True, 1.0))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gazenas.optimization import TrainingRecipe, below_zero, not_above_zero, refuse, unknown
-from gazenas.search.costs import COSTS
+from gazenas.costs import COSTS
 from gazenas.search.importance import IMPORTANCES
+from gazenas.training.recipe import TrainingRecipe, below_zero, not_above_zero, refuse, unknown
 
 PRESSURES = ("proximal", "l1")
 PROXIMAL = ("muon", "adamw", "adam")  # the optimizers whose metric the proximal step knows

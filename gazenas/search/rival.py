@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gazenas.architecture import InputError
+from gazenas.costs.budget import show
+from gazenas.errors import InputError
 from gazenas.models.baselines.baseline import Baseline
 from gazenas.models.baselines.handmade import (
     HIDDEN,
@@ -22,8 +23,7 @@ from gazenas.models.baselines.handmade import (
     stretch,
     strided_convolutions,
 )
-from gazenas.search.aims import file_bytes
-from gazenas.search.budget import show
+from gazenas.search.targets import file_bytes
 
 PROPORTIONS = (
     1.0,
@@ -264,8 +264,8 @@ class Fit:
 
 def milliseconds(networks: Sequence[Baseline]) -> list[float]:
     """Of single images in onnxruntime on one thread, each network's fastest run of many; the networks take turns."""
+    from gazenas.costs.latency.measurement import THREADS, Models, write_kit
     from gazenas.export.timing import measure_kit
-    from gazenas.search.latency_kit import THREADS, Models, write_kit
 
     models: Models = {
         str(number): (lambda network=network: network, 3, (network.input_size, network.input_size))  # type: ignore[misc]

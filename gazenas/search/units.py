@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from gazenas.architecture import STREAM
-from gazenas.models.builders import full_architecture
-from gazenas.models.network import Network
+from gazenas.costs import COSTS, CostMetric
+from gazenas.models.build import full_architecture
+from gazenas.models.network import Network, as_network
 from gazenas.models.parts import NetworkWidths, Part
 from gazenas.ops.units import TensorSlice, Units
-from gazenas.search.costs import COSTS, CostMetric
+from gazenas.space.search_space import STREAM
 
 Place = tuple[str, str, str]  # block or stream, operator, group
 
@@ -86,16 +86,6 @@ def unit_groups(supernet: nn.Module) -> list[UnitGroup]:
         )
         for name, operator, units in found
     ]
-
-
-def as_network(module: object) -> Network:
-    """The gazenas network that ``module`` is or wraps (an average, DistributedDataParallel)."""
-    inner = getattr(module, "module", module)
-    if not isinstance(inner, Network):
-        raise TypeError(
-            f"expected a network of gazenas, or a wrapper with one as its module, found {type(module).__name__}"
-        )
-    return inner
 
 
 def cost_metric(metric: str | CostMetric) -> CostMetric:

@@ -13,10 +13,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from gazenas.__main__ import main
-from gazenas.data import open_data
-from gazenas.engine import predict_faces
+from gazenas.data.readers import open_data
 from gazenas.export.runtime import GazeEstimator
-from gazenas.models.builders import build_subnet, full_architecture, load_model, load_space
+from gazenas.models.build import full_architecture
+from gazenas.models.zoo import build_subnet, load_model, load_space
+from gazenas.training.loop import predict_faces
 from tests.running import MICRO, disturb, run_bad
 
 

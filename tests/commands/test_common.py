@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gazenas.__main__ import main
-from gazenas.commands import common
+from gazenas.commands import _common as common
 
 PROGRAM = """
 import resource

@@ -13,10 +13,10 @@ import pytest
 
 from gazenas.__main__ import main
 from gazenas.counting import count_macs, count_params
-from gazenas.data import open_data
-from gazenas.engine import predict_faces
+from gazenas.data.readers import open_data
 from gazenas.gaze import angular_error
-from gazenas.models.builders import build_model, load_model
+from gazenas.models.zoo import build_model, load_model
+from gazenas.training.loop import predict_faces
 from tests.running import TUNE, begin, run_bad
 
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from gazenas.__main__ import main
-from gazenas.data import open_data
-from gazenas.data.protocols import PROTOCOLS, Settings
-from gazenas.engine import predict_faces
-from gazenas.models.builders import full_architecture, load_model, load_space
+from gazenas.data.readers import open_data
+from gazenas.evaluation.protocols.folds import PROTOCOLS, Settings
+from gazenas.models.build import full_architecture
+from gazenas.models.zoo import load_model, load_space
+from gazenas.training.loop import predict_faces
 from tests.data.layouts import WRITERS, Faces
 from tests.running import MICRO, begin, run_bad
 

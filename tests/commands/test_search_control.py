@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from gazenas.__main__ import main
-from gazenas.architecture import InputError
-from gazenas.commands.control import compare, compared_kinds, controls_of, finetune_recipe_of
-from gazenas.comparison import contenders
-from gazenas.finetuning import FinetuneRecipe
-from gazenas.models.builders import load_model
+from gazenas.commands._control import compared_kinds, controls_of, finetune_recipe_of, spreads
+from gazenas.errors import InputError
+from gazenas.evaluation.comparison import contenders
+from gazenas.models.zoo import load_model
 from gazenas.search.recipe import SearchRecipe
+from gazenas.training.finetuning import FinetuneRecipe
 from tests.running import MICRO, assert_same_run, begin, metrics, run_bad, search
 
 FITTING = ("--target-macs", "40%")  # at which there is a rival in multiples of four
@@ -130,7 +130,7 @@ def test_means_are_by_kind() -> None:
         | {"test_error_deg": error}
         for kind, seed, error, seconds in (("found", 0, 7.0, 10), ("found", 1, 9.0, 20), ("handmade", 0, 8.0, 5))
     ]
-    spread = compare(rows)
+    spread = spreads(rows)
     assert spread["found"]["mean"] == 8.0
     assert spread["found"]["deviation"] == pytest.approx(2**0.5)
     assert spread["found"]["seconds"] == 15.0

@@ -9,8 +9,8 @@ import pytest
 from gazenas.__main__ import main
 from gazenas.commands import summary
 from gazenas.counting import count_macs, count_params
-from gazenas.models.builders import build_subnet, build_supernet, load_space
 from gazenas.models.network import Network
+from gazenas.models.zoo import build_subnet, build_supernet, load_space
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS, thinned
 
 SPACES = [str(MICRO), str(MICRO_STREAMS), str(MICRO_CHAIN), "gazenas_fast_tiny", "gazenas_tiny"]

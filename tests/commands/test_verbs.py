@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from gazenas.__main__ import VERBS, main
-from gazenas.data import open_data
 from gazenas.data.loader import Loader
-from gazenas.data.protocols import PROTOCOLS
+from gazenas.data.readers import open_data
+from gazenas.evaluation.protocols.folds import PROTOCOLS
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
-from gazenas.models.builders import build_subnet, load_model
+from gazenas.models.zoo import build_subnet, load_model
 from tests.running import MICRO, SEARCH, TUNE, assert_same_run, metrics, run_bad, search
 
 

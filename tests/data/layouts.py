@@ -16,7 +16,7 @@ from scipy.io import savemat
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
-from gazenas.data import open_data
+from gazenas.data.readers import open_data
 from gazenas.data.synthetic.scene import head_rotation
 
 Array = np.ndarray[Any, Any]

@@ -23,9 +23,9 @@ from gazenas.data.augmentation import (
     draw_changes,
 )
 from gazenas.data.loader import normalise, to_floats
-from gazenas.data.synthetic.head import Head, build_head
+from gazenas.data.synthetic.head import HeadShape, build_head
 from gazenas.data.synthetic.person import Floats, sample_person
-from gazenas.data.synthetic.render import render
+from gazenas.data.synthetic.rendering import render
 from gazenas.data.synthetic.scene import Scene, sample_scene
 from gazenas.gaze import angles_to_vectors, angular_error, vectors_to_angles
 
@@ -68,7 +68,7 @@ def rolled(scene: Scene, angle: float) -> RolledScene:
 
 
 @pytest.fixture
-def person(monkeypatch: pytest.MonkeyPatch) -> tuple[Head, Scene]:
+def person(monkeypatch: pytest.MonkeyPatch) -> tuple[HeadShape, Scene]:
     """A person before an even background, without a neck, which the renderer keeps upright in the picture."""
     monkeypatch.setattr(sys.modules[render.__module__], "_draw_neck", lambda *words: None)
     rng = np.random.default_rng(4)
@@ -79,13 +79,13 @@ def person(monkeypatch: pytest.MonkeyPatch) -> tuple[Head, Scene]:
     )
 
 
-def picture(head: Head, scene: Scene) -> torch.Tensor:
+def picture(head: HeadShape, scene: Scene) -> torch.Tensor:
     return normalise(torch.from_numpy(render(head, scene, SIDE)[None]))
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("degrees", [-4.0, 3.0])
-def test_a_roll_is_the_renderers(person: tuple[Head, Scene], degrees: float, mirrored: bool) -> None:
+def test_a_roll_is_the_renderers(person: tuple[HeadShape, Scene], degrees: float, mirrored: bool) -> None:
     """A picture rolled by us shows the rolled scene, mirrored before where it is mirrored, whose gaze the renderer knows."""
     head, scene = person
     angle = math.radians(degrees)

@@ -10,15 +10,17 @@ import h5py
 import numpy as np
 import pytest
 
-from gazenas.architecture import InputError
 from gazenas.commands.data import REFERENCE
-from gazenas.data import GazeFolder, Reading, open_data
-from gazenas.data.check import FAIL, UNDECIDED, WARN, Finding, check_folder
-from gazenas.data.convention import CONVENTIONS
-from gazenas.data.evidence import from_head, from_network, redness
-from gazenas.data.synthetic import generate
-from gazenas.engine import predict_faces
-from gazenas.models.builders import load_model
+from gazenas.data.checks.evidence import from_head, from_network, redness
+from gazenas.data.checks.folder import FAIL, UNDECIDED, WARN, Finding, check_folder
+from gazenas.data.dataset import GazeFolder
+from gazenas.data.readers import open_data
+from gazenas.data.readers.convention import CONVENTIONS
+from gazenas.data.readers.reading import Reading
+from gazenas.data.synthetic.generation import generate
+from gazenas.errors import InputError
+from gazenas.models.zoo import load_model
+from gazenas.training.loop import predict_faces
 from tests.data import layouts
 from tests.data.layouts import WRITERS, Array, Faces
 

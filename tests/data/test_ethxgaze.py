@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from gazenas.architecture import InputError
-from gazenas.data import GazeFolder, Reading, open_data
 from gazenas.data.augmentation import augment, draw_changes
+from gazenas.data.dataset import GazeFolder
 from gazenas.data.loader import MEAN, STD, Loader, normalise
-from gazenas.distributed import World
+from gazenas.data.readers import open_data
+from gazenas.data.readers.reading import Reading
+from gazenas.errors import InputError
 
 
 def open_folder(folder: Path, seed: int = 0) -> GazeFolder:
@@ -179,7 +180,7 @@ def test_an_epoch_can_begin_at_any_batch_and_be_shared(data_folder: Path) -> Non
     later = list(Loader(split, 10, 0, train=True).epoch(3, start=2))
     assert len(later) == len(whole) - 2
     assert all(torch.equal(a.images, b.images) for a, b in zip(whole[2:], later, strict=True))
-    shares = [list(Loader(split, 10, 0, train=True, world=World(rank, 3)).epoch(3)) for rank in range(3)]
+    shares = [list(Loader(split, 10, 0, train=True, rank=rank, processes=3).epoch(3)) for rank in range(3)]
     for index, batch in enumerate(whole):
         parts = [share[index] for share in shares]
         assert sorted(np.concatenate([part.rows for part in parts])) == sorted(batch.rows)
@@ -195,7 +196,7 @@ def test_evaluation_reads_every_image_once_over_all_processes(data_folder: Path,
     rows = [
         int(row)
         for rank in range(size)
-        for batch in Loader(split, len(split) - 1, 0, train=False, world=World(rank, size)).epoch(0)
+        for batch in Loader(split, len(split) - 1, 0, train=False, rank=rank, processes=size).epoch(0)
         for row in batch.rows
     ]
     assert sorted(rows) == list(range(len(split)))

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from gazenas.data import open_data
 from gazenas.data.augmentation import AUGMENTATIONS
+from gazenas.data.dataset import GazeSplit, join
 from gazenas.data.loader import Loader, normalise
-from gazenas.data.split import GazeSplit, join
-from gazenas.distributed import World
+from gazenas.data.readers import open_data
 from gazenas.models.network import MEAN, STD
 
 
@@ -79,7 +78,7 @@ def test_shares_are_those_of_one_process(data_folder: Path, kind: str) -> None:
     loader = Loader(pool_of(data_folder), 8, 0, train=True, augmentation=kind)
     whole = next(loader.epoch(0))
     for rank in range(2):
-        share = next(replace(loader, world=World(rank, 2)).epoch(0))
+        share = next(replace(loader, rank=rank, processes=2).epoch(0))
         assert torch.equal(share.images, whole.images[rank::2])
         torch.testing.assert_close(share.gaze, whole.gaze[rank::2], rtol=0, atol=1e-6)
 

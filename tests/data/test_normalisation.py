@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gazenas.architecture import InputError
-from gazenas.data.normalisation import Camera, Screen, Target, face_centre, solve_pose, view_face, warp_image
+from gazenas.data.normalization.geometry import Camera, Screen, Target, face_centre, solve_pose, view_face, warp_image
 from gazenas.data.synthetic.head import build_head
-from gazenas.data.synthetic.landmarks import landmarks
+from gazenas.data.synthetic.landmarks import project_landmarks
 from gazenas.data.synthetic.person import sample_person
 from gazenas.data.synthetic.scene import sample_scene
+from gazenas.errors import InputError
 from gazenas.gaze import angles_to_vectors
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "data" / "normref.json"
@@ -125,7 +125,7 @@ def test_rendered_faces_through_a_turned_camera(seed: int) -> None:
     view = view_face(camera, turn @ scene.rotation, centre, Target())
     np.testing.assert_allclose(view.gaze_at(turn @ scene.rotation @ scene.target + centre), scene.gaze, atol=1e-6)
     np.testing.assert_allclose(view.head, scene.head_pose, atol=1e-6)
-    known = landmarks(head, scene, 224)  # continuous positions with the same principal point
+    known = project_landmarks(head, scene, 224)  # continuous positions with the same principal point
     rays = np.concatenate([(known - 112) / 960, np.ones((len(known), 1))], 1) @ turn.T
     seen = camera.project(rays)
     np.testing.assert_allclose(view.landmarks(camera, seen), known, atol=0.01)

@@ -16,10 +16,10 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from gazenas.__main__ import main
-from gazenas.architecture import InputError
-from gazenas.data import open_data
-from gazenas.data.prepare import prepare
-from gazenas.data.split import join
+from gazenas.data.dataset import join
+from gazenas.data.preparation import prepare
+from gazenas.data.readers import open_data
+from gazenas.errors import InputError
 from tests.data.layouts import WRITERS, Faces
 
 

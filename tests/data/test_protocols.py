@@ -8,10 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gazenas.architecture import InputError
-from gazenas.data import GazeFolder, GazeSplit, Reading, open_data
-from gazenas.data.protocols import PROTOCOLS, RTGENE_FOLDS, Fold, Settings, drawn_groups, hold_out_validation
-from gazenas.data.split import join
+from gazenas.data.dataset import GazeFolder, GazeSplit, join
+from gazenas.data.readers import open_data
+from gazenas.data.readers.reading import Reading
+from gazenas.errors import InputError
+from gazenas.evaluation.protocols.folds import (
+    PROTOCOLS,
+    RTGENE_FOLDS,
+    Fold,
+    Settings,
+    drawn_groups,
+    hold_out_validation,
+)
 from tests.data import layouts
 from tests.data.layouts import WRITERS, Faces
 

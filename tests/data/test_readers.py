@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gazenas.architecture import InputError
-from gazenas.data import DATASETS, GazeFolder, Reading, open_data
-from gazenas.data.mpiifacegaze import scale_of
-from gazenas.data.split import join
+from gazenas.data.dataset import GazeFolder, join
+from gazenas.data.readers import DATASETS, open_data
+from gazenas.data.readers.mpiifacegaze import scale_of
+from gazenas.data.readers.reading import Reading
+from gazenas.errors import InputError
 from gazenas.gaze import angles_to_vectors, angular_error, vectors_to_angles
 from tests.data import layouts
 from tests.data.layouts import WRITERS, Faces

@@ -9,13 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from gazenas.architecture import InputError
-from gazenas.data.synthetic import generate
-from gazenas.data.synthetic.generate import split_people
-from gazenas.data.synthetic.head import Head, build_head, eye_corners, nose_base
-from gazenas.data.synthetic.landmarks import landmarks
+from gazenas.data.synthetic.generation import generate, split_people
+from gazenas.data.synthetic.head import HeadShape, build_head, eye_corners, nose_base
+from gazenas.data.synthetic.landmarks import project_landmarks
 from gazenas.data.synthetic.person import sample_person
-from gazenas.data.synthetic.render import render, render_linear
+from gazenas.data.synthetic.rendering import render, render_linear
 from gazenas.data.synthetic.scene import (
     DISTANCE,
     FOCAL_LENGTH,
@@ -29,15 +27,16 @@ from gazenas.data.synthetic.scene import (
     sample_scene,
     to_camera,
 )
+from gazenas.errors import InputError
 from gazenas.gaze import angles_to_vectors, angular_error, vectors_to_angles
 
 
-def person(seed: int) -> tuple[Head, np.random.Generator]:
+def person(seed: int) -> tuple[HeadShape, np.random.Generator]:
     rng = np.random.default_rng(seed)
     return build_head(replace(sample_person(rng), glasses=0.0)), rng
 
 
-def disc_pixels(head: Head, scene: Scene, side: int, size: int) -> float:
+def disc_pixels(head: HeadShape, scene: Scene, side: int, size: int) -> float:
     """Area in pixels of a whole iris disc, from the projections of points on its rim."""
     axis = optical_axes(head, scene.target)[side]
     depth = np.sqrt(head.person.eye_radius**2 - head.person.iris_radius**2)
@@ -124,7 +123,7 @@ def test_camera_is_that_of_eth_xgaze() -> None:
 def test_landmarks_lie_on_the_eyes() -> None:
     head, rng = person(2)
     scene = replace(sample_scene(rng), head_pose=(0.0, 0.0))
-    points = landmarks(head, scene, 224)
+    points = project_landmarks(head, scene, 224)
     assert points.shape == (68, 2)
     corners = project(to_camera(eye_corners(head).reshape(4, 3), scene), 224)
     np.testing.assert_allclose(points[[36, 39, 42, 45]], corners, atol=1e-4)

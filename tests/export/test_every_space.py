@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from gazenas.architecture import SearchSpace
 from gazenas.export.onnx import export_onnx
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
-from gazenas.models.builders import build_subnet, load_space
 from gazenas.models.heads import HEADS
+from gazenas.models.zoo import build_subnet, load_space
 from gazenas.ops import OPS
+from gazenas.space.search_space import SearchSpace
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS, disturb, thinned
 
 QUICK = [load_space(name) for name in (MICRO_CHAIN, "gazenas_fast_tiny")]

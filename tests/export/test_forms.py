@@ -14,14 +14,16 @@ from onnx.reference import ReferenceEvaluator
 from torch import nn
 from torch.nn import functional as F
 
-from gazenas.architecture import STREAM, Architecture, SearchSpace
-from gazenas.export.compact import compact
+from gazenas.export.compaction import compact
 from gazenas.export.forms import BlockForm, _runs, fold_norms, mixconv_forms, runtime_form
 from gazenas.export.onnx import export_onnx
 from gazenas.export.token_form import Resize, TokenForm
-from gazenas.models.builders import build_subnet, build_supernet, full_architecture, load_space, space_folder
-from gazenas.ops.batch_norm import BatchNorm2d
+from gazenas.layers.batch_norm import BatchNorm2d
+from gazenas.models.build import full_architecture
+from gazenas.models.zoo import build_subnet, build_supernet, load_space, space_folder
 from gazenas.ops.tokens import TokenTransformer
+from gazenas.space.architecture import Architecture
+from gazenas.space.search_space import STREAM, SearchSpace
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS, disturb
 
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))

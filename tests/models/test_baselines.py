@@ -12,16 +12,16 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
 from gazenas.data.loader import normalise
+from gazenas.errors import InputError
 from gazenas.export.onnx import export_onnx
 from gazenas.gaze import angular_error
+from gazenas.layers.transformer import EncoderLayer
 from gazenas.models.baselines import BASELINES, Baseline
 from gazenas.models.baselines.binned import BinnedAngles, binned_losses
 from gazenas.models.baselines.gaze360 import pinball
-from gazenas.models.builders import build_model, build_subnet, load_model
-from gazenas.models.transformer import EncoderLayer
+from gazenas.models.zoo import build_model, build_subnet, load_model
 from tests.counters import fvcore_macs, torch_macs
 
 SMALLEST = {name: 64 if name == "full-face" else 32 for name in BASELINES}

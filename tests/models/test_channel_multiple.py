@@ -10,12 +10,15 @@ import onnx
 import pytest
 import torch
 
-from gazenas.architecture import Architecture, InputError, SearchSpace
 from gazenas.counting import count_macs, count_params
+from gazenas.errors import InputError
 from gazenas.export.onnx import export_onnx
-from gazenas.models.builders import build_model, build_subnet, full_architecture
+from gazenas.models.build import full_architecture
 from gazenas.models.channel_multiple import fill_channels
 from gazenas.models.network import Network
+from gazenas.models.zoo import build_model, build_subnet
+from gazenas.space.architecture import Architecture
+from gazenas.space.search_space import SearchSpace
 from tests.running import disturb
 
 

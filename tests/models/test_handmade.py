@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
+from gazenas.errors import InputError
 from gazenas.export.onnx import export_onnx
 from gazenas.models.baselines import BASELINES
 from gazenas.models.baselines.baseline import BaselineSpec
@@ -24,7 +24,7 @@ from gazenas.models.baselines.handmade import (
     stretch,
     strided_convolutions,
 )
-from gazenas.models.builders import build_model, list_subnets, load_model
+from gazenas.models.zoo import build_model, list_subnets, load_model
 
 
 @pytest.mark.parametrize("seed", range(8))

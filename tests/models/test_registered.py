@@ -11,20 +11,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gazenas.architecture import InputError, SearchSpace
 from gazenas.counting import count_macs
-from gazenas.models.builders import (
-    build_subnet,
-    build_supernet,
-    full_architecture,
-    load_model,
-    load_space,
-    space_folder,
-)
+from gazenas.errors import InputError
+from gazenas.models.build import full_architecture
 from gazenas.models.heads import HEADS
 from gazenas.models.heads.mrft import fitted_patches
 from gazenas.models.network import Network
+from gazenas.models.zoo import build_subnet, build_supernet, load_model, load_space, space_folder
 from gazenas.ops.squeeze_excite import SqueezeExcite
+from gazenas.space.parsing import resize_space
+from gazenas.space.search_space import SearchSpace
 from tests.running import MICRO, thinned
 
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
@@ -74,7 +70,7 @@ def test_supernet(name: str) -> None:
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_subnet_with_strict_weights(name: str, share: float, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = build_subnet(thinned(load_space(name).resized(64), share))
+    network = build_subnet(thinned(resize_space(load_space(name), 64), share))
     check(network)
     network.architecture().save(tmp_path / "arch.json")
     save_file(network.state_dict(), tmp_path / "weights.safetensors")

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 import gazenas
-from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
+from gazenas.errors import InputError
 from gazenas.export.onnx import export_onnx
-from gazenas.models import builders
-from gazenas.models.builders import build_subnet, full_architecture, list_subnets, load_model, load_space
+from gazenas.models import zoo as builders
+from gazenas.models.build import full_architecture
 from gazenas.models.network import Network
+from gazenas.models.zoo import build_subnet, list_subnets, load_model, load_space
 from tests.running import MICRO, disturb
 
 SUBNETS = list_subnets()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gazenas.ops.batch_norm import SMALL, BatchNorm2d
+from gazenas.layers.batch_norm import SMALL, BatchNorm2d
 
 
 def pair(channels: int, dtype: torch.dtype = torch.float64) -> tuple[BatchNorm2d, nn.BatchNorm2d]:

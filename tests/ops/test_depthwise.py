@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gazenas.ops.depthwise import DepthwiseConv2d, weight_gradient
+from gazenas.layers.depthwise import DepthwiseConv2d, weight_gradient
 
 
 def layers(kernel: int, stride: int, channels: int = 6) -> tuple[DepthwiseConv2d, nn.Conv2d]:

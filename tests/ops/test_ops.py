@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
+from gazenas.layers.attention import gated_attention
 from gazenas.ops import OPS
-from gazenas.ops.attention import gated_attention
 from gazenas.ops.units import Extent, normalised_zero
 
 SETTINGS = {

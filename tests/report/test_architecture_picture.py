@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from gazenas.architecture import Architecture
-from gazenas.models.builders import full_architecture, load_space, space_folder
+from gazenas.models.build import full_architecture
+from gazenas.models.zoo import load_space, space_folder
 from gazenas.report import architecture
 from gazenas.report.architecture import draw_architecture, group_label
+from gazenas.space.architecture import Architecture
 from tests.running import thinned
 
 FILES = sorted([*space_folder().glob("*.yaml"), *Path(__file__).parents[1].glob("*.yaml")])

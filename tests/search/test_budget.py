@@ -8,23 +8,21 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gazenas.architecture import Architecture, InputError, SearchSpace
+from gazenas.costs.budget import check_target, empty_widths, macs_resource, params_resource, parse_amount
 from gazenas.counting import count_macs, count_params
-from gazenas.distributed import ALONE
-from gazenas.models.builders import build_subnet, build_supernet
+from gazenas.errors import InputError
+from gazenas.models import freezing as freeze
 from gazenas.models.network import Network
-from gazenas.search import freeze, shrink, unit_groups
-from gazenas.search.aims import Aims, architecture_with, exported_bytes, make_plan
-from gazenas.search.budget import (
-    check_target,
-    empty_widths,
-    macs_resource,
-    params_resource,
-    parse_amount,
-)
-from gazenas.search.control import plan_schedule
+from gazenas.models.zoo import build_subnet, build_supernet
+from gazenas.search import shrinking as shrink
+from gazenas.search import unit_groups
 from gazenas.search.controller import Controller, widths_after
-from gazenas.search.sensitivity import Sensitivity
+from gazenas.search.importance.sensitivity import Sensitivity
+from gazenas.search.schedule import plan_schedule
+from gazenas.search.targets import Aims, architecture_with, exported_bytes, make_plan
+from gazenas.space.architecture import Architecture
+from gazenas.space.search_space import SearchSpace
+from gazenas.training.processes import ALONE
 from tests.running import MICRO_CHAIN
 
 
@@ -113,7 +111,7 @@ def test_a_size_is_fitted_to_what_exports_measure(micro_net: Network, monkeypatc
         groups = [count for block in arch.kept.values() for operator in block.values() for count in operator.values()]
         return 20_000 + 300 * sum(count > 0 for count in groups) + 4 * count_params(build_subnet(arch))
 
-    monkeypatch.setattr("gazenas.search.aims.exported_bytes", made_up)
+    monkeypatch.setattr("gazenas.search.targets.exported_bytes", made_up)
     monkeypatch.setattr("gazenas.search.controller.exported_bytes", made_up)
     plan = make_plan(Aims(size="60%"), micro_net)
     schedule = plan_schedule(plan.full, plan.waypoints, epochs=5, epoch_steps=1, every=1, begin=0.2, end=0.7)

@@ -7,14 +7,15 @@ import copy
 import pytest
 import torch
 
-from gazenas.architecture import InputError
+from gazenas.costs.budget import macs_resource
 from gazenas.counting import count_macs
+from gazenas.errors import InputError
 from gazenas.models.network import Network
-from gazenas.search import shrink, unit_groups
-from gazenas.search.budget import macs_resource
-from gazenas.search.control import Losers, Schedule, plan_schedule
-from gazenas.search.cut import cut
-from gazenas.search.recalibrate import recalibrate
+from gazenas.search import shrinking as shrink
+from gazenas.search import unit_groups
+from gazenas.search.recalibration import recalibrate
+from gazenas.search.schedule import Losers, Schedule, plan_schedule
+from gazenas.search.selection import cut
 
 
 def plan(full: list[float], points: list[tuple[float, ...]], epochs: int, every: float = 1.0) -> Schedule:

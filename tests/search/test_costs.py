@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from gazenas.architecture import Architecture
+from gazenas.costs import COSTS
 from gazenas.counting import count_macs, count_params
-from gazenas.models.builders import build_subnet, build_supernet
+from gazenas.models import freezing as freeze
 from gazenas.models.network import Network
-from gazenas.search import freeze, penalty, shrink, unit_groups
-from gazenas.search.costs import COSTS
+from gazenas.models.zoo import build_subnet, build_supernet
+from gazenas.search import regularization as penalty
+from gazenas.search import shrinking as shrink
+from gazenas.search import unit_groups
 from gazenas.search.units import full_unit_costs
+from gazenas.space.architecture import Architecture
 
 
 def leave(network: Network, counts: tuple[int, ...]) -> None:

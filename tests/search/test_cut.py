@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from gazenas.architecture import InputError
+from gazenas.costs.budget import empty_widths, macs_resource, params_resource
 from gazenas.counting import count_macs, count_params
-from gazenas.models.builders import build_supernet
+from gazenas.errors import InputError
+from gazenas.models import freezing as freeze
 from gazenas.models.network import Network
 from gazenas.models.parts import leaving_together
-from gazenas.search import freeze, unit_groups
-from gazenas.search.budget import empty_widths, macs_resource, params_resource
-from gazenas.search.chance import KINDS, chance_worth
-from gazenas.search.cut import cut, unit_costs
-from gazenas.search.shrink import remove
+from gazenas.models.zoo import build_supernet
+from gazenas.search import unit_groups
+from gazenas.search.random_baseline import KINDS, chance_worth
+from gazenas.search.selection import cut, unit_costs
+from gazenas.search.shrinking import remove
 from gazenas.search.units import Place
 from tests.running import MICRO_CHAIN, MICRO_STREAMS, disturb
 

@@ -11,8 +11,8 @@ from gazenas.models.network import Network
 from gazenas.ops import OPS
 from gazenas.search import unit_groups
 from gazenas.search.importance import IMPORTANCES
-from gazenas.search.pressure import proximal_step
-from gazenas.search.sensitivity import DECAY, Sensitivity
+from gazenas.search.importance.sensitivity import DECAY, Sensitivity
+from gazenas.search.regularization import proximal_step
 from tests.running import disturb
 
 
@@ -113,7 +113,7 @@ def test_sensitivity_is_an_unbiased_running_mean_and_outlives_a_shrink(micro_net
     expected = sum(weight * square for weight, square in zip(weights, squares, strict=True)) / weights.sum()
     torch.testing.assert_close(sensitivity.means()[group.name], expected)
     keep = {g.name: torch.arange(len(g)) % 2 == 0 for g in unit_groups(micro_net)}
-    from gazenas.search.shrink import remove
+    from gazenas.search.shrinking import remove
 
     remove(micro_net, keep)
     left = sensitivity.after_shrink(micro_net, keep)

@@ -14,17 +14,10 @@ from pathlib import Path
 import pytest
 
 import gazenas
-from gazenas.architecture import InputError, SearchSpace, Stage
-from gazenas.counting import count_macs
-from gazenas.export.timing import measure_kit
-from gazenas.models.builders import build_subnet, build_supernet, full_architecture, load_space
-from gazenas.models.parts import leaving_together
-from gazenas.search import shrink, unit_groups
-from gazenas.search.budget import empty_widths, ms_resource
-from gazenas.search.costs.latency import PAIRS, STEP, LatencyTable, latency, measured_counts, multiple_key
-from gazenas.search.latency_kit import (
+from gazenas.costs.budget import empty_widths, ms_resource
+from gazenas.costs.latency.cost import latency
+from gazenas.costs.latency.measurement import (
     Models,
-    cache_folder,
     machine_table,
     network_key,
     part_models,
@@ -32,6 +25,17 @@ from gazenas.search.latency_kit import (
     whole_networks,
     write_kit,
 )
+from gazenas.costs.latency.table import PAIRS, STEP, LatencyTable, measured_counts, multiple_key
+from gazenas.counting import count_macs
+from gazenas.errors import InputError
+from gazenas.export.timing import measure_kit
+from gazenas.files import cache_folder
+from gazenas.models.build import full_architecture
+from gazenas.models.parts import leaving_together
+from gazenas.models.zoo import build_subnet, build_supernet, load_space
+from gazenas.search import shrinking as shrink
+from gazenas.search import unit_groups
+from gazenas.space.search_space import SearchSpace, StageSpec
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS
 
 TOOL = Path(gazenas.__file__).parents[1] / "tools" / "measure_latency.py"
@@ -126,7 +130,7 @@ def by_rule(models: Models) -> dict[str, float]:
 
 def test_milliseconds_of_a_chain_are_the_sum_over_its_convolutions() -> None:
     """At widths between the grid's points too, since the rule is linear along each axis; the smallest of them is eight."""
-    stages = (Stage((40,), (1,), 2), Stage((72,), (2,), 2))
+    stages = (StageSpec((40,), (1,), 2), StageSpec((72,), (2,), 2))
     space = replace(load_space(MICRO_CHAIN), stem=(24,), stages=stages, least_stream_width=8)
     network = build_supernet(space)
     table = LatencyTable(by_rule(space_models(space)), "rule")

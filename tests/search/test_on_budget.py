@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from gazenas.__main__ import main
-from gazenas.architecture import Architecture
-from gazenas.data.synthetic import generate
-from gazenas.models.builders import build_supernet, full_architecture
-from gazenas.search.budget import empty_widths, macs_resource
+from gazenas.costs.budget import empty_widths, macs_resource
+from gazenas.data.synthetic.generation import generate
+from gazenas.models.build import full_architecture
+from gazenas.models.zoo import build_supernet
+from gazenas.space.architecture import Architecture
 from tests.running import GENTLE, MICRO, assert_same_run, begin, metrics, search
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gazenas.architecture import InputError
 from gazenas.counting import count_macs, count_params
+from gazenas.errors import InputError
 from gazenas.export.onnx import onnx_bytes
 from gazenas.models.baselines import Baseline
 from gazenas.models.baselines.handmade import handmade_macs, handmade_params

@@ -8,13 +8,15 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from gazenas.averaging import WeightAverage
 from gazenas.counting import count_macs, count_params
-from gazenas.models.builders import build_subnet, build_supernet
+from gazenas.models import freezing as freeze
 from gazenas.models.network import Network
+from gazenas.models.zoo import build_subnet, build_supernet
 from gazenas.ops.units import TensorSlice
-from gazenas.search import freeze, shrink, unit_groups
-from gazenas.search.shrink import with_least
+from gazenas.search import shrinking as shrink
+from gazenas.search import unit_groups
+from gazenas.search.shrinking import with_least
+from gazenas.training.averaging import WeightAverage
 from tests.running import disturb
 
 Pattern = Callable[[int, torch.Tensor], torch.Tensor]

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from gazenas.counting import count_macs
-from gazenas.distributed import ALONE
-from gazenas.models.builders import build_supernet
 from gazenas.models.network import Network
+from gazenas.models.zoo import build_supernet
 from gazenas.search import unit_groups
-from gazenas.search.aims import Aims, make_plan
-from gazenas.search.control import plan_schedule
 from gazenas.search.controller import Controller
-from gazenas.search.sensitivity import Sensitivity
-from gazenas.search.shrink import remove
+from gazenas.search.importance.sensitivity import Sensitivity
+from gazenas.search.schedule import plan_schedule
+from gazenas.search.shrinking import remove
+from gazenas.search.targets import Aims, make_plan
+from gazenas.training.processes import ALONE
 
 
 def controller_of(network: Network, macs: str, *, at_most: float = 0.5) -> Controller:

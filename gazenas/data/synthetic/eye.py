@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gazenas.data.synthetic.head import Head, dot
+from gazenas.data.synthetic.head import HeadShape, dot
 from gazenas.data.synthetic.person import Floats, Person
 from gazenas.data.synthetic.scene import Scene, optical_axes
 
 if TYPE_CHECKING:
-    from gazenas.data.synthetic.render import Lit
+    from gazenas.data.synthetic.shading import Lit
 
 
 def lid_heights(person: Person, scene: Scene, axis: Floats) -> tuple[float, float]:
@@ -47,7 +47,7 @@ def _sphere_entry(origin: Floats, rays: Floats, radius: float) -> tuple[Floats, 
 
 
 def eye_colours(
-    head: Head,
+    head: HeadShape,
     lit: Lit,
     rays: Floats,
     colour: Floats,
@@ -71,7 +71,7 @@ def eye_colours(
 
 
 def _draw_eye(
-    head: Head,
+    head: HeadShape,
     lit: Lit,
     side: int,
     axis: Floats,

@@ -19,7 +19,7 @@ EYE_HEIGHT = -20.0  # y of the eye line before the origin moves to the face cent
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadShape:
     """A person's head in the head frame: x right, y down, z into the head, origin at the face centre, mm.
 
     ``radius`` is ``(T, T)``; ``surface`` is ``(T, T, 6)``: unit normal, then linear RGB. The face centre is
@@ -34,7 +34,7 @@ class Head:
     surface: Floats
     reach: float  # the largest value in ``radius``
 
-    def mirrored(self) -> Head:
+    def mirrored(self) -> HeadShape:
         """The head that a mirror shows."""
         flip = np.array([-1, 1, 1], np.float32)
         surface = self.surface[:, ::-1].copy()
@@ -108,7 +108,7 @@ def look_up(table: Floats, direction: Floats) -> Floats:
     return values
 
 
-def build_head(person: Person, table_size: int = TABLE_SIZE) -> Head:
+def build_head(person: Person, table_size: int = TABLE_SIZE) -> HeadShape:
     """Tabulates a person's head.
 
     Args:
@@ -133,7 +133,7 @@ def build_head(person: Person, table_size: int = TABLE_SIZE) -> Head:
 
     depth = eye_front + person.shell_radius - person.eye_protrusion
     eyes = np.array([[-eye_x, EYE_HEIGHT, depth], [eye_x, EYE_HEIGHT, depth]], np.float32)
-    head = Head(
+    head = HeadShape(
         person,
         axes,
         np.zeros(3, np.float32),
@@ -148,7 +148,7 @@ def build_head(person: Person, table_size: int = TABLE_SIZE) -> Head:
     return replace(head, centre=head.centre - origin, eyes=(eyes - origin).astype(np.float32))
 
 
-def eye_corners(head: Head) -> Floats:
+def eye_corners(head: HeadShape) -> Floats:
     """``(2, 2, 3)`` corners of both eye openings, from the image's left to its right."""
     person = head.person
     x = person.fissure * np.cos(person.canthal_tilt)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from gazenas.data.synthetic.eye import lid_edges, lid_heights
-from gazenas.data.synthetic.head import EYE_HEIGHT, Head, eye_corners, nose_base
+from gazenas.data.synthetic.head import EYE_HEIGHT, HeadShape, eye_corners, nose_base
 from gazenas.data.synthetic.person import Floats
 from gazenas.data.synthetic.scene import Scene, optical_axes, project, to_camera
 
 
-def landmarks(head: Head, scene: Scene, size: int) -> Floats:
+def project_landmarks(head: HeadShape, scene: Scene, size: int) -> Floats:
     """``(68, 2)`` image positions (x, y) in pixels, occluded ones included; conventions of :func:`.scene.project`."""
     person = head.person
     nose_y = EYE_HEIGHT + person.nose_length
@@ -36,7 +36,7 @@ def landmarks(head: Head, scene: Scene, size: int) -> Floats:
     return project(to_camera(points, scene), size)
 
 
-def _eye_points(head: Head, scene: Scene) -> Floats:
+def _eye_points(head: HeadShape, scene: Scene) -> Floats:
     """``(12, 3)`` points in the head frame: per eye, image left first, clockwise from the corner at the image's left."""
     person, corners = head.person, eye_corners(head)
     points = []

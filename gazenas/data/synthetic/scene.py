@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gazenas.data.synthetic.head import Head
+from gazenas.data.synthetic.head import HeadShape
 from gazenas.data.synthetic.person import Floats
 from gazenas.gaze import angles_to_vectors, vectors_to_angles
 
@@ -72,14 +72,14 @@ def head_rotation(pitch: float, yaw: float) -> Floats:
     return rotation
 
 
-def optical_axes(head: Head, target: Floats) -> Floats:
+def optical_axes(head: HeadShape, target: Floats) -> Floats:
     """``(2, 3)`` unit optical axes in the head frame of two eyes that fixate ``target`` (mm, head frame)."""
     visual = vectors_to_angles(target - head.eyes.astype(np.float64))
     axes: Floats = angles_to_vectors(visual + np.array(head.person.kappa))
     return axes
 
 
-def iris_centres(head: Head, scene: Scene) -> Floats:
+def iris_centres(head: HeadShape, scene: Scene) -> Floats:
     """``(2, 3)`` centres of the iris discs in mm in the camera frame."""
     depth = np.sqrt(head.person.eye_radius**2 - head.person.iris_radius**2)
     in_head = head.eyes + depth * optical_axes(head, scene.target)

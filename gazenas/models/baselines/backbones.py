@@ -8,7 +8,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from gazenas.architecture import InputError
+from gazenas.errors import InputError
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gazenas.architecture import FORMAT, InputError, write_json
+from gazenas.errors import InputError
+from gazenas.files import write_json
+from gazenas.space.architecture import FORMAT
 
 Losses = dict[str, Tensor]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gazenas.architecture import InputError
+from gazenas.errors import InputError
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from gazenas.layers.linear import FullPrecisionLinear
+from gazenas.layers.transformer import EncoderLayer
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 from gazenas.models.baselines.resnet import resnet18
-from gazenas.models.transformer import EncoderLayer
 
 
 class GazeTRHybrid(nn.Module):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gazenas.architecture import InputError
+from gazenas.errors import InputError
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 from gazenas.models.baselines.resnet import BasicBlock

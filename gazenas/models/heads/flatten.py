@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gazenas.architecture import InputError, Size
+from gazenas.errors import InputError
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.heads.head import Head, side_by_side
 from gazenas.ops.units import TensorSlice
+from gazenas.space.search_space import Size
 
 
 class FlattenHead(Head):

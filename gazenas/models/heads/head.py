@@ -7,8 +7,9 @@ from math import prod
 
 from torch import Tensor, nn
 
-from gazenas.architecture import InputError, Size
+from gazenas.errors import InputError
 from gazenas.ops.units import Convolution, TensorSlice
+from gazenas.space.search_space import Size
 
 
 class Head(nn.Module):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gazenas.architecture import Size
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.heads.head import Head, side_by_side
 from gazenas.ops.units import TensorSlice
+from gazenas.space.search_space import Size
 
 
 class LinearHead(Head):

@@ -10,11 +10,12 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gazenas.architecture import InputError, Size
+from gazenas.errors import InputError
+from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.heads.head import Head, square_sides
-from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.units import TensorSlice
+from gazenas.space.search_space import Size
 
 
 class BranchEncoder(nn.Module):

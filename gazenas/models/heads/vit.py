@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gazenas.architecture import InputError, Size
+from gazenas.errors import InputError
+from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.layers.linear import FullPrecisionLinear
+from gazenas.layers.transformer import EncoderLayer
 from gazenas.models.heads.head import Head, side_by_side, square_sides
-from gazenas.models.transformer import EncoderLayer
-from gazenas.ops.batch_norm import BatchNorm2d
 from gazenas.ops.units import TensorSlice
+from gazenas.space.search_space import Size
 
 
 class ViTHead(Head):

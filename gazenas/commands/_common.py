@@ -1,0 +1,301 @@
+"""What the verbs share: arguments, progress bars, and how faults reach the person."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jsonargparse import SUPPRESS, ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gazenas.data.augmentation import AUGMENTATIONS
+from gazenas.data.readers import DATASETS
+from gazenas.data.readers.reading import FRAMES, ORDERS, Reading
+from gazenas.errors import InputError
+from gazenas.training.loop import AMPS
+from gazenas.training.optimizers import OPTIMIZERS
+from gazenas.training.schedules import SCHEDULES
+
+TRAINING_HELPS = {
+    "epochs": ("epochs", "passes over the training people"),
+    "batch_size": ("batch_size", "images a step, all processes together"),
+    "optimizer": ("optimizer", f"one of {', '.join(OPTIMIZERS)}"),
+    "lr": ("lr", "the largest learning rate"),
+    "schedule": ("schedule", f"of the learning rate: {', '.join(SCHEDULES)}"),
+    "decay": ("decay", "exp, steps, plateau: factor on the learning rate"),
+    "decay_every": (
+        "decay_every",
+        "exp: epochs between two factors; plateau: epochs without a better validation error",
+    ),
+    "milestones": ("milestones", "steps: epochs after which the factor applies, such as [10, 15]"),
+    "weight_decay": ("weight_decay", "of weights, decoupled with adamw; importance factors have none"),
+    "average": ("average", "limit of the weight average's decay, such as 0.9999; 0 for no average"),
+    "amp": (
+        "amp",
+        f"one of {', '.join(AMPS)}: arithmetic of the forward pass in training; bf16 is faster where the processor has it",
+    ),
+    "augment": ("augment", f"one of {', '.join(AUGMENTATIONS)}; all keep labels true"),
+}
+
+# Flags that have another name now, and what to write instead.
+RENAMED = {
+    "--lanes": "--channel-multiple 4",
+    "--fill-lanes": "--channel-multiple 8",
+    "--fill_lanes": "--channel-multiple 8",
+}
+
+# Tables keep their columns where the output is a file, for which rich would assume 80 characters.
+console = Console(soft_wrap=True, highlight=False, width=max(110, shutil.get_terminal_size((110, 24)).columns))
+
+
+def make_parser(verb: str, description: str) -> ArgumentParser:
+    """A parser that shows defaults and takes the same values from a YAML file."""
+    parser = ArgumentParser(prog=f"gazenas {verb}", description=description)
+    parser.add_argument(
+        "--config", action="config", help="YAML file with any of these values, such as a run's config.yaml"
+    )
+    parser.add_argument("--recorded", type=dict[str, str], default={}, help=SUPPRESS)  # what config.yaml adds
+    return parser
+
+
+def refuse_renamed(argv: list[str]) -> None:
+    """Answers old spellings with the new ones.
+
+    Raises:
+        InputError: naming the first.
+    """
+    for flag in (word.partition("=")[0] for word in argv):
+        if flag in RENAMED:
+            raise InputError(f"{flag}: expected {RENAMED[flag]}, which is its name now")
+
+
+def add_training_arguments(parser: ArgumentParser) -> None:
+    """What every training verb takes besides its recipe."""
+    parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
+    parser.add_argument("--out", type=str, required=True, help="run folder to write")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn")
+    add_device_arguments(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out; from the beginning where nothing was saved yet",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="remove the run in --out and start again")
+    parser.add_argument(
+        "--dry_run",
+        "--dry-run",
+        action="store_true",
+        help="print the resolved recipe, sizes, memory and hours; train nothing",
+    )
+
+
+def add_device_arguments(parser: ArgumentParser) -> None:
+    """Where a training runs, and how often it is saved."""
+    parser.add_argument(
+        "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one"
+    )
+    parser.add_argument(
+        "--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core that --workers leave"
+    )
+    parser.add_argument(
+        "--workers", type=NonNegativeInt, default=0, help="processes that read images; 0 reads in this one"
+    )
+    parser.add_argument(
+        "--save_minutes",
+        "--save-minutes",
+        type=NonNegativeFloat,
+        default=5.0,
+        help="between two checkpoints within an epoch; there is one after every epoch anyway",
+    )
+
+
+def add_reading_arguments(parser: ArgumentParser) -> None:
+    """How a data folder is to be read where its files leave it open."""
+    parser.add_argument(
+        "--format", type=str, default="auto", help=f"layout of the folder: auto or one of {', '.join(DATASETS)}"
+    )
+    parser.add_argument("--order", type=str, default="auto", help=f"of stored gaze angles: {', '.join(ORDERS)}")
+    parser.add_argument(
+        "--flip", type=str, default="", help="angles stored with the opposite sign: pitch, yaw or pitch,yaw"
+    )
+    parser.add_argument(
+        "--unit", type=str, default="auto", help="of a table's angles where its header does not say: degrees, radians"
+    )
+    parser.add_argument(
+        "--frame", type=str, default="auto", help=f"normalised frame of the labels: {', '.join(FRAMES)}"
+    )
+    parser.add_argument(
+        "--colours", type=str, default="auto", help="of stored arrays: RGB or BGR; auto is the published order"
+    )
+    parser.add_argument(
+        "--undetected", action="store_true", help="Gaze360's own layout: heads without a detected face as well"
+    )
+
+
+def reading_of(arguments: Namespace, size: int = 0) -> Reading:
+    """The reading options out of parsed arguments."""
+    names = ("order", "flip", "unit", "frame", "colours", "undetected")
+    return Reading(seed=arguments.seed, size=size, **{name: arguments[name] for name in names})
+
+
+def add_recipe(parser: ArgumentParser, defaults: object, helps: Mapping[str, tuple[str, str]]) -> None:
+    """One argument for each field of a recipe, with its default.
+
+    Args:
+        parser: gets ``--NAME`` and, where it differs, ``--na-me``.
+        defaults: a recipe dataclass instance.
+        helps: by field, the argument's name and its help.
+    """
+    for field, (name, text) in helps.items():
+        value = getattr(defaults, field)
+        kind: Any = list[int] if isinstance(value, tuple) else type(value)
+        flags = [f"--{name}"] + ([f"--{name.replace('_', '-')}"] if "_" in name else [])
+        parser.add_argument(*flags, type=kind, default=list(value) if isinstance(value, tuple) else value, help=text)
+
+
+def recipe_values(arguments: Namespace, helps: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """The recipe's fields out of parsed arguments."""
+    values = {field: arguments[name] for field, (name, _) in helps.items()}
+    return {field: tuple(value) if isinstance(value, list) else value for field, value in values.items()}
+
+
+def parse(
+    parser: ArgumentParser,
+    argv: list[str],
+    recipes: Mapping[str, Mapping[str, Any]],
+    helps: Mapping[str, tuple[str, str]],
+) -> Namespace:
+    """Parses ``argv``; ``--recipe NAME`` first replaces defaults, which other arguments override."""
+    arguments = parser.parse_args(argv)
+    named = recipes[arguments.recipe]
+    if named:
+        parser.set_defaults({helps[field][0]: value for field, value in named.items()})
+        arguments = parser.parse_args(argv)
+    return arguments
+
+
+def recorded_config(arguments: Namespace) -> dict[str, Any]:
+    """The resolved arguments as plain values for ``config.yaml``."""
+    values: dict[str, Any] = {
+        key: value
+        for key, value in arguments.as_dict().items()
+        if key not in ("config", "resume", "overwrite", "dry_run")
+    }
+    values["threads"] = torch.get_num_threads()
+    values["recorded"] = {"memory_format": "channels_last", "torch": str(torch.__version__)}
+    plain: dict[str, Any] = json.loads(json.dumps(values))  # checked numbers are types of their own, which YAML lacks
+    return plain
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_device(name: str, threads: int, workers: int = 0) -> str:
+    """Resolves ``auto``, limits threads to this process's share of the usable cores, and makes a GPU deterministic.
+
+    With several processes on a machine (``torchrun``), each gets the GPU of its local rank. Loader processes
+    keep a core each.
+
+    Raises:
+        InputError: where the device is not there.
+    """
+    cores = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    torch.set_num_threads(min(threads, cores) if threads > 0 else max(1, cores - workers))
+    resolved = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if resolved == "cuda":
+        resolved = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        torch.empty(1, device=resolved)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device: {name!r} is not usable here: {str(error).splitlines()[0]}") from error
+    if resolved.startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    else:
+        keep_freed_memory()
+    return resolved
+
+
+def keep_freed_memory() -> None:
+    """Has this process keep the memory that tensors leave for the next ones, where its C library is glibc.
+
+    glibc asks the system for every tensor of more than 32 MiB and gives it back, so that each step touches gigabytes of
+    new pages. The numbers are those of M_MMAP_MAX and M_TRIM_THRESHOLD in its ``malloc.h``.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(-4, 0)
+        library.mallopt(-1, -1)
+
+
+@contextmanager
+def counting_bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar; gives the function that moves it by a number."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar:
+        task = bar.add_task(text, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+class RichProgress:
+    """Progress bars of a training run on the terminal."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[values]}"),
+        )
+        self._bar = Progress(*columns, console=console, transient=True, refresh_per_second=2)
+        self._task = self._bar.add_task("", values="", visible=False)
+
+    def __enter__(self) -> RichProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def epoch(self, number: int, total: int, steps: int) -> None:
+        """Begins the bar of an epoch."""
+        self._bar.reset(self._task, total=steps, description=f"epoch {number + 1}/{total}", values="", visible=True)
+
+    def step(self, values: Mapping[str, float]) -> None:
+        """Moves the bar by a step and shows the losses."""
+        self._bar.update(
+            self._task, advance=1, values="  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        )
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self._bar.console.print(text)
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Prints a table; numbers are right-aligned, and titles give way before cells do."""
+    table = Table(title=title, title_justify="left", show_header=any(columns))
+    for index, column in enumerate(columns):
+        longest = max((len(row[index]) for row in rows), default=0)
+        table.add_column(column, justify="left" if index == 0 else "right", min_width=longest, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def degrees(value: float | None) -> str:
+    """An angle for a table."""
+    return "not measured" if value is None else f"{value:.2f}\u00b0"

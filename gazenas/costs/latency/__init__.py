@@ -1,0 +1,1 @@
+"""Milliseconds of onnxruntime: a table, how it is measured, and the cost that follows from it."""

@@ -1,0 +1,1 @@
+"""What is wrong with a data folder, and what its files say of themselves."""

@@ -1,0 +1,1 @@
+"""Cameras, head poses and normalized views of a face."""

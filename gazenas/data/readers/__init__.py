@@ -1,0 +1,55 @@
+"""Data sets: readers, one a file, and what trains and evaluates on them.
+
+``DATASETS`` maps names to functions that open a folder; a new data set is one file and one line here.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gazenas.data.dataset import GazeFolder as GazeFolder
+from gazenas.data.dataset import GazeSplit as GazeSplit
+from gazenas.data.readers.ethxgaze import open_ethxgaze
+from gazenas.data.readers.ethxgaze_text import open_ethxgaze_text
+from gazenas.data.readers.eyediap import open_eyediap
+from gazenas.data.readers.gaze360 import open_gaze360
+from gazenas.data.readers.gaze360_mat import open_gaze360_mat
+from gazenas.data.readers.mpiifacegaze import open_mpiifacegaze
+from gazenas.data.readers.mpiifacegaze_mat import open_mpiifacegaze_mat
+from gazenas.data.readers.photos import open_photos
+from gazenas.data.readers.reading import DEFAULTS
+from gazenas.data.readers.reading import Reading as Reading
+from gazenas.data.readers.recognition import recognise
+from gazenas.data.readers.rtgene import open_rtgene
+from gazenas.data.readers.table import open_table
+from gazenas.errors import InputError
+
+DATASETS: dict[str, Callable[[Path, Reading], GazeFolder]] = {
+    "ethxgaze": open_ethxgaze,
+    "ethxgaze-text": open_ethxgaze_text,
+    "eyediap": open_eyediap,
+    "gaze360": open_gaze360,
+    "gaze360-mat": open_gaze360_mat,
+    "mpiifacegaze": open_mpiifacegaze,
+    "mpiifacegaze-mat": open_mpiifacegaze_mat,
+    "photos": open_photos,
+    "rtgene": open_rtgene,
+    "table": open_table,
+}
+
+
+def open_data(folder: Path, reading: Reading = DEFAULTS, dataset: str = "auto") -> GazeFolder:
+    """Opens a data folder in any layout.
+
+    Args:
+        folder: the folder; for a table, the CSV file will do.
+        reading: options where files leave something open.
+        dataset: a key of ``DATASETS``, or ``auto`` to go by what lies in the folder.
+
+    Raises:
+        InputError: where the folder is of no known layout, or something in it is wrong.
+    """
+    reading.check()
+    name = recognise(folder) if dataset == "auto" else dataset
+    if name not in DATASETS:
+        raise InputError(f"--format: expected auto or one of {', '.join(DATASETS)}, found {name!r}")
+    return DATASETS[name](folder, reading)

@@ -1,0 +1,204 @@
+"""Photos taken with known cameras, as ``photos.json`` describes them; normalised while they are read, frame ``R``.
+
+``cameras`` maps names to ``{"matrix": 3 x 3, "distortion": [k1, k2, p1, p2, k3]}``; ``images`` lists ``image``, ``person``, ``camera``,
+then ``head_rotation`` (a rotation vector or matrix) and ``head_translation`` in mm, or six ``landmarks`` (four eye corners from the
+image's left, two nose points) from which they are solved; then ``gaze_target`` in mm or ``gaze`` as a vector, both in the camera's
+frame; ``session`` at will. ``face_model`` at the top holds the same six points in the head frame, mm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault
+from gazenas.data.normalization.geometry import (
+    Camera,
+    Floats,
+    Target,
+    View,
+    face_centre,
+    solve_pose,
+    view_face,
+    warp_image,
+)
+from gazenas.data.pictures import read_picture
+from gazenas.data.readers.reading import DEFAULTS, Reading
+from gazenas.errors import InputError
+from gazenas.files import read_json
+
+FILE = "photos.json"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One row: an image file and how its face is seen."""
+
+    image: str
+    person: str
+    session: str
+    camera: Camera
+    view: View
+    gaze: Floats | None
+    landmarks: Floats | None
+
+
+class Patches:
+    """Normalised patches by row, warped when they are asked for."""
+
+    def __init__(self, root: Path, photos: list[Photo], target: Target) -> None:
+        self.root, self.photos, self.target = root, photos, target
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """``(n, S, S, 3)`` RGB.
+
+        Raises:
+            InputError: naming the photo that cannot be read.
+        """
+        images = np.empty((len(rows), self.target.size, self.target.size, 3), np.uint8)
+        for place, row in enumerate(rows):
+            photo = self.photos[int(row)]
+            images[place] = warp_image(read_picture(self.root / photo.image), photo.camera, photo.view, self.target)
+        return images
+
+    def name(self, row: int) -> str:
+        """The photo's file."""
+        return self.photos[row].image
+
+
+def open_photos(folder: Path, reading: Reading = DEFAULTS, target: Target | None = None) -> GazeFolder:
+    """One part, ``all``.
+
+    Args:
+        folder: holds ``photos.json``; paths are relative to it.
+        reading: its size is that of the patches, 0 for 224.
+        target: the virtual camera; by default ETH-XGaze's at that size.
+
+    Raises:
+        InputError: where the description is damaged or no photo of it can be used.
+    """
+    reading.refuse("photos.json", "order", "unit", "frame", "flip", "colours", "undetected")
+    size = reading.size or 224
+    target = target or Target(size, 960.0 * size / 224, 600.0)
+    path = folder / FILE
+    values = _read(path)
+    cameras = {name: _camera(path, name, entry) for name, entry in values["cameras"].items()}
+    model = None if "face_model" not in values else _array(values["face_model"], (6, 3), "face_model")
+    photos, faults = [], []
+    for number, entry in enumerate(values["images"]):
+        try:
+            photos.append(_photo(entry, cameras, model, target))
+        except (ValueError, InputError) as error:
+            faults.append(RowFault(f"{FILE}: images[{number}]", str(error)))
+    if not photos:
+        raise InputError(f"{path}: none of {len(values['images'])} images can be used; the first: {faults[0].reason}")
+    notes = [
+        f"photos: virtual camera of {target.focal:g} pixels at {target.distance:g} mm, {target.size} pixels wide; frame R"
+    ]
+    if faults:
+        notes.append(f"{len(faults)} rows left out, the first: {faults[0].where}: {faults[0].reason}")
+    choices = {"focal": f"{target.focal:g}", "distance": f"{target.distance:g}"}
+    splits = {"all": _split(folder, photos, target)}
+    return GazeFolder(folder, target.size, "R", splits, notes, "photos", "person", choices, faults)
+
+
+def _split(folder: Path, photos: list[Photo], target: Target) -> GazeSplit:
+    people, person = np.unique([photo.person for photo in photos], return_inverse=True)
+    sessions, session = np.unique([photo.session for photo in photos], return_inverse=True)
+    known = any(photo.session for photo in photos)
+    gaze = [photo.gaze for photo in photos]
+    columns = {
+        "face_mat_norm": np.array([photo.view.rotation for photo in photos]),
+        "face_centre": np.array([photo.view.centre for photo in photos]),
+    }
+    if all(photo.landmarks is not None for photo in photos):
+        columns["landmarks"] = np.array([photo.landmarks for photo in photos])
+    return GazeSplit(
+        name="all",
+        people=people.tolist(),
+        person=person.astype(np.int64),
+        gaze=np.array(gaze, np.float32) if all(value is not None for value in gaze) else None,
+        head_pose=np.array([photo.view.head for photo in photos], np.float32),
+        size=target.size,
+        images=Patches(folder, photos, target),
+        sessions=sessions.tolist() if known else [],
+        session=session.astype(np.int64) if known else None,
+        columns=columns,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; it describes cameras and images")
+    values = read_json(path)
+    if not isinstance(values.get("cameras"), dict) or not isinstance(values.get("images"), list):
+        raise InputError(f"{path}: expected an object with cameras (by name) and images (a list)")
+    if not values["images"]:
+        raise InputError(f"{path}: images: expected at least one, found none")
+    return values
+
+
+def _array(value: Any, shape: tuple[int, ...], what: str) -> Floats:
+    try:
+        array = np.array(value, np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(f"{what}: expected numbers of shape {shape}, found {str(value)[:60]!r}") from None
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"{what}: expected finite numbers of shape {shape}, found shape {array.shape}")
+    return array
+
+
+def _camera(path: Path, name: str, entry: Any) -> Camera:
+    try:
+        matrix = _array(entry.get("matrix") if isinstance(entry, dict) else None, (3, 3), "matrix")
+        bends = np.array(entry.get("distortion", []), np.float64).ravel()
+        if bends.size not in (0, 4, 5) or not np.isfinite(bends).all():
+            raise ValueError(f"distortion: expected 4 or 5 finite numbers or none, found {bends.tolist()}")
+        if not (matrix[0, 0] > 0 and matrix[1, 1] > 0) or not np.allclose(matrix[2], [0, 0, 1]):
+            raise ValueError(
+                f"matrix: expected focal lengths above 0 and a last row of 0, 0, 1, found {matrix.tolist()}"
+            )
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: camera {name!r}: {error}") from error
+    return Camera(matrix, bends)
+
+
+def _photo(entry: Any, cameras: dict[str, Camera], model: Floats | None, target: Target) -> Photo:
+    """One row; a ValueError or InputError says why it cannot be used."""
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "person", "camera")):
+        raise ValueError(f"expected image, person and camera, found {str(entry)[:80]!r}")
+    if Path(entry["image"]).is_absolute() or ".." in Path(entry["image"]).parts:
+        raise ValueError(f"expected an image path within the folder, found {entry['image']!r}")
+    if entry["camera"] not in cameras:
+        raise ValueError(f"camera: expected one of {', '.join(cameras) or 'none'}, found {entry['camera']!r}")
+    camera = cameras[entry["camera"]]
+    seen = _array(entry["landmarks"], (6, 2), "landmarks") if "landmarks" in entry else None
+    if model is None:
+        raise ValueError(
+            "face_model: expected six points in mm at the top of the file, by which the face centre is known"
+        )
+    if "head_rotation" in entry and "head_translation" in entry:
+        given = np.array(entry["head_rotation"], np.float64)
+        rotation = (
+            given if given.shape == (3, 3) else Rotation.from_rotvec(_array(given, (3,), "head_rotation")).as_matrix()
+        )
+        translation = _array(entry["head_translation"], (3,), "head_translation")
+        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
+            raise ValueError("head_rotation: expected a rotation, found a matrix that is none")
+    elif seen is not None:
+        rotation, translation = solve_pose(camera, seen, model)
+    else:
+        raise ValueError("expected head_rotation and head_translation, or landmarks, found neither")
+    view = view_face(camera, rotation, face_centre(model, rotation, translation), target)
+    gaze = None
+    if "gaze_target" in entry:
+        gaze = view.gaze_at(_array(entry["gaze_target"], (3,), "gaze_target"))
+    elif "gaze" in entry:
+        gaze = view.gaze(_array(entry["gaze"], (3,), "gaze"))
+    within = None if seen is None else view.landmarks(camera, seen)
+    return Photo(entry["image"], entry["person"], str(entry.get("session", "")), camera, view, gaze, within)

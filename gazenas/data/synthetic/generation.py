@@ -1,0 +1,116 @@
+"""Writes rendered people as ETH-XGaze's preprocessed HDF5 files.
+
+One process a person; a person's images depend on the seed and the person's number alone, so the bytes are the
+same whatever the number of processes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gazenas.data.synthetic.head import build_head
+from gazenas.data.synthetic.landmarks import project_landmarks
+from gazenas.data.synthetic.person import sample_person
+from gazenas.data.synthetic.rendering import render
+from gazenas.data.synthetic.scene import sample_scene
+from gazenas.errors import InputError
+from gazenas.files import write_aside, write_json
+
+SPLIT_FILE = "train_test_split.json"
+
+
+def split_people(subjects: int) -> dict[str, list[str]]:
+    """File names by split: a tenth of the people validate, a fifth are tested on, at least one each.
+
+    Raises:
+        InputError: with fewer than three people.
+    """
+    if subjects < 3:
+        raise InputError(
+            f"--subjects: expected at least 3 (train, val and test need one person each), found {subjects}"
+        )
+    names = [f"subject{number:04d}.h5" for number in range(subjects)]
+    held_out, tested = max(1, subjects // 10), max(1, subjects // 5)
+    kept = subjects - held_out - tested
+    return {"train": names[:kept], "val": names[kept : kept + held_out], "test": names[kept + held_out :]}
+
+
+def generate(
+    folder: Path,
+    *,
+    subjects: int,
+    per_subject: int,
+    size: int,
+    seed: int,
+    workers: int,
+    on_file: Callable[[str], None] = lambda name: None,
+) -> dict[str, list[str]]:
+    """Renders a data folder: ``train/``, ``test/`` and ``train_test_split.json``, the last written last.
+
+    Args:
+        folder: created where absent.
+        size: side of the images in pixels.
+        seed: of the people and of every image.
+        workers: processes; the result does not depend on it.
+        on_file: called with each finished file's name.
+
+    Returns:
+        The split: file names under ``train``, ``val`` and ``test``; files of the first two lie in ``train/``.
+
+    Raises:
+        InputError: where a number is out of range.
+    """
+    if per_subject < 1 or size < 16 or seed < 0:
+        raise InputError(
+            f"expected --per-subject >= 1, --size >= 16 and --seed >= 0, found {per_subject}, {size}, {seed}"
+        )
+    split = split_people(subjects)
+    tasks = []
+    for part, names in split.items():
+        place = folder / ("test" if part == "test" else "train")
+        place.mkdir(parents=True, exist_ok=True)
+        tasks += [(place / name, int(name[7:11]), per_subject, size, seed) for name in names]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for name in pool.map(_write_person, tasks):
+            on_file(name)
+    write_json(folder / SPLIT_FILE, split)
+    return split
+
+
+def _write_person(task: tuple[Path, int, int, int, int]) -> str:
+    """Renders one person's images into one file; returns its name."""
+    path, number, count, size, seed = task
+    rng = np.random.default_rng([seed, number])
+    head = build_head(sample_person(rng))
+    images = np.empty((count, size, size, 3), np.uint8)
+    gaze, pose = np.empty((count, 2), np.float32), np.empty((count, 2), np.float32)
+    points = np.empty((count, 68, 2), np.float32)
+    for index in range(count):
+        scene = sample_scene(rng)
+        images[index] = render(head, scene, size)[..., ::-1]
+        gaze[index], pose[index] = scene.gaze, scene.head_pose
+        points[index] = project_landmarks(head, scene, size)
+    # In memory first: HDF5 itself aborts the process where a disk fills up while it writes.
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_dataset("face_patch", data=images, chunks=(1, size, size, 3), compression="lzf", track_times=False)
+        columns = {
+            "face_gaze": gaze,
+            "face_head_pose": pose,
+            "frame_index": np.arange(count, dtype=np.int64)[:, None],
+            "cam_index": np.zeros((count, 1), np.int64),
+            "face_mat_norm": np.broadcast_to(np.eye(3), (count, 3, 3)),
+            "facial_landmarks": points,
+        }
+        for key, values in columns.items():
+            file.create_dataset(key, data=values, track_times=False)
+    with write_aside(path) as aside:
+        aside.write_bytes(buffer.getbuffer())
+    return path.name

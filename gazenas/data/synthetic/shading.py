@@ -1,0 +1,28 @@
+"""What light does to a surface, for whoever draws a part of the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gazenas.data.synthetic.person import Floats
+from gazenas.data.synthetic.scene import Scene
+
+
+@dataclass(frozen=True)
+class Lit:
+    """A scene's lights and camera position, turned into the head frame once an image."""
+
+    origin: Floats
+    rotation: Floats
+    light: Floats
+    fill: Floats
+    scene: Scene
+
+    def shade(self, albedo: Floats, normal: Floats) -> Floats:
+        """``(n, 3)`` light leaving ``(n, 3)`` albedos with ``(n, 3)`` unit normals, Lambert's law."""
+        main = np.maximum(normal @ self.light, 0)[:, None] * self.scene.light_colour.astype(np.float32)
+        second = np.maximum(normal @ self.fill, 0)[:, None] * self.scene.fill_colour.astype(np.float32)
+        lit: Floats = albedo * (main + second + self.scene.ambient.astype(np.float32))
+        return lit

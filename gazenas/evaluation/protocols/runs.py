@@ -1,0 +1,193 @@
+"""Runs the folds of a protocol, each gone on with where it stopped, and adds their predictions up to one table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gazenas.data.dataset import GazeFolder
+from gazenas.errors import InputError
+from gazenas.evaluation.errors import bootstrap_interval
+from gazenas.evaluation.protocols.folds import Fold
+from gazenas.files import read_json, write_aside, write_json, write_records
+from gazenas.gaze import angular_error
+from gazenas.models.zoo import GazeModel
+from gazenas.training.finetuning import FinetuneRecipe
+from gazenas.training.run_folder import RunFolder
+from gazenas.training.subruns import Subrun, Surroundings, finetune
+
+Floats = NDArray[np.float32]
+DONE = "fold.json"
+SETTINGS = "protocol.json"
+
+
+def fold_path(out: Path, fold: Fold) -> Path:
+    """The run folder of a fold."""
+    return out / "folds" / fold.name
+
+
+def settle(out: Path, config: dict[str, Any]) -> None:
+    """Records what must stay the same from the first fold to the last.
+
+    Raises:
+        InputError: where the folder holds folds of other settings, naming those that differ.
+    """
+    path = out / SETTINGS
+    out.mkdir(parents=True, exist_ok=True)
+    strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
+    if not path.exists():
+        if strangers and SETTINGS not in strangers:  # another process may have written it just now
+            raise InputError(
+                f"{out}: expected an empty folder or one of this protocol, found {', '.join(strangers[:3])}"
+            )
+        write_json(path, config)
+        return
+    found = read_json(path)
+    changed = [
+        f"{key} was {found.get(key)!r}, is {config.get(key)!r}"
+        for key in sorted({*found, *config})
+        if found.get(key) != config.get(key)
+    ]
+    if changed:
+        raise InputError(f"{out}: was begun with other settings: {'; '.join(changed)}; use another --out")
+
+
+def is_done(out: Path, fold: Fold) -> bool:
+    """Whether a fold was finished with the same rows.
+
+    Raises:
+        InputError: where it was finished with others.
+    """
+    path = fold_path(out, fold) / DONE
+    if not path.exists():
+        return False
+    values, hashes = read_json(path), hashes_of(fold)
+    changed = [f"{key} was {values.get(key)!r}, is {value!r}" for key, value in hashes.items() if values[key] != value]
+    if changed:
+        raise InputError(f"{path.parent}: was finished with other images: {'; '.join(changed)}; use another --out")
+    return True
+
+
+def hashes_of(fold: Fold) -> dict[str, str]:
+    """What says which rows are on either side."""
+    return {"train_hash": fold.train.fingerprint(), "test_hash": fold.test.fingerprint()}
+
+
+def train_fold(
+    fold: Fold,
+    folder: GazeFolder,
+    build: Callable[[], GazeModel],
+    recipe: FinetuneRecipe,
+    config: dict[str, Any],
+    place: Surroundings,
+) -> None:
+    """Fine-tunes on a fold's training side and predicts its test side; goes on with what is there.
+
+    Args:
+        fold: proven to share nobody.
+        folder: the data set, for its frame and size.
+        build: makes the network to begin with.
+        recipe: its ``keep`` is ``last``, or ``best`` where the fold has ``val``.
+        config: what must not change between a beginning and its end.
+        place: where and how.
+
+    Raises:
+        StoppedError: after a signal, everything saved.
+    """
+    splits = {"train": fold.train, "test": fold.test} | ({} if fold.val is None else {"val": fold.val})
+    own = replace(folder, splits=splits, notes=[], parts={})
+    part = Subrun(fold_path(place.out, fold), "protocol", build, recipe, config)
+    finetune(part, own, place, lambda run, predictions: finish_fold(fold, run, predictions, config))
+
+
+def evaluate_fold(fold: Fold, predict: Callable[[Fold], Floats], config: dict[str, Any], place: Surroundings) -> None:
+    """Predicts a fold's test side with a model that is not trained."""
+    with RunFolder(fold_path(place.out, fold), "protocol", resume=True) as run:
+        run.settle_config(config)
+        finish_fold(fold, run, predict(fold), config)
+
+
+def finish_fold(fold: Fold, run: RunFolder, predictions: Floats, config: dict[str, Any]) -> None:
+    """Writes the predictions and, last, the file that says that the fold is done."""
+    run.write_predictions(fold.test, predictions)
+    values = {
+        "name": fold.name,
+        **hashes_of(fold),
+        "train_people": fold.train.people,
+        "val_people": [] if fold.val is None else fold.val.people,
+        "test_people": fold.test.people,
+        "train_images": len(fold.train),
+        "test_images": len(fold.test),
+        "known": fold.known,
+        "config": config,
+    }
+    write_json(run.path / DONE, values)
+
+
+def read_predictions(path: Path) -> Floats:
+    """``(N, 2)`` pitch and yaw of a fold's ``predictions_test.csv``, by which the tables are made."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [(float(row["pitch"]), float(row["yaw"])) for row in csv.DictReader(file)]
+    return np.array(rows, np.float32).reshape(-1, 2)
+
+
+def report(out: Path, folds: Sequence[Fold]) -> dict[str, Any]:
+    """Errors of the folds that are done, in degrees, from their written predictions; writes ``folds.csv`` and ``people.csv``.
+
+    Returns:
+        ``folds`` and ``people`` as rows, ``mean_over_folds_deg``, ``mean_over_images_deg``, ``std_over_folds_deg``,
+        ``interval_95_deg`` (bootstrap over people), ``subsets``; errors are None where nothing is labelled.
+    """
+    rows: list[dict[str, Any]] = []
+    people: dict[str, list[Floats]] = {}
+    subsets: dict[str, list[Floats]] = {}
+    for fold in folds:
+        path = fold_path(out, fold)
+        if not (path / DONE).exists():
+            continue
+        predictions = read_predictions(path / "predictions_test.csv")
+        row: dict[str, Any] = {"fold": fold.name, "people": len(fold.test.people), "images": len(fold.test)}
+        if fold.test.gaze is not None:
+            errors = angular_error(predictions, fold.test.gaze)
+            row |= {"mean_deg": float(errors.mean()), "median_deg": float(np.median(errors))}
+            for number, person in enumerate(fold.test.people):
+                people.setdefault(person, []).append(errors[fold.test.person == number])
+            for name, mask in fold.subsets.items():
+                subsets.setdefault(name, []).append(errors[mask])
+        rows.append(row | hashes_of(fold))
+    pooled = {person: np.concatenate(parts) for person, parts in people.items()}
+    table = [{"person": p, "images": len(e), "mean_deg": float(e.mean())} for p, e in sorted(pooled.items())]
+    write_records(out / "folds.csv", rows)
+    write_records(out / "people.csv", table)
+    joined = {name: np.concatenate(parts) for name, parts in subsets.items()}
+    return {
+        "folds": rows,
+        "people": table,
+        "subsets": {n: {"images": len(e), "mean_deg": float(e.mean()) if len(e) else None} for n, e in joined.items()},
+        **_summary([row["mean_deg"] for row in rows if "mean_deg" in row], list(pooled.values())),
+    }
+
+
+def _summary(means: list[float], people: list[Floats]) -> dict[str, Any]:
+    if not means:
+        return dict.fromkeys(("mean_over_folds_deg", "std_over_folds_deg", "mean_over_images_deg", "interval_95_deg"))
+    sums, counts = np.array([part.sum() for part in people]), np.array([len(part) for part in people])
+    return {
+        "mean_over_folds_deg": float(np.mean(means)),
+        "std_over_folds_deg": float(np.std(means, ddof=1)) if len(means) > 1 else None,
+        "mean_over_images_deg": float(sums.sum() / counts.sum()),
+        "interval_95_deg": list(bootstrap_interval(sums, counts)),
+    }
+
+
+def write_leaderboard(path: Path, predictions: Floats) -> None:
+    """One ``pitch,yaw`` line in radians a row, in the order of the test list and of the rows as stored."""
+    lines = "".join(f"{pitch:.6f},{yaw:.6f}\n" for pitch, yaw in predictions.tolist())
+    with write_aside(path) as aside:
+        aside.write_text(lines, encoding="utf-8")

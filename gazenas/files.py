@@ -1,0 +1,83 @@
+"""Files that are written whole or not at all, JSON and CSV, and the folder for what can be made again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gazenas.errors import InputError
+
+
+def write_csv(path: Path, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a line of titles and the rows."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(titles)
+    writer.writerows(rows)
+    with write_aside(path) as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8")
+
+
+def write_records(path: Path, records: Sequence[Mapping[str, object]]) -> None:
+    """Writes records whose titles are the keys of the first; nothing where there is none.
+
+    A record that lacks a key leaves its cell empty.
+    """
+    if records:
+        titles = list(records[0])
+        write_csv(path, titles, ([record.get(title, "") for title in titles] for record in records))
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[Path]:
+    """Gives a path beside ``path`` to write to, and renames it over ``path`` once the block ends well.
+
+    Whatever stood at ``path`` stays whole until then, also when the disk fills up or the process is killed.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield aside
+        os.replace(aside, path)
+    except BaseException as error:
+        aside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say which file
+        raise
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes an object as JSON.
+
+    Raises:
+        ValueError: where a number is not finite, which JSON does not know.
+    """
+    with write_aside(path) as aside:
+        aside.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        InputError: where the file is absent or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: expected JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    return values
+
+
+def cache_folder() -> Path:
+    """Where tables of this machine are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gazenas"

@@ -1,0 +1,178 @@
+"""Numbers in, network out: what an architecture describes, built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from torch import nn
+
+from gazenas.errors import InputError
+from gazenas.models.heads import HEADS, Head
+from gazenas.models.network import Network
+from gazenas.models.search_block import ProjectedResidual, SearchBlock
+from gazenas.models.stages import FusionModule, ParallelModule, Stage
+from gazenas.ops import OPS
+from gazenas.ops.squeeze_excite import SqueezeExcite
+from gazenas.ops.stream import Stream, closing_norm
+from gazenas.space.architecture import Architecture
+from gazenas.space.search_space import CHANNEL, STREAM, BlockSpec, SearchSpace
+
+
+def full_architecture(space: SearchSpace) -> Architecture:
+    """Everything that a space offers."""
+    streams = {name: {STREAM: {CHANNEL: width}} for name, width in space.searched_streams().items()}
+    blocks = {
+        spec.name: {
+            name: OPS[name].full_widths(spec.in_channels, **settings) for name, settings in spec.operators.items()
+        }
+        for spec in space.blocks()
+    }
+    return Architecture(space, streams | blocks)
+
+
+def build_network(arch: Architecture, *, importance: bool, input_channels: int = 3) -> Network:
+    """Builds what an architecture describes.
+
+    Args:
+        arch: what is kept of a space.
+        importance: with importance factors (a supernet, possibly shrunk) or without (a subnet).
+        input_channels: of the images.
+
+    Raises:
+        InputError: where a block keeps more than its space offers.
+    """
+    space = arch.space
+    check_space(space, f"search space {space.name!r}")
+    widths = arch.stream_widths()
+    streams = {name: Stream(width=widths[name]) for name in space.searched_streams()} if importance else {}
+    blocks: dict[str, SearchBlock] = {}
+
+    def make(specs: list[BlockSpec]) -> list[SearchBlock]:
+        made = [_build_block(spec, arch, widths, streams.get(spec.target), importance) for spec in specs]
+        blocks.update({spec.name: block for spec, block in zip(specs, made, strict=True)})
+        return made
+
+    stages = []
+    for number, stage in enumerate(space.stages):
+        specs = space.fusion_blocks(number)
+        joins: list[dict[int, nn.Module]] = []
+        opening: nn.Module | None = None
+        for spec, block in zip(specs, make(specs), strict=True):
+            to, source = spec.name.split(".")[2:]
+            if source == "new":
+                opening = block
+                continue
+            if int(to[6:]) > len(joins):
+                joins.append({})
+            joins[-1][int(source[4:]) - 1] = block
+        pending = make(space.parallel_blocks(number))
+        branches = [[pending.pop(0) for _ in range(count)] for count in stage.blocks]
+        stages.append(
+            Stage(fusion=FusionModule(joins=joins, opening=opening), parallel=ParallelModule(branches=branches))
+        )
+    stem = _build_stem(input_channels, list(widths.items())[: len(space.stem)], streams)
+    head = _build_head(space, [widths[name] for name in space.head_streams()])
+    return Network(space=space, stem=stem, stages=stages, head=head, blocks=blocks, streams=streams)
+
+
+def _build_stem(input_channels: int, widths: list[tuple[str, int]], streams: Mapping[str, Stream]) -> nn.Sequential:
+    """3x3 stride-2 convolutions with BatchNorm and ReLU, one a stream of the stem with its channels."""
+    layers: list[nn.Module] = []
+    before = input_channels
+    for name, after in widths:
+        layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), closing_norm(after, streams.get(name)), nn.ReLU()]
+        before = after
+    return nn.Sequential(*layers)
+
+
+def _build_head(space: SearchSpace, channels: Sequence[int]) -> Head:
+    settings = {key: value for key, value in space.head.items() if key != "kind"}
+    return HEADS[space.head["kind"]](in_channels=channels, sizes=space.sizes(), **settings)
+
+
+def _build_block(
+    spec: BlockSpec, arch: Architecture, channels: Mapping[str, int], stream: Stream | None, importance: bool
+) -> SearchBlock:
+    """A block between streams of ``channels``; ``stream`` holds the importance factors of what it writes."""
+    space, kept = arch.space, arch.kept[spec.name]
+    ends = {"in_channels": channels[spec.source], "out_channels": channels[spec.target], "stride": spec.stride}
+    paths: dict[str, nn.Module] = {}
+    absent: dict[str, dict[str, int]] = {}
+    for name, settings in spec.operators.items():
+        full, widths = OPS[name].full_widths(spec.in_channels, **settings), kept[name]
+        if set(full) != set(widths) or any(widths[group] > full[group] for group in full):
+            raise InputError(f"{spec.name}: {name}: expected at most {full}, found {dict(widths)}")
+        if importance or any(widths.values()):
+            build = cast(Callable[..., nn.Module], OPS[name])
+            paths[name] = build(
+                **ends,
+                widths={group: widths[group] for group in full},
+                importance=importance,
+                stream=stream,
+                **settings,
+            )
+        else:
+            absent[name] = dict.fromkeys(full, 0)
+    residual = None if spec.identity else ProjectedResidual(**ends, kernel=space.residual_kernel, stream=stream)
+    lively = any(count for groups in kept.values() for count in groups.values())
+    excite = None
+    if space.squeeze and lively:
+        excite = SqueezeExcite(channels=channels[spec.source], hidden=max(spec.in_channels // space.squeeze, 4))
+    return SearchBlock(
+        paths=paths,
+        residual=residual,
+        squeeze=excite,
+        absent=absent,
+        bias=channels[spec.target] if absent else 0,
+        rectify=space.rectify and spec.source == spec.target,
+    )
+
+
+def check_space(space: SearchSpace, where: str) -> None:
+    """Checks the settings of every operator and of the head against the code that takes them.
+
+    Raises:
+        InputError: naming all faults at once.
+    """
+    faults = []
+    places = [("fusion", space.fusion)] + [
+        (f"parallel[{number}]", entry) for number, entry in enumerate(space.parallel, 1)
+    ]
+    for place, operators in places:
+        for name, settings in operators.items():
+            if name not in OPS:
+                faults.append(f"{place}: unknown operator {name!r} (known: {', '.join(OPS)})")
+                continue
+            wrong = _wrong_keys(OPS[name].full_widths, settings, given={"in_channels"})
+            faults += [f"{place}: {name}: {fault}" for fault in wrong]
+            if not wrong:
+                faults += _refusal(f"{place}: ", lambda: OPS[name].full_widths(space.stem[-1], **settings))  # noqa: B023
+    settings = {key: value for key, value in space.head.items() if key != "kind"}
+    if space.head["kind"] not in HEADS:
+        faults.append(f"head: unknown kind {space.head['kind']!r} (known: {', '.join(HEADS)})")
+    else:
+        wrong = _wrong_keys(HEADS[space.head["kind"]].__init__, settings, given={"self", "in_channels", "sizes"})
+        faults += (
+            [f"head: {fault}" for fault in wrong]
+            if wrong
+            else _refusal("", lambda: _build_head(space, space.stages[-1].channels))
+        )
+    if faults:
+        raise InputError(f"{where}: " + "; ".join(faults))
+
+
+def _wrong_keys(function: Callable[..., Any], settings: Mapping[str, Any], given: set[str]) -> list[str]:
+    expected = [name for name in inspect.signature(function).parameters if name not in given]
+    faults = [f"unknown key {key!r} (known: {', '.join(expected)})" for key in settings if key not in expected]
+    return faults + [f"missing key {key!r}" for key in expected if key not in settings]
+
+
+def _refusal(place: str, build: Callable[[], Any]) -> list[str]:
+    """What ``build`` says against its settings."""
+    try:
+        build()
+    except (InputError, TypeError, ValueError) as error:
+        return [f"{place}{error}"]
+    return []

@@ -1,0 +1,62 @@
+"""The resource-aware L1 penalty (GazeNAS equation of section 3.4), with normalised unit costs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gazenas.costs import CostMetric
+from gazenas.models.network import as_network
+from gazenas.search.units import full_unit_costs, unit_groups
+
+
+class Penalty:
+    """``sum Delta_i |alpha_i|`` over all units, Delta divided by the mean unit cost of the full space.
+
+    The costs are those of the moment: make a new one after each shrink.
+
+    Args:
+        supernet: with importance factors.
+        cost: a key of ``gazenas.costs.COSTS``, or a function like those.
+    """
+
+    def __init__(self, supernet: nn.Module, cost: str | CostMetric = "macs") -> None:
+        full = full_unit_costs(as_network(supernet), cost)
+        mean = sum(count * each for count, each in full) / max(sum(count for count, _ in full), 1)
+        groups = unit_groups(supernet)
+        self.alphas: list[Tensor] = [group.alpha for group in groups]
+        self.parts: list[Tensor] = [group.cost(cost).to(group.alpha) / mean for group in groups]
+        self.costs = torch.cat(self.parts) if self.parts else None
+
+    def __call__(self) -> Tensor:
+        """A scalar; multiply by lambda and add to the loss."""
+        if self.costs is None:
+            return torch.zeros(())
+        return torch.dot(torch.cat(self.alphas).abs(), self.costs)
+
+
+def penalty(supernet: nn.Module, cost: str | CostMetric = "macs") -> Tensor:
+    """The penalty as a scalar, for one's own training loop; see :class:`Penalty`."""
+    return Penalty(supernet, cost)()
+
+
+@torch.no_grad()
+def proximal_step(alphas: list[Tensor], costs: list[Tensor], weight: float, optimizer: torch.optim.Optimizer) -> None:
+    """Moves every factor toward 0 by what Adam would have done with the penalty's gradient alone, never past 0.
+
+    Plain L1 under Adam overshoots and hovers about 0. The threshold is ``lr * weight * Delta / (sqrt(v) + eps)``
+    with Adam's own second moment ``v`` of the other losses' gradient: the proximal operator in Adam's metric
+    (Yun, Lozano and Yang, "Adaptive Proximal Gradient Methods", NeurIPS 2021).
+
+    Args:
+        alphas: importance factors, updated in place.
+        costs: normalised unit costs Delta, ``(n,)`` each.
+        weight: lambda.
+        optimizer: Adam or AdamW that has just stepped over ``alphas``; these have no weight decay.
+    """
+    held = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    for alpha, cost in zip(alphas, costs, strict=True):
+        state, group = optimizer.state[alpha], held[id(alpha)]
+        corrected = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
+        threshold = group["lr"] * weight * cost / (corrected.sqrt() + group["eps"])
+        alpha.copy_(alpha.sign() * (alpha.abs() - threshold).clamp_min(0))

@@ -1,0 +1,114 @@
+"""What the recipes of a search and of a fine-tuning have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from gazenas.data.augmentation import AUGMENTATIONS
+from gazenas.errors import InputError
+from gazenas.training.loop import AMPS
+from gazenas.training.optimizers import OPTIMIZERS, make_optimizer
+from gazenas.training.schedules import SCHEDULES, Decay, LearningRate
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """What the recipes of a search and of a fine-tuning have in common; the defaults of both stand here.
+
+    Attributes:
+        epochs: passes over the training people.
+        batch_size: images a step, all processes together.
+        optimizer: a key of ``OPTIMIZERS``.
+        lr: the largest learning rate.
+        schedule: a key of ``SCHEDULES``: ``onecycle`` rises over a tenth of the run and falls to nearly 0 by its end, ``cosine``
+            falls to 0, ``exp`` multiplies by ``decay`` every ``decay_every`` epochs, ``steps`` after each of ``milestones``,
+            ``plateau`` after ``decay_every`` epochs without a better validation error. All but the first begin with a short rise.
+        decay, decay_every, milestones: see ``schedule``.
+        weight_decay: of weights; decoupled with ``muon`` and ``adamw``. Importance factors have none.
+        average: limit of the weight average's decay; 0 for no average, so that the trained weights themselves are kept.
+        augment: a key of ``AUGMENTATIONS``: ``none``, ``plain`` (mirror and brightness), ``strong`` (color, blur, noise, shifts
+            and cutouts as well), or ``real`` (``plain``, and the scale, shift and roll that found landmarks scatter by).
+        amp: a key of ``AMPS``: ``none``, or ``bf16`` for a forward pass in bfloat16 with the last layer in float32.
+    """
+
+    epochs: int = 12
+    batch_size: int = 64
+    optimizer: str = "muon"
+    lr: float = 3e-3
+    schedule: str = "onecycle"
+    decay: float = 0.85
+    decay_every: int = 1
+    milestones: tuple[int, ...] = ()
+    weight_decay: float = 1e-4
+    average: float = 0.0
+    augment: str = "plain"
+    amp: str = "none"
+
+    def learning_rate(self, epoch_steps: int) -> LearningRate:
+        """The learning rate over the whole run, of ``epoch_steps`` steps an epoch."""
+        numbers = Decay(
+            lr=self.lr,
+            steps=self.epochs * epoch_steps,
+            factor=self.decay,
+            every=self.decay_every,
+            milestones=self.milestones,
+        )
+        return LearningRate(self.schedule, numbers)
+
+    def make_optimizer(
+        self, network: nn.Module, importances: Sequence[nn.Parameter] = (), importance_lr: float = 0.0
+    ) -> Optimizer:
+        """The optimizer of the network's weights and, apart from them, of its importance factors."""
+        return make_optimizer(
+            self.optimizer,
+            network,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            importances=importances,
+            importance_lr=importance_lr,
+        )
+
+    def faults(self) -> list[str]:
+        """What is out of range, a sentence each."""
+        found = [
+            *not_above_zero(self, "epochs", "batch_size", "lr", "decay", "decay_every"),
+            *below_zero(self, "weight_decay"),
+            *unknown(self, {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "augment": AUGMENTATIONS, "amp": AMPS}),
+        ]
+        if self.schedule == "steps" and not self.milestones:
+            found.append("milestones: expected at least one epoch with schedule steps, found none")
+        if not 0 <= self.average < 1:
+            found.append(f"average: expected at least 0 and less than 1, found {self.average}")
+        return found
+
+
+def not_above_zero(recipe: object, *names: str) -> list[str]:
+    """A sentence for each of a recipe's fields that is not more than 0."""
+    values = {name: getattr(recipe, name) for name in names}
+    return [f"{name}: expected more than 0, found {value}" for name, value in values.items() if not value > 0]
+
+
+def below_zero(recipe: object, *names: str) -> list[str]:
+    """The same for those that are not at least 0."""
+    values = {name: getattr(recipe, name) for name in names}
+    return [f"{name}: expected at least 0, found {value}" for name, value in values.items() if not value >= 0]
+
+
+def unknown(recipe: object, choices: Mapping[str, Any]) -> list[str]:
+    """The same for those that are none of the words in ``choices``."""
+    return [
+        f"{name}: expected one of {', '.join(known)}, found {getattr(recipe, name)!r}"
+        for name, known in choices.items()
+        if getattr(recipe, name) not in known
+    ]
+
+
+def refuse(faults: list[str]) -> None:
+    """Raises InputError where there are faults of a recipe, all at once."""
+    if faults:
+        raise InputError("recipe: " + "; ".join(faults))
