@@ -9,7 +9,7 @@ from gazenas.errors import InputError, RankDiedError, StoppedError
 
 VERBS = {
     "synth": "render faces with known gaze, in ETH-XGaze's layout",
-    "data": "look at data, check it, prepare it, normalise it (show, check, prepare, normalize)",
+    "data": "look at data, check it, prepare it, normalize it (show, check, prepare, normalize)",
     "search": "search a network of a stated size",
     "finetune": "train an architecture, from the search's weights or fresh ones",
     "evaluate": "measure angular errors on a split",

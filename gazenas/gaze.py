@@ -1,7 +1,7 @@
 """Gaze directions: pitch and yaw, unit vectors, and the angle between two of them.
 
 The one convention of gazenas, that of ETH-XGaze (Zhang et al., ECCV 2020): angles are ``(pitch, yaw)`` in
-radians in the normalised camera frame (x right, y down, z away from the camera), and
+radians in the normalized camera frame (x right, y down, z away from the camera), and
 
     v = (-cos(pitch) sin(yaw), -sin(pitch), -cos(pitch) cos(yaw)).
 

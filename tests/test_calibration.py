@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from gazenas.data.loader import normalise
+from gazenas.data.loader import normalize
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
 from gazenas.evaluation import calibration
@@ -51,11 +51,11 @@ def left_out(x: np.ndarray, y: np.ndarray, ridge: float | None) -> float:  # typ
     total = 0.0
     for row in range(len(x)):
         rest = np.arange(len(x)) != row
-        centre, mean = x[rest].mean(0), y[rest].mean(0)
+        center, mean = x[rest].mean(0), y[rest].mean(0)
         answer = mean
         if ridge is not None:
-            a = x[rest] - centre
-            answer = mean + (x[row] - centre) @ np.linalg.solve(
+            a = x[rest] - center
+            answer = mean + (x[row] - center) @ np.linalg.solve(
                 a.T @ a + ridge * np.eye(x.shape[1]), a.T @ (y[rest] - mean)
             )
         total += float(((y[row] - answer) ** 2).sum())
@@ -67,15 +67,15 @@ def test_the_ridge_is_the_one_that_leaving_one_out_prefers(count: int, slope: fl
     rng = np.random.default_rng(count)
     x = rng.normal(size=(count, 3)) + 5
     y = slope * x @ rng.normal(size=(3, 2)) + rng.normal(size=(count, 2))
-    centred = x - x.mean(0)
-    scale = float((centred**2).sum()) / min(x.shape)
+    centerd = x - x.mean(0)
+    scale = float((centerd**2).sum()) / min(x.shape)
     ridges = [None, *(RIDGES * scale)]
     errors = [left_out(x, y, ridge) for ridge in ridges]
     best = ridges[int(np.argmin(errors))]
     weights, bias = fit_residual(x, y)
     expected = np.zeros((3, 2))
     if best is not None:
-        expected = np.linalg.solve(centred.T @ centred + best * np.eye(3), centred.T @ (y - y.mean(0)))
+        expected = np.linalg.solve(centerd.T @ centerd + best * np.eye(3), centerd.T @ (y - y.mean(0)))
     np.testing.assert_allclose(weights, expected.T, atol=1e-9)
     np.testing.assert_allclose(x @ weights.T + bias, (x - x.mean(0)) @ expected + y.mean(0), atol=1e-9)
 
@@ -112,7 +112,7 @@ def test_a_network_with_its_own_statistics_again_answers_as_in_training(net: Net
     adapted = with_change(net, personal_statistics(net, faces, 0.0), faces)
     net.train()
     with torch.no_grad():
-        trained = net(normalise(torch.from_numpy(faces))).numpy()
+        trained = net(normalize(torch.from_numpy(faces))).numpy()
     # The running variance is the unbiased one: a factor of n / (n - 1), n >= 8 values a channel.
     assert np.abs(adapted - trained).mean() < 0.1 * np.abs(trained - predict_faces(net.eval(), faces)).mean()
 

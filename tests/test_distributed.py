@@ -26,11 +26,11 @@ from tests.running import MICRO, TUNE, Once, metrics, search
 GRADIENT = """
 import sys, torch
 from pathlib import Path
-from gazenas.data import open_data
+from gazenas.data.readers import open_data
 from gazenas.data.loader import Loader
 from gazenas.training.processes import joined
 from gazenas.tasks.gaze import gaze_loss
-from gazenas.models.builders import build_supernet, load_space
+from gazenas.models.zoo import build_supernet, load_space
 torch.set_num_threads(1)
 data, space, weights, out = sys.argv[1:]
 with joined("cpu") as world:

@@ -10,8 +10,8 @@ from torch import nn
 
 from gazenas.models.build import build_network
 from gazenas.models.network import Network
-from gazenas.search import shrinking as shrink
 from gazenas.search import unit_groups
+from gazenas.search.shrinking import shrink
 from gazenas.training.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalized
 from gazenas.training.recipe import TrainingRecipe
 

@@ -227,12 +227,12 @@ def test_what_is_out_of_range_is_refused(
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_proximal_penalty_wants_adams_moments(optimizer: str) -> None:
     SearchRecipe(optimizer=optimizer).check()
-    SearchRecipe(optimizer=optimizer, penalty_weight=1e-4, pressure="l1").check()
+    SearchRecipe(optimizer=optimizer, penalty_weight=1e-4, regularizer="l1").check()
     pressed = SearchRecipe(optimizer=optimizer, penalty_weight=1e-4)
     if optimizer in ("muon", "adam", "adamw"):
         pressed.check()
     else:
-        with pytest.raises(InputError, match=f"pressure: expected l1 with a penalty and optimizer {optimizer}"):
+        with pytest.raises(InputError, match=f"regularizer: expected l1 with a penalty and optimizer {optimizer}"):
             pressed.check()
 
 

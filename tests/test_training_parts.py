@@ -19,7 +19,7 @@ from gazenas.training.averaging import WeightAverage
 from gazenas.training.checkpoint import load_checkpoint, save_checkpoint
 from gazenas.training.loop import NonFiniteLossError, predict, train_epoch
 from gazenas.training.run_folder import RunFolder
-from gazenas.training.trainer import Clock, Pace
+from gazenas.training.trainer import Clock, Straggler
 
 
 def batch(value: float = 0.0) -> Batch:
@@ -75,10 +75,10 @@ def test_average_follows_its_formula_and_copies_importances(micro_net: Network) 
 def test_a_sudden_slowness_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("gazenas.training.trainer.time.monotonic", lambda: now[0])
-    pace, said = Pace(), []
+    straggler, said = Straggler(), []
     for seconds in [0.2] * 25 + [0.5, 3.0, 0.2, 9.0]:
         now[0] += seconds
-        said.append(pace.step())
+        said.append(straggler.step())
     assert [index for index, text in enumerate(said) if text] == [26]
     assert "a step took 3.0 s, usually 0.20 s" in said[26]
 
@@ -89,7 +89,7 @@ def test_a_clock_that_goes_on_counts_what_was_saved(monkeypatch: pytest.MonkeyPa
     clock = Clock(started=100.0)
     now[0] = 110.0
     clock.begin_epoch()
-    clock.tally.steps = 4
+    clock.meter.steps = 4
     now[0] = 117.0
     state = clock.state()
     now[0] = 3.0  # another process, on a machine started since
@@ -142,26 +142,26 @@ def test_run_folder_refuses_what_it_would_harm(tmp_path: Path) -> None:
         RunFolder(tmp_path / "notes", "search", overwrite=True)
     assert (tmp_path / "notes" / "thesis.txt").read_text() == "mine"
     with RunFolder(tmp_path / "run", "search") as run:
-        run.settle_config({"epochs": 3, "out": "a"})
+        run.resolve_config({"epochs": 3, "out": "a"})
         with pytest.raises(InputError, match="another process"), RunFolder(tmp_path / "run", "search", resume=True):
             pass
     with pytest.raises(InputError, match="--resume goes on with it, --overwrite"):
         RunFolder(tmp_path / "run", "search")
     with RunFolder(tmp_path / "run", "search", resume=True) as run:
         with pytest.raises(InputError, match="--epochs was 3, is 4"):
-            run.settle_config({"epochs": 4, "out": "b"})
-        assert run.settle_config({"epochs": 3, "out": "b"})["out"] == "a"
+            run.resolve_config({"epochs": 4, "out": "b"})
+        assert run.resolve_config({"epochs": 3, "out": "b"})["out"] == "a"
     with pytest.raises(InputError, match="holds a run of 'search', not of 'finetune'"):
         RunFolder(tmp_path / "run", "finetune", overwrite=True)
 
 
 def test_overwriting_waits_until_all_is_well(tmp_path: Path) -> None:
     with RunFolder(tmp_path, "search") as run:
-        run.settle_config({"epochs": 3})
+        run.resolve_config({"epochs": 3})
         run.write_summary({"old": True})
     with RunFolder(tmp_path, "search", overwrite=True) as run:
         assert (tmp_path / "summary.json").exists()
-        run.settle_config({"epochs": 4})
+        run.resolve_config({"epochs": 4})
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["config.yaml", "log.txt"]
 
 

@@ -27,8 +27,8 @@ from gazenas.layers.depthwise import DepthwiseConv2d
 from gazenas.models.network import Network
 from gazenas.models.zoo import build_supernet, load_space
 from gazenas.ops import mixconv
-from gazenas.search import shrinking as shrink
 from gazenas.search import unit_groups
+from gazenas.search.shrinking import shrink
 from gazenas.space.search_space import SearchSpace
 
 SHARES = (1.0, 0.5, 0.25)  # of every group's units

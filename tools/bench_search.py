@@ -5,7 +5,7 @@
 Every line is the search's own training step: reading and augmenting images (noise, held in memory), forward, backward, checks, the optimizer.
 `fraction of peak` is the training arithmetic, 6 x MACs an image (two operations a MAC; the backward
 pass costs twice the forward one), over the best matrix product of all processes that count; `of product beside` is the same over
-the median product between the timed steps of the same process. On an idle machine the two agree; where neighbours share the cores, only the
+the median product between the timed steps of the same process. On an idle machine the two agree; where neighbors share the cores, only the
 second compares what ran under the same conditions. Each size runs in processes of its own, so that its peak memory is its own, the sizes in
 turn, so that the machine's drift hits all alike; the best process counts. Run it on an idle machine.
 """
@@ -36,7 +36,7 @@ from gazenas.models.zoo import load_space
 from gazenas.search.recipe import SearchRecipe
 from gazenas.search.rival import scaled_rival
 from gazenas.search.searching import FOUND, Search
-from gazenas.search.targets import Aims
+from gazenas.search.targets import Targets
 from gazenas.training.finetuning import FinetuneRecipe, Finetuning
 from gazenas.training.run_folder import RunFolder
 from gazenas.training.trainer import Job
@@ -173,8 +173,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
                 "shrink_every": 1.0,
             }  # after the timed epoch
             recipe = SearchRecipe(epochs=3, batch_size=arguments.batch, recalibration=1, **late)
-            aims = Aims(macs=f"{min(arguments.share, 50)}%")
-            training = Search(recipe, space, aims, job, FOUND if arguments.share == 100 else "uniform")
+            targets = Targets(macs=f"{min(arguments.share, 50)}%")
+            training = Search(recipe, space, targets, job, FOUND if arguments.share == 100 else "uniform")
         macs = count_macs(training.network, space.input_size)
         training.train_epoch()
     step = float(np.median(watch.seconds[WARM_UP:]))

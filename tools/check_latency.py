@@ -26,7 +26,7 @@ from gazenas.models.network import Network
 from gazenas.models.parts import NetworkWidths
 from gazenas.models.zoo import build_subnet, build_supernet, load_space
 from gazenas.search.controller import widths_after
-from gazenas.search.random_baseline import KINDS, chance_worth
+from gazenas.search.random_baseline import KINDS, random_scores
 from gazenas.search.selection import cut, unit_costs
 from gazenas.search.targets import architecture_with
 from gazenas.search.units import unit_groups
@@ -84,7 +84,7 @@ def draw(network: Network, resource: Resource, kind: str, share: float, multiple
     """Widths of a network thinned by chance to ``share`` of the milliseconds above the network of no units."""
     groups = unit_groups(network)
     least, most = (resource.total(network, widths) for widths in (empty_widths(network), network.widths()))
-    worth = chance_worth(network, kind, unit_costs(network, groups, [resource]), seed=0)
+    worth = random_scores(network, kind, unit_costs(network, groups, [resource]), seed=0)
     keep = cut(network, groups, worth, [resource], [least + share * (most - least)], multiple)
     return widths_after(network, keep)
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from gazenas.data.augmentation import Changes, augment
 from gazenas.data.dataset import GazeSplit
-from gazenas.data.loader import normalise
+from gazenas.data.loader import normalize
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError
@@ -44,7 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="run folders, or names of shipped subnets")
     parser.add_argument("--data", type=Path, required=True, help="data folder")
-    parser.add_argument("--split", default="test", help="labelled split (default: test)")
+    parser.add_argument("--split", default="test", help="labeled split (default: test)")
     arguments = parser.parse_args()
     try:
         folder = open_data(arguments.data, Reading())
@@ -84,7 +84,7 @@ def mean_error(network: GazeModel, split: GazeSplit, change: tuple[float, float,
             scale=torch.full((count,), factor),
         )
         assert split.gaze is not None, "checked by the caller"
-        images = normalise(torch.from_numpy(split.images(rows)))
+        images = normalize(torch.from_numpy(split.images(rows)))
         images, gaze = augment(images, torch.from_numpy(split.gaze[rows]), changes)
         errors.append(angular_error(network(images).numpy(), gaze.numpy()))
     return float(np.concatenate(errors).mean())

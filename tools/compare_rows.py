@@ -65,7 +65,7 @@ def do_row(row: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]
     return {"row": row, "seed": seed, **{name: summary[name] for name in COLUMNS[2:-1]}, "seconds": seconds}
 
 
-def summarise(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summarize(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A line a row of the table: means over seeds; the deviation is None for one seed."""
     found = []
     for name in dict.fromkeys(line["row"] for line in lines):
@@ -112,7 +112,7 @@ def main() -> int:
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
         done = list(pool.map(one, [(row, seed) for seed in range(arguments.seeds) for row in arguments.rows]))
-    found = summarise(lines)
+    found = summarize(lines)
     for row in found:
         spread = "" if row["spread_deg"] is None else f" +- {row['spread_deg']:.2f}"
         size = f"{row['macs'] / 1e6:8.2f} M MACs {row['params'] / 1e6:7.3f} M parameters {row['seconds']:7.0f} s"

@@ -49,6 +49,9 @@ TRAINING_HELPS = {
 
 # Flags that have another name now, and what to write instead.
 RENAMED = {
+    "--colours": "--colors",
+    "--labelled": "--labeled",
+    "--pressure": "--regularizer",
     "--lanes": "--channel-multiple 4",
     "--fill-lanes": "--channel-multiple 8",
     "--fill_lanes": "--channel-multiple 8",
@@ -58,25 +61,30 @@ RENAMED = {
 console = Console(soft_wrap=True, highlight=False, width=max(110, shutil.get_terminal_size((110, 24)).columns))
 
 
+class VerbParser(ArgumentParser):
+    """A parser that answers old spellings with the new ones."""
+
+    def parse_args(self, args: Any = None, *rest: Any, **words: Any) -> Namespace:  # type: ignore[override]
+        """Parses a verb's arguments.
+
+        Raises:
+            InputError: naming the first flag that has another name now.
+        """
+        for flag in (word.partition("=")[0] for word in args or ()):
+            if flag in RENAMED:
+                raise InputError(f"{flag}: expected {RENAMED[flag]}, which is its name now")
+        parsed: Namespace = super().parse_args(args, *rest, **words)
+        return parsed
+
+
 def make_parser(verb: str, description: str) -> ArgumentParser:
     """A parser that shows defaults and takes the same values from a YAML file."""
-    parser = ArgumentParser(prog=f"gazenas {verb}", description=description)
+    parser = VerbParser(prog=f"gazenas {verb}", description=description)
     parser.add_argument(
         "--config", action="config", help="YAML file with any of these values, such as a run's config.yaml"
     )
     parser.add_argument("--recorded", type=dict[str, str], default={}, help=SUPPRESS)  # what config.yaml adds
     return parser
-
-
-def refuse_renamed(argv: list[str]) -> None:
-    """Answers old spellings with the new ones.
-
-    Raises:
-        InputError: naming the first.
-    """
-    for flag in (word.partition("=")[0] for word in argv):
-        if flag in RENAMED:
-            raise InputError(f"{flag}: expected {RENAMED[flag]}, which is its name now")
 
 
 def add_training_arguments(parser: ArgumentParser) -> None:
@@ -132,10 +140,10 @@ def add_reading_arguments(parser: ArgumentParser) -> None:
         "--unit", type=str, default="auto", help="of a table's angles where its header does not say: degrees, radians"
     )
     parser.add_argument(
-        "--frame", type=str, default="auto", help=f"normalised frame of the labels: {', '.join(FRAMES)}"
+        "--frame", type=str, default="auto", help=f"normalized frame of the labels: {', '.join(FRAMES)}"
     )
     parser.add_argument(
-        "--colours", type=str, default="auto", help="of stored arrays: RGB or BGR; auto is the published order"
+        "--colors", type=str, default="auto", help="of stored arrays: RGB or BGR; auto is the published order"
     )
     parser.add_argument(
         "--undetected", action="store_true", help="Gaze360's own layout: heads without a detected face as well"
@@ -144,7 +152,7 @@ def add_reading_arguments(parser: ArgumentParser) -> None:
 
 def reading_of(arguments: Namespace, size: int = 0) -> Reading:
     """The reading options out of parsed arguments."""
-    names = ("order", "flip", "unit", "frame", "colours", "undetected")
+    names = ("order", "flip", "unit", "frame", "colors", "undetected")
     return Reading(seed=arguments.seed, size=size, **{name: arguments[name] for name in names})
 
 

@@ -91,11 +91,11 @@ def run_control(
         raise InputError("--control: a dry run is of one network: leave out --control")
     out, kinds = Path(arguments.out), compared_kinds(controls)
     rival = out / RIVAL_FILE
-    with RunFolder(out, "control", resume=arguments.resume, overwrite=arguments.overwrite) as place:
+    with RunFolder(out, "control", resume=arguments.resume, overwrite=arguments.overwrite) as run:
         # Its milliseconds are measured: a resumed comparison goes on with the widths that it began with.
         wanted = HANDMADE in kinds and (arguments.overwrite or not rival.exists())
         spec = scale_rival().architecture() if wanted else None
-        place.settle_config(recorded_config(arguments))
+        run.resolve_config(recorded_config(arguments))
         if spec is not None:
             spec.save(rival)
         rows = []
@@ -113,8 +113,8 @@ def run_control(
                 summary = read_json(folder / "summary.json")
                 rows.append({"control": kind, "seed": seed} | {key: summary[key] for key in COLUMNS[2:]})
                 write_records(out / "comparison.csv", rows)
-        place.write_summary({"verb": "control", "runs": rows, "spread": spreads(rows)})
-        draw_control(rows, place.plot_path("control"))
+        run.write_summary({"verb": "control", "runs": rows, "spread": spreads(rows)})
+        draw_control(rows, run.plot_path("control"))
     _print(out, spreads(rows))
 
 

@@ -1,4 +1,4 @@
-"""``gazenas data normalize``: photos with known cameras become a data folder of normalised faces."""
+"""``gazenas data normalize``: photos with known cameras become a data folder of normalized faces."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gazenas.data.preparation import prepare
 from gazenas.data.readers.photos import FILE, open_photos
 
 
-def normalize(argv: list[str]) -> None:
+def normalize_photos(argv: list[str]) -> None:
     """Runs the action."""
     parser = make_parser(
         "data normalize",
-        f"Warps the faces of the photos that {FILE} lists into ETH-XGaze's normalised view and writes them, with gaze, head pose, "
+        f"Warps the faces of the photos that {FILE} lists into ETH-XGaze's normalized view and writes them, with gaze, head pose, "
         "rotation and landmarks, as a data folder. Gaze is rotated, not scaled (frame R).",
     )
     parser.add_argument("folder", type=str, help=f"folder with {FILE}; docs/data.md says what that holds")
@@ -36,6 +36,6 @@ def normalize(argv: list[str]) -> None:
     source = open_photos(Path(arguments.folder), target=target)
     for note in source.notes:
         console.print(note)
-    with counting_bar("normalising", len(source.split("all"))) as done:
+    with counting_bar("normalizing", len(source.split("all"))) as done:
         prepare(source, Path(arguments.out), leave_out=arguments.leave_out, on_rows=done)
     console.print(f"{len(source.split('all'))} faces are in {arguments.out}")

@@ -67,17 +67,17 @@ def run_training(verb: TrainingVerb[T], arguments: Namespace, epochs: int) -> No
             console.quiet = True
         folder = open_data(Path(arguments.data), Reading(seed=arguments.seed))
         if arguments.dry_run:
-            with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", verb.name) as place:
-                job = Job(folder, place, arguments.seed, device, arguments.workers, RichProgress())
+            with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", verb.name) as run:
+                job = Job(folder, run, arguments.seed, device, arguments.workers, RichProgress())
                 _dry_run(verb, verb.begin(job), arguments, epochs)
             return
-        place = RunFolder(
+        run = RunFolder(
             Path(arguments.out), verb.name, resume=arguments.resume, overwrite=arguments.overwrite, main=world.main
         )
-        with place, RichProgress() as progress:
+        with run, RichProgress() as progress:
             job = Job(
                 folder,
-                place,
+                run,
                 arguments.seed,
                 device,
                 arguments.workers,
@@ -91,9 +91,9 @@ def run_training(verb: TrainingVerb[T], arguments: Namespace, epochs: int) -> No
 
 def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
     """From settled arguments to the last table."""
-    place, world = job.run, job.world
+    run, world = job.run, job.world
     trainee = verb.begin(job)
-    config = place.settle_config(recorded_config(arguments)) if world.main else {}
+    config = run.resolve_config(recorded_config(arguments)) if world.main else {}
     config = world.take(config)
     use_device(arguments.device, config["threads"])
     for note in job.folder.notes:
@@ -104,11 +104,11 @@ def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
     summary = job.conclude(verb.name, network, trainee.clock, lambda: verb.extra(trainee))
     if not world.main:
         return
-    verb.draw(trainee, place)
+    verb.draw(trainee, run)
     if isinstance(network, Network):
-        draw_architecture(network.architecture(), place.plot_path("architecture"))
+        draw_architecture(network.architecture(), run.plot_path("architecture"))
     shown = job.reference_split()
-    draw_prediction_plots(job.split(shown), job.predictions[shown], place.path / "plots")
+    draw_prediction_plots(job.split(shown), job.predictions[shown], run.path / "plots")
     rows = verb.sizes(trainee) | {
         "result": f"{summary['macs'] / 1e6:.2f} M MACs, {summary['params']:,} parameters",
         "validation error": degrees(summary["val_error_deg"]),
@@ -116,8 +116,8 @@ def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
         f"mean predictor on {shown}": degrees(summary["mean_predictor_error_deg"]),
         f"best linear from head pose on {shown}": degrees(summary["head_pose_error_deg"]),
     }
-    print_table(f"{verb.name}: {place.path}", ["", ""], [list(row) for row in rows.items()])
-    console.print(f"architecture, weights, metrics and plots are in {place.path}")
+    print_table(f"{verb.name}: {run.path}", ["", ""], [list(row) for row in rows.items()])
+    console.print(f"architecture, weights, metrics and plots are in {run.path}")
 
 
 def _resume(trainee: Finisher, job: Job) -> None:
@@ -133,7 +133,7 @@ def _resume(trainee: Finisher, job: Job) -> None:
             "sees other shares of them, so the end differs from that of an uninterrupted run"
         )
     trainee.load_state(state)
-    step = f", step {trainee.clock.tally.steps}" if trainee.clock.tally.steps else ""
+    step = f", step {trainee.clock.meter.steps}" if trainee.clock.meter.steps else ""
     job.say(f"resumed in epoch {trainee.clock.epoch + 1}{step}")
 
 

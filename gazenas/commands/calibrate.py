@@ -21,7 +21,7 @@ from gazenas.commands._common import (
 from gazenas.data.dataset import GazeSplit
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
-from gazenas.evaluation.calibration import METHODS, UNLABELLED, Outcome, Sample, save_user, try_methods, with_change
+from gazenas.evaluation.calibration import METHODS, UNLABELED, Outcome, Sample, save_user, try_methods, with_change
 from gazenas.files import write_csv, write_json
 from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel, load_model
@@ -35,7 +35,7 @@ def run(argv: list[str]) -> None:
     parser = make_parser(
         "calibrate",
         "Adapts a model to each person from k of their images and measures it on others of theirs, before and after. "
-        "statistics and blended need no labels; bias, affine and last are fitted on k labelled images.",
+        "statistics and blended need no labels; bias, affine and last are fitted on k labeled images.",
     )
     parser.add_argument(
         "--model", type=str, required=True, help="run folder, arch.json with weights beside it, or shipped name"
@@ -129,7 +129,7 @@ def _print(outcomes: Sequence[Outcome], split: GazeSplit) -> None:
     counts = sorted({o.k for o in outcomes})
     rows = [["none", *[degrees(_before(outcomes))] * len(counts)]]
     for method, by_k in means.items():
-        word = f"{method} ({'no labels' if method in UNLABELLED else 'k labels'})"
+        word = f"{method} ({'no labels' if method in UNLABELED else 'k labels'})"
         rows.append([word, *[degrees(by_k[str(k)]) for k in counts]])
     title = f"calibrate: mean over {people} people of {split.name}, held-out half of each one's images"
     print_table(title, ["k images of the person", *map(str, counts)], rows)

@@ -119,12 +119,12 @@ def _results(
     results = []
     with Interruption() as interruption, RichProgress() as progress:
         out, minutes = Path(arguments.out), arguments.save_minutes
-        place = Surroundings(out, device, arguments.workers, arguments.seed, progress, interruption, minutes)
+        surroundings = Surroundings(out, device, arguments.workers, arguments.seed, progress, interruption, minutes)
         for each in found:
             progress.say(f"{each.name}: {'as it is' if each.kind != 'fresh' else f'{len(seeds)} seeds'}")
             folder = folders[each.input_size]
             if each.kind == "fresh":
-                results.append(train(each, folder, recipe, seeds, place))
+                results.append(train(each, folder, recipe, seeds, surroundings))
                 continue
             result = Result(each, *count(each))
             measure_as_it_is(each, folder.split("test"), result)

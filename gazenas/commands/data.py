@@ -1,4 +1,4 @@
-"""``gazenas data``: look at data folders, check them, turn them into the layout that trains fast, normalise photos."""
+"""``gazenas data``: look at data folders, check them, turn them into the layout that trains fast, normalize photos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from gazenas.commands._common import (
     reading_of,
     use_device,
 )
-from gazenas.commands._normalize import normalize
 from gazenas.data.checks.folder import FAIL, check_folder
 from gazenas.data.dataset import GazeFolder, GazeSplit, hold_out_test
 from gazenas.data.preparation import prepare
@@ -33,7 +32,7 @@ ACTIONS = {
     "show": "draw a contact sheet of faces with gaze arrows",
     "check": "open everything, report what is right, wrong or undecided; status 2 where something is wrong",
     "prepare": "turn any layout into ETH-XGaze's HDF5 layout",
-    "normalize": "warp photos with known cameras into normalised faces with gaze",
+    "normalize": "warp photos with known cameras into normalized faces with gaze",
 }
 REFERENCE = "gazenas-tiny-9m"  # trained on rendered faces alone, whose convention is certain
 

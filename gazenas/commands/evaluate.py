@@ -55,12 +55,12 @@ def run(argv: list[str]) -> None:
     device = use_device(arguments.device, arguments.threads)
     folder = open_data(Path(arguments.data), Reading(seed=arguments.seed))
     split = folder.split(arguments.split)
-    with RunFolder(Path(arguments.out), "evaluate", overwrite=arguments.overwrite) as place:
+    with RunFolder(Path(arguments.out), "evaluate", overwrite=arguments.overwrite) as run:
         predictions, size = _predict(arguments.model, folder, split, device, arguments.user)
         for note in folder.notes:
             console.print(note)
-        place.settle_config(recorded_config(arguments))
-        path = place.write_predictions(split, predictions)
+        run.resolve_config(recorded_config(arguments))
+        path = run.write_predictions(split, predictions)
         evaluation = None if split.gaze is None else evaluate_predictions(predictions, split)
         train = folder.split("train")
         error = None if evaluation is None else evaluation.mean
@@ -76,14 +76,14 @@ def run(argv: list[str]) -> None:
             "seed": arguments.seed,
             "errors": None if evaluation is None else evaluation.to_dict(),
         }
-        place.write_summary(summary)
-        draw_prediction_plots(split, predictions, place.path / "plots")
+        run.write_summary(summary)
+        draw_prediction_plots(split, predictions, run.path / "plots")
     if evaluation is None:
         console.print(f"the {split.name} files carry no labels: no error; {len(split):,} predictions are in {path}")
     else:
         title = f"evaluate: {arguments.model} on {split.name}, {len(split):,} images of {len(split.people)} people"
         _print_evaluation(title, evaluation, summary)
-    console.print(f"predictions, summary and plots are in {place.path}")
+    console.print(f"predictions, summary and plots are in {run.path}")
 
 
 def _print_evaluation(title: str, evaluation: Evaluation, summary: Mapping[str, Any]) -> None:

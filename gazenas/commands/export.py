@@ -9,7 +9,7 @@ import numpy as np
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
 
-from gazenas.commands._common import make_parser, print_table, refuse_renamed, use_device
+from gazenas.commands._common import make_parser, print_table, use_device
 from gazenas.counting import count_macs, count_params
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
@@ -52,7 +52,6 @@ def run(argv: list[str]) -> None:
     )
     parser.add_argument("--images", type=int, default=256, help="how many faces are compared")
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the faces drawn or rendered")
-    refuse_renamed(argv)
     arguments = parser.parse_args(argv)
     use_device("cpu", 0)
     network = load_model(arguments.model, user=arguments.user or None)

@@ -75,7 +75,7 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
             "epochs": tuning.clock.epoch,
             **(extra or {}),
         },
-        draw=lambda tuning, place: draw_finetuning(tuning.clock.rows, tuning.best_epoch(), place.plot_path("finetune")),
+        draw=lambda tuning, run: draw_finetuning(tuning.clock.rows, tuning.best_epoch(), run.plot_path("finetune")),
     )
     run_training(verb, arguments, recipe.epochs)
 

@@ -107,9 +107,7 @@ def _parse(name: str, argv: list[str]) -> Namespace:
         "--folds", type=str, default="", help="numbers of folds to run now, such as 0,3; all without it"
     )
     parser.add_argument("--people", type=PositiveInt, default=1, help="held-out, familiar: how many are held out")
-    parser.add_argument(
-        "--labelled", type=PositiveInt, default=200, help="ethxgaze-person: labelled images of a person"
-    )
+    parser.add_argument("--labeled", type=PositiveInt, default=200, help="ethxgaze-person: labeled images of a person")
     parser.add_argument(
         "--select",
         type=Literal["last", "val"],
@@ -134,7 +132,7 @@ def _folds(name: str, arguments: Namespace) -> tuple[GazeFolder, list[Fold], lis
         reading = replace(reading, frame="SR")  # the data set's own numbers are printed in its own frame
     folder = open_data(Path(arguments.data), reading, arguments.format)
     other = open_data(Path(arguments.test_data), replace(reading, frame="auto")) if arguments.test_data else None
-    settings = Settings(arguments.seed, arguments.people, arguments.labelled, other)
+    settings = Settings(arguments.seed, arguments.people, arguments.labeled, other)
     folds, notes = PROTOCOLS[name].folds(folder, settings)
     if arguments.select == "val" and arguments.arch:
         folds = [hold_out_validation(fold, arguments.seed) for fold in folds]
@@ -201,16 +199,16 @@ def _run_folds(
     recipe = replace(recipe, keep="best" if arguments.select == "val" else "last")
     with Interruption() as interruption, RichProgress() as progress:
         out, minutes = Path(arguments.out), arguments.save_minutes
-        place = Surroundings(out, device, arguments.workers, arguments.seed, progress, interruption, minutes)
+        surroundings = Surroundings(out, device, arguments.workers, arguments.seed, progress, interruption, minutes)
         for fold in folds:
-            if is_done(place.out, fold):
+            if is_done(surroundings.out, fold):
                 progress.say(f"fold {fold.name}: done before")
                 continue
             progress.say(f"fold {fold.name}: {len(fold.train):,} images to train on, {len(fold.test):,} to test")
             if arguments.arch:
-                train_fold(fold, folder, lambda: _network(arguments), recipe, config, place)
+                train_fold(fold, folder, lambda: _network(arguments), recipe, config, surroundings)
             else:
-                evaluate_fold(fold, _predictor(arguments, device), config, place)
+                evaluate_fold(fold, _predictor(arguments, device), config, surroundings)
 
 
 def _predictor(arguments: Namespace, device: str) -> Callable[[Fold], Any]:

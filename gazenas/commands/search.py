@@ -14,7 +14,6 @@ from gazenas.commands._common import (
     make_parser,
     parse,
     recipe_values,
-    refuse_renamed,
 )
 from gazenas.commands._control import CONTROLS, HANDMADE, controls_of, run_control
 from gazenas.commands._training import TrainingVerb, run_training
@@ -26,19 +25,19 @@ from gazenas.models.zoo import build_supernet, load_space
 from gazenas.report.curves import draw_search
 from gazenas.report.search import draw_family, draw_importances
 from gazenas.search.importance import IMPORTANCES
-from gazenas.search.recipe import PAPER_RECIPE, PRESSURES, SearchRecipe
+from gazenas.search.recipe import PAPER_RECIPE, REGULARIZERS, SearchRecipe
 from gazenas.search.rival import scaled_rival
 from gazenas.search.searching import FOUND, Search
-from gazenas.search.targets import Aims, make_plan
+from gazenas.search.targets import Targets, make_plan
 from gazenas.space.architecture import Architecture
 from gazenas.training.run_folder import RunFolder
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = TRAINING_HELPS | {
-    "penalty_weight": ("lambda", "weight of the penalty with unit costs normalised by their mean; 0 for none"),
+    "penalty_weight": ("lambda", "weight of the penalty with unit costs normalized by their mean; 0 for none"),
     "penalty_warm_up": ("lambda_warm_up", "share of the search over which lambda rises"),
     "cost": ("cost", f"what the penalty weighs units by: {', '.join(COSTS)}"),
-    "pressure": ("pressure", f"how the penalty acts: {', '.join(PRESSURES)}"),
+    "regularizer": ("regularizer", f"how the penalty acts: {', '.join(REGULARIZERS)}"),
     "importance": ("importance", f"what ranks units: {', '.join(IMPORTANCES)}"),
     "importance_lr": ("importance_lr", "learning rate of importance factors; 0 derives it from the planned steps"),
     "shrink_from": ("shrink_from", "share of the search after which shrinks begin"),
@@ -112,7 +111,6 @@ def _parse(argv: list[str]) -> Namespace:
         help="how many seeds, from --seed on, --control compares over",
     )
     add_recipe(parser, SearchRecipe(), HELPS)
-    refuse_renamed(argv)
     return parse(parser, argv, RECIPES, HELPS)
 
 
@@ -122,18 +120,18 @@ def run(argv: list[str]) -> None:
     recipe = SearchRecipe(**recipe_values(arguments, HELPS))
     controls = controls_of(arguments.control)
     space = load_space(arguments.space)
-    targets = {name: getattr(arguments, f"target_{name}") for name in BUDGETS}
+    budgets = {name: getattr(arguments, f"target_{name}") for name in BUDGETS}
     family = tuple(part.strip() for part in arguments.targets.split(",") if part.strip())
-    if not (family or any(targets.values()) or recipe.penalty_weight):
+    if not (family or any(budgets.values()) or recipe.penalty_weight):
         raise InputError("--target-macs: expected a budget, or a --lambda that decides how much goes; found neither")
-    aims = Aims(
-        **targets, family=family, latency_table=arguments.latency_table, channel_multiple=arguments.channel_multiple
+    targets = Targets(
+        **budgets, family=family, latency_table=arguments.latency_table, channel_multiple=arguments.channel_multiple
     )
 
     def run_one(values: Namespace, control: str, given: Architecture | None = None) -> None:
         verb = TrainingVerb(
             "search",
-            begin=lambda job: Search(recipe, space, aims, job, control, given),
+            begin=lambda job: Search(recipe, space, targets, job, control, given),
             sizes=_sizes,
             extra=_extra,
             draw=_draw,
@@ -143,11 +141,11 @@ def run(argv: list[str]) -> None:
     if not controls:
         run_one(arguments, FOUND)
         return
-    if not (family or any(targets.values())):
+    if not (family or any(budgets.values())):
         raise InputError("--control: expected a budget such as --target-macs, which the others share")
     recipe.check()
-    budgets = make_plan(aims, build_supernet(space)).targets if HANDMADE in controls else {}
-    run_control(arguments, controls, recipe, run_one, lambda: scaled_rival(budgets, space.input_size))
+    amounts = make_plan(targets, build_supernet(space)).targets if HANDMADE in controls else {}
+    run_control(arguments, controls, recipe, run_one, lambda: scaled_rival(amounts, space.input_size))
 
 
 def _extra(search: Search) -> dict[str, Any]:
@@ -163,11 +161,11 @@ def _extra(search: Search) -> dict[str, Any]:
     }
 
 
-def _draw(search: Search, place: RunFolder) -> None:
-    draw_search(search.clock.rows, search.plan.targets.get("macs"), place.plot_path("search"))
-    draw_importances(search.histograms, place.plot_path("importances"))
+def _draw(search: Search, run: RunFolder) -> None:
+    draw_search(search.clock.rows, search.plan.targets.get("macs"), run.plot_path("search"))
+    draw_importances(search.histograms, run.plot_path("importances"))
     if search.family:
-        draw_family(search.measured_family(), place.plot_path("family"))
+        draw_family(search.measured_family(), run.plot_path("family"))
 
 
 def _sizes(search: Search) -> dict[str, str]:

@@ -66,15 +66,15 @@ def _print_blocks(name: str, network: Network) -> None:
     total, factors = macs[""], {id(factor) for factor in network.streams.parameters()}
     groups = list(dict.fromkeys(group for block in arch.kept for group in block_widths(full, block)))
 
-    def cells(place: str) -> list[str]:
-        kept, offered = (block_widths(each, place) if place in each.kept else {} for each in (arch, full))
+    def cells(name: str) -> list[str]:
+        kept, offered = (block_widths(each, name) if name in each.kept else {} for each in (arch, full))
         return [f"{kept[group]}/{offered[group]}" if group in offered else "" for group in groups]
 
     rows = []
-    for place, module in modules.items():
+    for name, module in modules.items():
         own = sum(each.numel() for each in module.parameters() if id(each) not in factors)
         taken = macs[paths[id(module)]]
-        rows.append([place, *cells(place), f"{taken / 1e6:.3f}", f"{taken / total:.1%}", f"{own:,}"])
+        rows.append([name, *cells(name), f"{taken / 1e6:.3f}", f"{taken / total:.1%}", f"{own:,}"])
     # A stream takes nothing itself; its importance factors are parameters of a supernet.
     sizes, alphas = arch.space.reductions(), count_params(network.streams) > 0
     rows[1:1] = [

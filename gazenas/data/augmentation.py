@@ -28,7 +28,7 @@ class Changes:
     Attributes:
         mirrored: ``(N,)`` whether.
         gain, offset: ``(N,)`` of brightness and contrast.
-        colour: ``(N, 3)`` gains of the channels, or None for nothing but the above.
+        color: ``(N, 3)`` gains of the channels, or None for nothing but the above.
         blur: ``(N,)`` share of a 3 x 3 binomial filter.
         noise: ``(N, 1, S, S)`` added.
         shift: ``(N, 2)`` rows and columns; whole pixels, but with ``roll``.
@@ -40,7 +40,7 @@ class Changes:
     mirrored: Tensor
     gain: Tensor
     offset: Tensor
-    colour: Tensor | None = None
+    color: Tensor | None = None
     blur: Tensor | None = None
     noise: Tensor | None = None
     shift: Tensor | None = None
@@ -86,7 +86,7 @@ def strong_changes(count: int, generator: torch.Generator, side: int) -> Changes
     strength = NOISE * uniform(count)[:, None, None, None]
     return replace(
         plain,
-        colour=1 + _uniform(generator, 0.1, count, 3),
+        color=1 + _uniform(generator, 0.1, count, 3),
         blur=uniform(count) * (uniform(count) < 0.5),
         noise=strength * torch.randn(count, 1, side, side, generator=generator),
         shift=((2 * reach + 1) * uniform(count, 2)).long() - reach,
@@ -121,7 +121,7 @@ def augment(images: Tensor, gaze: Tensor, changes: Changes) -> tuple[Tensor, Ten
     """Changed images and gaze.
 
     Args:
-        images: ``(N, 3, S, S)``, normalised.
+        images: ``(N, 3, S, S)``, normalized.
         gaze: ``(N, 2)`` pitch and yaw in radians; a mirrored image has the opposite yaw, a rolled one a rolled gaze.
         changes: for these N images.
     """
@@ -134,7 +134,7 @@ def augment(images: Tensor, gaze: Tensor, changes: Changes) -> tuple[Tensor, Ten
     images, gaze = bright.permute(0, 3, 1, 2), torch.where(mirrored[:, None], gaze * gaze.new_tensor([1, -1]), gaze)
     if changes.roll is not None:
         images, gaze = _moved(images, changes), _rolled(gaze, changes.roll.to(device))
-    elif changes.colour is not None:
+    elif changes.color is not None:
         images = _strong(images, changes)
     return images.contiguous(memory_format=torch.channels_last), gaze
 
@@ -163,22 +163,22 @@ def _rolled(gaze: Tensor, roll: Tensor) -> Tensor:
 
 
 def _strong(images: Tensor, changes: Changes) -> Tensor:
-    """Shift, blur, colour, noise, cutout, in this order."""
+    """Shift, blur, color, noise, cutout, in this order."""
     device, side = images.device, images.shape[3]
-    shift, blur, colour, noise, hole = (
+    shift, blur, color, noise, hole = (
         value.to(device)
-        for value in (changes.shift, changes.blur, changes.colour, changes.noise, changes.hole)
+        for value in (changes.shift, changes.blur, changes.color, changes.noise, changes.hole)
         if value is not None
     )
-    place = torch.arange(side, device=device)
-    rows = (place - shift[:, :1]).clamp(0, side - 1)
-    columns = (place - shift[:, 1:]).clamp(0, side - 1)
+    pixel = torch.arange(side, device=device)
+    rows = (pixel - shift[:, :1]).clamp(0, side - 1)
+    columns = (pixel - shift[:, 1:]).clamp(0, side - 1)
     which = torch.arange(len(images), device=device)[:, None, None]
     images = images[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     line = torch.tensor([0.25, 0.5, 0.25], device=device)
     kernel = (line[:, None] * line).expand(3, 1, 3, 3)
     smooth = functional.conv2d(functional.pad(images, (1, 1, 1, 1), "replicate"), kernel, groups=3)
-    images = torch.lerp(images, smooth, blur[:, None, None, None]) * colour[:, :, None, None] + noise
-    inside = (place >= hole[:, :1]) & (place < hole[:, :1] + hole[:, 2:])
-    across = (place >= hole[:, 1:2]) & (place < hole[:, 1:2] + hole[:, 2:])
+    images = torch.lerp(images, smooth, blur[:, None, None, None]) * color[:, :, None, None] + noise
+    inside = (pixel >= hole[:, :1]) & (pixel < hole[:, :1] + hole[:, 2:])
+    across = (pixel >= hole[:, 1:2]) & (pixel < hole[:, 1:2] + hole[:, 2:])
     return images.masked_fill((inside[:, :, None] & across[:, None, :])[:, None], 0.0)

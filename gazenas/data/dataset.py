@@ -48,7 +48,7 @@ class GazeSplit:
         images: reads ``(n, S, S, 3)`` uint8 RGB by rows.
         sessions: names of recording sessions, where they are known.
         session: ``(N,)`` index into ``sessions``, or None.
-        block: how many neighbouring rows are decoded together.
+        block: how many neighboring rows are decoded together.
         columns: whatever else is known by row, such as ``face_mat_norm``; carried along, not used.
     """
 
@@ -110,8 +110,8 @@ def join(name: str, splits: Sequence[GazeSplit]) -> GazeSplit:
     sessions = sorted({session for split in splits for session in split.sessions})
 
     def numbers(own: Sequence[str], everyone: list[str], index: NDArray[np.int64]) -> NDArray[np.int64]:
-        places: NDArray[np.int64] = np.array([everyone.index(entry) for entry in own], np.int64)[index]
-        return places
+        indices: NDArray[np.int64] = np.array([everyone.index(entry) for entry in own], np.int64)[index]
+        return indices
 
     def stacked(parts: list[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
         known = [part for part in parts if part is not None]
@@ -163,8 +163,8 @@ class JoinedImages:
             for number in np.unique(numbers)
         ]
         images = np.empty((len(rows), *parts[0][1].shape[1:]), np.uint8)
-        for places, values in parts:
-            images[places] = values
+        for indices, values in parts:
+            images[indices] = values
         return images
 
     def name(self, row: int) -> str:
@@ -197,7 +197,7 @@ class GazeFolder:
     Attributes:
         folder: where it lies.
         size: side of the images in pixels.
-        frame: the normalised frame of the labels: ``R``, ``SR`` or ``none``.
+        frame: the normalized frame of the labels: ``R``, ``SR`` or ``none``.
         splits: by name; ``test`` may be absent. A reader gives the data set's own parts.
         notes: what the reader decided, to be printed by every verb.
         dataset: whose data it is, a key of ``DATASETS``.
@@ -250,7 +250,7 @@ def hold_out_test(folder: GazeFolder, count: int, seed: int) -> GazeFolder:
     """A pool as ``train`` and ``test``: so many people are drawn for the test by a seed, and named in the notes.
 
     Raises:
-        InputError: where the folder has a test part of its own, or too few labelled people.
+        InputError: where the folder has a test part of its own, or too few labeled people.
     """
     if "test" in folder.splits:
         raise InputError(f"--test-people: {folder.folder} has a test part of its own")

@@ -1,4 +1,4 @@
-"""Batches of normalised images and labels, the same for the same seed and epoch."""
+"""Batches of normalized images and labels, the same for the same seed and epoch."""
 
 from __future__ import annotations
 
@@ -127,16 +127,16 @@ class Loader:
             if len(rows) > 1:  # BatchNorm needs two
                 count = max(1, len(rows) // self.batch_size)
                 batches += [rows[b * self.batch_size : (b + 1) * self.batch_size] for b in range(count)]
-        return [batches[int(place)] for place in torch.randperm(len(batches), generator=generator)]
+        return [batches[int(position)] for position in torch.randperm(len(batches), generator=generator)]
 
-    def _generator(self, *place: int) -> torch.Generator:
+    def _generator(self, *position: int) -> torch.Generator:
         """Random numbers of their own for an epoch, or for a batch of it, so that any batch can be the first."""
-        seed = np.random.SeedSequence([self.seed, *place]).generate_state(1, np.uint64)[0]
+        seed = np.random.SeedSequence([self.seed, *position]).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(seed) >> 1)
 
 
 def to_floats(pixels: Tensor, gaze: Tensor, changes: Changes | None) -> tuple[Tensor, Tensor]:
-    """Normalised images and their gaze, changed where there are changes: on a CPU a few images at a time.
+    """Normalized images and their gaze, changed where there are changes: on a CPU a few images at a time.
 
     Args:
         pixels: ``(N, S, S, 3)`` uint8 RGB.
@@ -154,14 +154,14 @@ def to_floats(pixels: Tensor, gaze: Tensor, changes: Changes | None) -> tuple[Te
     for begin in range(0, count, together):
         part = slice(begin, begin + together)
         images[part], turned[part] = (
-            (normalise(pixels[part]), gaze[part])
+            (normalize(pixels[part]), gaze[part])
             if changes is None
-            else augment(normalise(pixels[part]), gaze[part], changes.at(part))
+            else augment(normalize(pixels[part]), gaze[part], changes.at(part))
         )
     return images, turned
 
 
-def normalise(pixels: Tensor) -> Tensor:
+def normalize(pixels: Tensor) -> Tensor:
     """uint8 RGB ``(N, S, S, 3)`` to float ``(N, 3, S, S)`` with ImageNet's mean and deviation, laid out channels last."""
     side = pixels.shape[2]
     scale = torch.tensor([1 / (255 * s) for s in STD], device=pixels.device).repeat(side)

@@ -74,8 +74,8 @@ class PictureFiles:
             InputError: naming the file that cannot be read.
         """
         images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
-        for place, row in enumerate(rows):
-            images[place] = read_picture(self.root / self.paths[int(row)], self.size)
+        for index, row in enumerate(rows):
+            images[index] = read_picture(self.root / self.paths[int(row)], self.size)
         return images
 
     def name(self, row: int) -> str:
@@ -92,8 +92,8 @@ class ResizedImages:
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """``(n, size, size, 3)`` RGB."""
         images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
-        for place, image in enumerate(self.source(rows)):
-            images[place] = resized(Image.fromarray(image), self.size)
+        for index, image in enumerate(self.source(rows)):
+            images[index] = resized(Image.fromarray(image), self.size)
         return images
 
     def name(self, row: int) -> str:

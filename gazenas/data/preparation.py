@@ -1,6 +1,6 @@
 """Turns any data set into ETH-XGaze's HDF5 layout, a person at a time, so that it can be gone on with.
 
-A file is written whole beside its place and renamed. ``train_test_split.json``, without which the folder is none, comes last.
+A file is written whole beside its target and renamed. ``train_test_split.json``, without which the folder is none, comes last.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _tasks(source: GazeFolder, out: Path) -> list[Task]:
         if not len(split):
             continue
         kind = LISTS.get(part, "train")
-        place = out / ("train" if kind in ("train", "val") else kind)
+        subfolder = out / ("train" if kind in ("train", "val") else kind)
         for number, person in enumerate(split.people):
             rows = np.flatnonzero(split.person == number)
             word = re.sub(r"[^\w.-]+", "_", person) or "_"
@@ -135,7 +135,7 @@ def _tasks(source: GazeFolder, out: Path) -> list[Task]:
                 while stem in taken:
                     stem += "_"
                 taken.add(stem)
-                tasks.append(Task(place / f"{stem}.h5", split, rows[begin : begin + most], person, part))
+                tasks.append(Task(subfolder / f"{stem}.h5", split, rows[begin : begin + most], person, part))
     return tasks
 
 

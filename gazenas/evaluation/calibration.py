@@ -1,4 +1,4 @@
-"""Adapting a trained network to one person: BatchNorm statistics of their unlabelled images, or a few labelled ones.
+"""Adapting a trained network to one person: BatchNorm statistics of their unlabeled images, or a few labeled ones.
 
 Re-estimating statistics is "A Novel Way to Use Batch Normalization" (Towards Data Science, 2022), which trains with batches of
 one person for it; blending them with the training's is Schneider et al., NeurIPS 2020. A bias, an affine map of the two angles
@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gazenas.data.loader import normalise
+from gazenas.data.loader import normalize
 from gazenas.errors import InputError
 from gazenas.files import write_aside
 from gazenas.gaze import angular_error
@@ -45,7 +45,7 @@ class Sample:
 
 
 def personal_statistics(network: GazeModel, faces: Faces, prior: float) -> Change:
-    """BatchNorm means and variances over a person's unlabelled images.
+    """BatchNorm means and variances over a person's unlabeled images.
 
     Args:
         network: left as it is, in eval mode.
@@ -62,7 +62,7 @@ def personal_statistics(network: GazeModel, faces: Faces, prior: float) -> Chang
     device = next(network.parameters()).device
     try:
         with torch.no_grad():
-            network(normalise(torch.from_numpy(faces).to(device)))
+            network(normalize(torch.from_numpy(faces).to(device)))
         after = network.state_dict()
         names = [f"{name}.{kind}" for name in norms for kind in ("running_mean", "running_var")]
         return {name: after[name].clone() for name in names}
@@ -112,7 +112,7 @@ METHODS: dict[str, Callable[[GazeModel, Sample], Change]] = {
     "affine": _affine,
     "last": _layer,
 }
-UNLABELLED = ("statistics", "blended")  # methods that never look at the gaze
+UNLABELED = ("statistics", "blended")  # methods that never look at the gaze
 
 
 def last_layer(network: GazeModel) -> nn.Linear:
@@ -136,10 +136,10 @@ def fit_residual(inputs: NDArray[Any], residual: NDArray[Any]) -> tuple[NDArray[
         ``(2, d)`` weights and ``(2,)`` biases; with fewer than three images weights are 0.
     """
     x, y = np.asarray(inputs, np.float64), np.asarray(residual, np.float64)
-    centre, mean = x.mean(0), y.mean(0)
+    center, mean = x.mean(0), y.mean(0)
     if len(x) < 3:
         return np.zeros((2, x.shape[1])), mean
-    left, singular, right = np.linalg.svd(x - centre, full_matrices=False)
+    left, singular, right = np.linalg.svd(x - center, full_matrices=False)
     scale = float((singular**2).sum()) / len(singular)
     best, chosen = np.inf, None
     for ridge in RIDGES * scale:
@@ -154,7 +154,7 @@ def fit_residual(inputs: NDArray[Any], residual: NDArray[Any]) -> tuple[NDArray[
     if plain <= best:
         return np.zeros((2, x.shape[1])), mean
     weights = (right.T * (singular / (singular**2 + chosen)) @ (left.T @ (y - mean))).T
-    return weights, mean - weights @ centre
+    return weights, mean - weights @ center
 
 
 def _last(network: GazeModel, weight: Tensor, bias: Tensor) -> Change:
@@ -207,7 +207,7 @@ def try_methods(
     Args:
         network: in eval mode.
         person: for the outcomes.
-        faces, gaze: all labelled images of the person.
+        faces, gaze: all labeled images of the person.
         counts: values of k; those that half of the images do not allow are left out.
         draws: of k images out of the other half.
         seed: of the halves and draws.

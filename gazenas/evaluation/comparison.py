@@ -21,7 +21,7 @@ from gazenas.export.runtime import GazeEstimator
 from gazenas.models.zoo import GazeModel, build_model, list_subnets, load_model
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.loop import predict_faces
-from gazenas.training.subruns import Subrun, Surroundings, finetune
+from gazenas.training.subruns import Run, Surroundings, finetune
 
 ROWS = 128  # images predicted at once
 
@@ -140,7 +140,7 @@ def is_onnx(path: Path) -> bool:
 
 
 def measure_as_it_is(contender: Contender, split: GazeSplit, result: Result) -> None:
-    """Adds the error of a file or a trained network on a labelled split."""
+    """Adds the error of a file or a trained network on a labeled split."""
     answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     if contender.kind == "onnx":
         answer = GazeEstimator(contender.source)
@@ -156,7 +156,7 @@ def measure_as_it_is(contender: Contender, split: GazeSplit, result: Result) -> 
 
 
 def train(
-    contender: Contender, folder: GazeFolder, recipe: FinetuneRecipe, seeds: Sequence[int], place: Surroundings
+    contender: Contender, folder: GazeFolder, recipe: FinetuneRecipe, seeds: Sequence[int], surroundings: Surroundings
 ) -> Result:
     """Trains fresh weights once a seed, each run gone on with where it stopped, and measures each on the test people.
 
@@ -166,14 +166,14 @@ def train(
     result = Result(contender, *count(contender))
     test = folder.split("test")
     for seed in seeds:
-        part = Subrun(
-            place.out / "runs" / contender.name / f"seed{seed}",
+        part = Run(
+            surroundings.out / "runs" / contender.name / f"seed{seed}",
             "compare",
             lambda: _build(contender.source, contender.input_size),
             recipe,
             {"source": contender.source, "seed": seed, **_plain(recipe)},
         )
-        own = replace(place, seed=seed)
+        own = replace(surroundings, seed=seed)
         predictions = finetune(part, folder, own, lambda run, found: run.write_predictions(test, found))
         _add(result, predictions, test)
     return result

@@ -17,7 +17,7 @@ BOOTSTRAP_DRAWS = 2000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Errors of predictions on a labelled split, in degrees.
+    """Errors of predictions on a labeled split, in degrees.
 
     Attributes:
         errors: ``(N,)`` angular errors.
@@ -51,7 +51,7 @@ class Evaluation:
 
 
 def evaluate_predictions(predictions: Floats, split: GazeSplit) -> Evaluation:
-    """Compares ``(N, 2)`` pitch and yaw in radians with a labelled split's."""
+    """Compares ``(N, 2)`` pitch and yaw in radians with a labeled split's."""
     assert split.gaze is not None, f"split {split.name} has no labels"
     errors = angular_error(predictions, split.gaze)
     by_person = [errors[split.person == number] for number in range(len(split.people))]

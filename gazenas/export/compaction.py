@@ -57,5 +57,5 @@ def _share(graph: Any) -> None:
 
 def _inner(weight: Any) -> tuple[slice, ...]:
     """The smallest box that holds everything but zeros."""
-    places = np.nonzero(weight)
-    return tuple(slice(int(each.min()), int(each.max()) + 1) for each in places)
+    nonzero = np.nonzero(weight)
+    return tuple(slice(int(each.min()), int(each.max()) + 1) for each in nonzero)

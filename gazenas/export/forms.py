@@ -221,7 +221,7 @@ def mixconv_forms(path: MixConv, side: int, channels: tuple[int, int]) -> list[n
 
 
 def _runs(counts: Kernels) -> list[list[Kernels]]:
-    """All ways to cut a list into runs of neighbours."""
+    """All ways to cut a list into runs of neighbors."""
     firsts = range(1, len(counts) + 1)
     return [[counts[:first], *rest] for first in firsts for rest in _runs(counts[first:])] or [[]]
 

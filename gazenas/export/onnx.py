@@ -117,14 +117,14 @@ def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str 
 def differences_from_torch(network: nn.Module, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Angular differences in degrees between PyTorch and the file, ``(N * batch sizes,)``."""
     estimator = GazeEstimator(path)
-    normalised = estimator.normalise(images)
+    normalized = estimator.normalize(images)
     clean = deepcopy(network).cpu().float().eval()
     with torch.inference_mode():
         expected = np.concatenate(
-            [clean(torch.from_numpy(part)).numpy() for part in np.array_split(normalised, -(-len(images) // 64))]
+            [clean(torch.from_numpy(part)).numpy() for part in np.array_split(normalized, -(-len(images) // 64))]
         )
     found = [
-        np.concatenate([estimator.run(normalised[start : start + size]) for start in range(0, len(images), size)])
+        np.concatenate([estimator.run(normalized[start : start + size]) for start in range(0, len(images), size)])
         for size in BATCHES
     ]
     differences: NDArray[np.float64] = np.concatenate(

@@ -1,6 +1,6 @@
 """Gaze from a face image with numpy and onnxruntime alone.
 
-Everything that the network expects (size, mean, deviation, colour order) and the meaning of its output are read
+Everything that the network expects (size, mean, deviation, color order) and the meaning of its output are read
 from the ONNX file's metadata. This file imports nothing else of gazenas and may be copied beside a model:
 
     python runtime.py model.onnx face.npy
@@ -66,16 +66,16 @@ class GazeEstimator:
             )
         if color_order not in ("RGB", "BGR"):
             raise ValueError(f"color_order: expected RGB or BGR, found {color_order!r}")
-        angles = self.run(self.normalise(batch if color_order == self.color_order else batch[..., ::-1]))
+        angles = self.run(self.normalize(batch if color_order == self.color_order else batch[..., ::-1]))
         return angles if faces.ndim == 4 else angles[0]
 
-    def normalise(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 ``(N, S, S, 3)`` in the network's colour order to its float input ``(N, 3, S, S)``."""
+    def normalize(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 ``(N, S, S, 3)`` in the network's color order to its float input ``(N, 3, S, S)``."""
         values = (faces.astype(np.float32) / np.float32(255) - self.mean) / self.std
         return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(N, 2)`` angles for images that are already normalised ``(N, 3, S, S)``."""
+        """``(N, 2)`` angles for images that are already normalized ``(N, 3, S, S)``."""
         angles: NDArray[np.float32] = self.session.run(None, {self.input_name: images})[0]
         return angles
 

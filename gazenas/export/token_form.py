@@ -104,16 +104,18 @@ class TokenForm(nn.Module):
     """
 
     project: Tensor
-    place: Tensor
+    position: Tensor
 
     def __init__(self, path: TokenTransformer, side: int, in_channels: int, out_channels: int) -> None:
         super().__init__()
         dtype, tokens, self.grid = path.queries.dtype, path.queries.shape[0], path.grid
         scale, shift = norm_affine(path.project_norm)
         weight = path.project.weight.detach().double().flatten(1) * scale[:, None]
-        of_map, of_place = torch.split(weight, [weight.shape[1] - 2, 2], 1)
+        of_map, of_position = torch.split(weight, [weight.shape[1] - 2, 2], 1)
         self.register_buffer("project", F.pad(of_map, (0, in_channels - of_map.shape[1])).to(dtype))
-        self.register_buffer("place", (of_place @ path.coordinates[0].double().flatten(1) + shift[:, None]).to(dtype))
+        self.register_buffer(
+            "position", (of_position @ path.coordinates[0].double().flatten(1) + shift[:, None]).to(dtype)
+        )
         gate = path.key_weight.detach().abs()
         self.shrink, self.grow = Resize(side, self.grid, dtype), Resize(self.grid, -(-side // path.stride), dtype)
         wide = hidden_width(tokens)  # the projection back does not read the queries that are added
@@ -125,7 +127,7 @@ class TokenForm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``, c and c' rounded up."""
-        tokens = self.project @ self.shrink(x).flatten(2) + self.place
+        tokens = self.project @ self.shrink(x).flatten(2) + self.position
         decoded = self.decoder(self.encoder(tokens)).unflatten(2, (self.grid, self.grid))
         # Resize and projection commute. With the projection last, the runtime's convolution adds it to the other paths' sum.
         restored: Tensor = self.restore(self.grow(decoded))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def gated_attention(query: Tensor, key: Tensor, value: Tensor, gate: Tensor) -> Tensor:
-    """Scaled dot-product attention whose softmax weights are multiplied by ``gate`` and renormalised.
+    """Scaled dot-product attention whose softmax weights are multiplied by ``gate`` and renormalized.
 
     A key with gate 0 is as good as absent, in value and in gradient; with every gate at 0 the result is 0.
     Equals ``softmax(q k^T / sqrt(d) + log gate) v`` without ever taking the logarithm of 0.

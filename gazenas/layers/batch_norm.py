@@ -1,4 +1,4 @@
-"""Batch normalisation that stays fast on maps of few channels."""
+"""Batch normalization that stays fast on maps of few channels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = 2**17  # values of a map that is not worth the additional operations
 class BatchNorm2d(nn.BatchNorm2d):
     """``nn.BatchNorm2d``, the same in every respect but time.
 
-    PyTorch normalises ``channels_last`` maps on a CPU pixel by pixel, vectorised over the channels, and takes about four
+    PyTorch normalizes ``channels_last`` maps on a CPU pixel by pixel, vectorized over the channels, and takes about four
     times as long for 15 channels as for 16. In training, several pixels are therefore taken as one row
     of as many times the channels, and their statistics are joined.
     """
@@ -27,7 +27,7 @@ class BatchNorm2d(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         """``(N, c, h, w)`` to the same shape; running statistics follow in training."""
         if self.training:
-            return self.normalise_part(input, 0)
+            return self.normalize_part(input, 0)
         weight, bias = self.scale_and_shift()
         return F.batch_norm(input, self.running_mean, self.running_var, weight, bias, False, 0.0, self.eps)
 
@@ -35,7 +35,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         """The factor and the offset of every normalized channel, ``(c,)`` each."""
         return self.weight, self.bias
 
-    def normalise_part(self, x: Tensor, start: int) -> Tensor:
+    def normalize_part(self, x: Tensor, start: int) -> Tensor:
         """Some of the channels, as in training; whoever begins a batch with ``start`` 0 must go on to the last channel.
 
         Args:

@@ -95,8 +95,8 @@ def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, stride: int) -> Te
 def _convolution_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, wanted: tuple[bool, bool, bool]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    places = [stride, stride], [padding, padding], [1, 1]
+    geometry = [stride, stride], [padding, padding], [1, 1]
     found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-        gradient, x, weight, None, *places, False, [0, 0], x.shape[1], wanted
+        gradient, x, weight, None, *geometry, False, [0, 0], x.shape[1], wanted
     )
     return found

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention and a feed-forward layer, each added to its input and normalised after.
+    """Self-attention and a feed-forward layer, each added to its input and normalized after.
 
     Args:
         width: of the tokens.

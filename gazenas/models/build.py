@@ -137,18 +137,18 @@ def check_space(space: SearchSpace, where: str) -> None:
         InputError: naming all faults at once.
     """
     faults = []
-    places = [("fusion", space.fusion)] + [
+    modules = [("fusion", space.fusion)] + [
         (f"parallel[{number}]", entry) for number, entry in enumerate(space.parallel, 1)
     ]
-    for place, operators in places:
+    for where, operators in modules:
         for name, settings in operators.items():
             if name not in OPS:
-                faults.append(f"{place}: unknown operator {name!r} (known: {', '.join(OPS)})")
+                faults.append(f"{where}: unknown operator {name!r} (known: {', '.join(OPS)})")
                 continue
             wrong = _wrong_keys(OPS[name].full_widths, settings, given={"in_channels"})
-            faults += [f"{place}: {name}: {fault}" for fault in wrong]
+            faults += [f"{where}: {name}: {fault}" for fault in wrong]
             if not wrong:
-                faults += _refusal(f"{place}: ", lambda: OPS[name].full_widths(space.stem[-1], **settings))  # noqa: B023
+                faults += _refusal(f"{where}: ", lambda: OPS[name].full_widths(space.stem[-1], **settings))  # noqa: B023
     settings = {key: value for key, value in space.head.items() if key != "kind"}
     if space.head["kind"] not in HEADS:
         faults.append(f"head: unknown kind {space.head['kind']!r} (known: {', '.join(HEADS)})")
@@ -169,10 +169,10 @@ def _wrong_keys(function: Callable[..., Any], settings: Mapping[str, Any], given
     return faults + [f"missing key {key!r}" for key in expected if key not in settings]
 
 
-def _refusal(place: str, build: Callable[[], Any]) -> list[str]:
+def _refusal(where: str, build: Callable[[], Any]) -> list[str]:
     """What ``build`` says against its settings."""
     try:
         build()
     except (InputError, TypeError, ValueError) as error:
-        return [f"{place}{error}"]
+        return [f"{where}{error}"]
     return []

@@ -13,7 +13,7 @@ from gazenas.ops.units import round_up
 from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import STREAM
 
-Place = tuple[int, int, int]  # dimension, start, count
+Span = tuple[int, int, int]  # dimension, start, count
 
 
 def fill_channels(network: Network, multiple: int) -> Network:
@@ -33,7 +33,7 @@ def fill_channels(network: Network, multiple: int) -> Network:
     wide_arch = _filled(arch, multiple)
     wide = build_network(wide_arch, importance=False, input_channels=network.input_channels)
     wide.head = deepcopy(network.head).cpu().float()
-    places, wide_places = _places(arch), _places(wide_arch)
+    spans, wide_spans = _spans(arch), _spans(wide_arch)
     parameters = {name for name, _ in wide.named_parameters()}
     state = network.state_dict()
     with torch.no_grad():
@@ -43,7 +43,7 @@ def fill_channels(network: Network, multiple: int) -> Network:
                 continue
             if name in parameters:  # the statistics of a new channel stay those of a new network
                 tensor.zero_()
-            for (dim, start, count), (_, wide_start, _) in zip(places[name], wide_places[name], strict=True):
+            for (dim, start, count), (_, wide_start, _) in zip(spans[name], wide_spans[name], strict=True):
                 tensor.narrow(dim, wide_start, count).copy_(state[name].narrow(dim, start, count))
     return wide.eval()
 
@@ -62,15 +62,15 @@ def _filled(arch: Architecture, multiple: int) -> Architecture:
     return arch.with_counts(filled)
 
 
-def _places(arch: Architecture) -> dict[str, list[Place]]:
+def _spans(arch: Architecture) -> dict[str, list[Span]]:
     """By the name of a tensor, where the units of one group after another lie in it."""
     network = build_network(arch, importance=True)
     names = {id(module): name for name, module in network.named_modules()}
-    places: dict[str, list[Place]] = {}
+    spans: dict[str, list[Span]] = {}
     for block in network.blocks().values():
         for operator in block.operators().values():
             for units in operator.units():
                 for piece in units.slices:
-                    place = (piece.dim, piece.start, units.alpha.numel())
-                    places.setdefault(f"{names[id(piece.module)]}.{piece.name}", []).append(place)
-    return places
+                    span = (piece.dim, piece.start, units.alpha.numel())
+                    spans.setdefault(f"{names[id(piece.module)]}.{piece.name}", []).append(span)
+    return spans

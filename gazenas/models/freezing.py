@@ -14,7 +14,7 @@ from gazenas.models.network import Network, as_network
 def freeze(supernet: nn.Module) -> Network:
     """A copy without importance factors that computes the same in eval mode.
 
-    Factors are multiplied into neighbouring weights; a token's weight as a key becomes an ordinary parameter;
+    Factors are multiplied into neighboring weights; a token's weight as a key becomes an ordinary parameter;
     the constants of emptied paths become one bias a block. Gradients are dropped, tensors are contiguous.
 
     Args:

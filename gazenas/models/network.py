@@ -74,7 +74,7 @@ class Network(nn.Module):
         """Images to gaze.
 
         Args:
-            images: ``(N, 3, S, S)`` RGB, normalised with the ImageNet mean and deviation, S the input size.
+            images: ``(N, 3, S, S)`` RGB, normalized with the ImageNet mean and deviation, S the input size.
 
         Returns:
             ``(N, 2)`` pitch and yaw in radians.
@@ -135,10 +135,10 @@ class Network(nn.Module):
             for name, stream in zip(found, self._streams(), strict=True)
         }
 
-    def settle(self) -> None:
+    def drop_unused(self) -> None:
         """Brings everything else in line after units were cut from the tensors."""
         for block in self.blocks().values():
-            block.settle()
+            block.drop_unused()
         fit_attributes(self)
 
     def fold(self) -> None:

@@ -127,10 +127,10 @@ class SearchBlock(nn.Module):
         writers = [*self.operators().values(), self.residual]
         return tuple(piece for writer in writers if writer is not None for piece in writer.writes())
 
-    def settle(self) -> None:
+    def drop_unused(self) -> None:
         """Brings the paths in line after units were cut; squeeze-and-excite leaves with the last unit."""
         for operator in self.operators().values():
-            operator.settle()
+            operator.drop_unused()
         if not _any_unit(self.widths()):
             self.squeeze = None
 

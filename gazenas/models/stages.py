@@ -25,7 +25,7 @@ class ParallelModule(nn.Module):
 
 
 class FusionModule(nn.Module):
-    """Every output branch adds what its neighbouring input branches send through one search block each, then ReLU.
+    """Every output branch adds what its neighboring input branches send through one search block each, then ReLU.
 
     Blocks that go down have stride 2; what comes up is enlarged to the nearest pixel after its block.
 

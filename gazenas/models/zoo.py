@@ -83,7 +83,7 @@ def build_subnet(
             without it.
         input_size: overrides the architecture's, divisible by 32; weights fit only where the head has no learned positions
             or the number of its tokens stays the same.
-        input_channels: 3, RGB, or 1, such as infrared. Three-channel weights are then added up, which answers a grey image
+        input_channels: 3, RGB, or 1, such as infrared. Three-channel weights are then added up, which answers a gray image
             as RGB copies of it would be.
 
     Raises:
@@ -193,11 +193,11 @@ def load_model(path: str | Path, *, user: str | Path | None = None) -> GazeModel
     Raises:
         InputError: where a file is absent or does not fit, or ``user`` was made for other weights.
     """
-    place = Path(path)
-    if not place.exists() and str(path) not in list_subnets():
+    folder = Path(path)
+    if not folder.exists() and str(path) not in list_subnets():
         raise InputError(f"{path}: no such run folder, architecture file or subnet name")
-    if place.exists():
-        weights = (place if place.is_dir() else place.parent) / "weights.safetensors"
+    if folder.exists():
+        weights = (folder if folder.is_dir() else folder.parent) / "weights.safetensors"
     else:
         weights = _subnet_folder() / f"{path}.safetensors"
     spec = _baseline_spec(path, None)

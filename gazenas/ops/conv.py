@@ -18,7 +18,7 @@ from gazenas.ops.units import (
     Units,
     Widths,
     norm_slices,
-    normalised_zero,
+    normalized_zero,
     projected_deviation,
     rectified_deviation,
     scale_,
@@ -121,7 +121,7 @@ class ConvPair(nn.Module):
         rows = (TensorSlice(self.second, "weight", 0),) if "first" in self._modules else ()
         return (*rows, *norm_slices(self.norm))
 
-    def settle(self) -> None:
+    def drop_unused(self) -> None:
         """Drops everything but the closing BatchNorm with the last hidden channel."""
         if "first" in self._modules and not self.first.weight.shape[0]:
             for name in ("first", "first_norm", "second"):
@@ -137,7 +137,7 @@ class ConvPair(nn.Module):
 
     def constant(self) -> Tensor:
         """``(1, c', 1, 1)``: what the closing BatchNorm makes of a zero input."""
-        return normalised_zero(self.norm)
+        return normalized_zero(self.norm)
 
     @torch.no_grad()
     def contributions(self) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from gazenas.ops.units import (
     Units,
     Widths,
     norm_slices,
-    normalised_zero,
+    normalized_zero,
     projected_deviation,
     rectified_deviation,
     scale_,
@@ -133,8 +133,8 @@ class MixConv(nn.Module):
         rows, columns = torch.split(self.expand.weight, counts), torch.split(weight, counts, 1)
         projected, start = [], 0
         for convolution, into, out in zip(self.depthwise.values(), rows, columns, strict=True):
-            hidden = F.relu(self.expand_norm.normalise_part(F.conv2d(x, into), start), inplace=True)
-            hidden = F.relu(self.depthwise_norm.normalise_part(convolution(hidden), start), inplace=True)
+            hidden = F.relu(self.expand_norm.normalize_part(F.conv2d(x, into), start), inplace=True)
+            hidden = F.relu(self.depthwise_norm.normalize_part(convolution(hidden), start), inplace=True)
             projected.append(F.conv2d(hidden, out))
             start += into.shape[0]
         return sum(projected[1:], projected[0])
@@ -176,7 +176,7 @@ class MixConv(nn.Module):
         rows = (TensorSlice(self.project, "weight", 0),) if len(self.depthwise) else ()
         return (*rows, *norm_slices(self.norm))
 
-    def settle(self) -> None:
+    def drop_unused(self) -> None:
         """Drops kernels without channels, and everything but the closing BatchNorm with the last of them."""
         for kernel in list(self.depthwise):
             if not self.depthwise[kernel].weight.shape[0]:  # type: ignore[index]
@@ -194,7 +194,7 @@ class MixConv(nn.Module):
 
     def constant(self) -> Tensor:
         """``(1, c', 1, 1)``: what the closing BatchNorm makes of a zero input."""
-        return normalised_zero(self.norm)
+        return normalized_zero(self.norm)
 
     @torch.no_grad()
     def contributions(self) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from gazenas.ops.units import Convolution, Extent, TensorSlice, Units, Widths
 class Operator(Protocol):
     """One searchable path of a search block: ``(N, c, h, w)`` to ``(N, c', h', w')``, an ``nn.Module``.
 
-    An operator with no units left keeps only its closing normalisation, whose constant it still adds.
+    An operator with no units left keeps only its closing normalization, whose constant it still adds.
     """
 
     channelwise: bool
@@ -39,7 +39,7 @@ class Operator(Protocol):
         """The slices that belong to the channels of its output."""
         ...
 
-    def settle(self) -> None:
+    def drop_unused(self) -> None:
         """Drops what no unit needs any more after units were cut from the tensors."""
         ...
 
@@ -48,7 +48,7 @@ class Operator(Protocol):
         ...
 
     def constant(self) -> Tensor:
-        """``(1, c', 1, 1)``: what the closing normalisation makes of a zero input."""
+        """``(1, c', 1, 1)``: what the closing normalization makes of a zero input."""
         ...
 
     def contributions(self) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ class Operator(Protocol):
         ...
 
     def pin(self) -> None:
-        """Takes the common factor out of importance factors where the closing normalisation cancels it."""
+        """Takes the common factor out of importance factors where the closing normalization cancels it."""
         ...
 
     def macs(self, widths: Widths, extent: Extent) -> int:

@@ -19,7 +19,7 @@ from gazenas.ops.units import (
     Units,
     Widths,
     norm_slices,
-    normalised_zero,
+    normalized_zero,
     projected_deviation,
     scale_,
 )
@@ -157,7 +157,7 @@ class TokenTransformer(nn.Module):
         rows = (TensorSlice(self.restore, "weight", 0),) if "project" in self._modules else ()
         return (*rows, *norm_slices(self.norm))
 
-    def settle(self) -> None:
+    def drop_unused(self) -> None:
         """Drops everything but the closing BatchNorm with the last token."""
         if "project" not in self._modules or self.queries.shape[0]:
             return
@@ -180,18 +180,18 @@ class TokenTransformer(nn.Module):
 
     def constant(self) -> Tensor:
         """``(1, c', 1, 1)``: what the closing BatchNorm makes of a zero input."""
-        return normalised_zero(self.norm)
+        return normalized_zero(self.norm)
 
     @torch.no_grad()
     def contributions(self) -> dict[str, Tensor]:
-        """abs(alpha) times the deviation of the decoder's normalised output times its way through the projection."""
+        """abs(alpha) times the deviation of the decoder's normalized output times its way through the projection."""
         if self.alpha is None:
             return {}
         decoded = self.decoder.norm.weight.square().mean().sqrt()
         return {"token": self.alpha.abs() * decoded * projected_deviation(self.restore.weight, self.norm)}
 
     def pin(self) -> None:
-        """Nothing: a token's factor also weighs it inside the attention, where no normalisation cancels it."""
+        """Nothing: a token's factor also weighs it inside the attention, where no normalization cancels it."""
 
     def macs(self, widths: Widths, extent: Extent) -> int:
         """Both projections, twelve square products a token, and four attention products."""

@@ -99,7 +99,7 @@ def fit_attributes(module: nn.Module) -> None:
             layer.num_features = layer.weight.shape[0]
 
 
-def normalised_zero(norm: nn.BatchNorm2d) -> Tensor:
+def normalized_zero(norm: nn.BatchNorm2d) -> Tensor:
     """``(1, c, 1, 1)``: what ``norm`` makes of a zero input of any size, in training and in eval mode.
 
     Two zeros a channel, since batch statistics need more than one value; they equal those of a whole zero map.
@@ -113,7 +113,7 @@ def projected_deviation(weight: Tensor, norm: BatchNorm2d) -> Tensor:
     """``(n,)``: deviation at the output of ``norm`` for each of n inputs of a convolution, per unit of its own deviation.
 
     Args:
-        weight: ``(c', n, k, k)``; neighbouring pixels count as independent.
+        weight: ``(c', n, k, k)``; neighboring pixels count as independent.
         norm: that closes the convolution.
     """
     assert norm.running_var is not None, "BatchNorm keeps running statistics"

@@ -109,9 +109,9 @@ class _Drawing:
             self.axes.text(x + len(columns) / 2, HEADINGS, module, ha="center", fontsize=9, color="#4a5568")
         return x + len(columns)
 
-    def stream(self, place: tuple[float, int], name: str) -> None:
+    def stream(self, corner: tuple[float, int], name: str) -> None:
         """A stream's width as an upright bar, under how many times smaller than what is read its map is."""
-        x, y = place
+        x, y = corner
         kept, most = self.arch.stream_widths()[name], self.space.streams()[name]
         searched = name in self.space.searched_streams()
         color, height = (COLORS[CHANNEL], HIGH * kept / most) if searched else (FAINT, HIGH)
@@ -119,7 +119,7 @@ class _Drawing:
         self.axes.add_patch(Rectangle((x, y + HIGH - height), NARROW, height, facecolor=color, alpha=0.6, lw=0))
         text = f"{kept}/{most}" if searched else f"{kept}"
         self.axes.text(x + NARROW / 2, y + HIGH / 2, text, ha="center", va="center", fontsize=6.5)
-        self._name(place, f"1/{self.space.reductions()[name]}")
+        self._name(corner, f"1/{self.space.reductions()[name]}")
         if searched:
             self.used[CHANNEL] = None
 
@@ -146,16 +146,16 @@ class _Drawing:
                 handles, words, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(used), frameon=False
             )
 
-    def _block(self, place: tuple[float, int], label: str, spec: BlockSpec) -> None:
+    def _block(self, corner: tuple[float, int], label: str, spec: BlockSpec) -> None:
         """One block as a box with a bar a group."""
-        x, y = place
+        x, y = corner
         kept, full = block_widths(self.arch, spec.name), block_widths(self.full, spec.name)
-        self._name(place, label)
-        self._box(place, "none" if any(kept.values()) else PALE, INK if any(kept.values()) or not full else "#a0aec0")
+        self._name(corner, label)
+        self._box(corner, "none" if any(kept.values()) else PALE, INK if any(kept.values()) or not full else "#a0aec0")
         if not any(kept.values()):
             kernel = self.space.residual_kernel
             plain = f"{kernel}x{kernel}" + (f"\nstride {spec.stride}" if spec.stride > 1 else "")
-            self._say(place, "residual\nonly" if full else plain, "#718096" if full else INK)
+            self._say(corner, "residual\nonly" if full else plain, "#718096" if full else INK)
             return
         step = HIGH / len(full)
         for index, (group, most) in enumerate(full.items()):
@@ -166,14 +166,14 @@ class _Drawing:
             self._say((x, top + 0.38 * step - HIGH / 2), f"{kept[group]}/{most}", "black", 6.5)
             self.used[group] = None
 
-    def _box(self, place: tuple[float, float], color: str, edge: str = INK) -> None:
-        self.axes.add_patch(Rectangle(place, WIDE, HIGH, facecolor=color, edgecolor=edge, lw=1))
+    def _box(self, corner: tuple[float, float], color: str, edge: str = INK) -> None:
+        self.axes.add_patch(Rectangle(corner, WIDE, HIGH, facecolor=color, edgecolor=edge, lw=1))
 
-    def _name(self, place: tuple[float, float], text: str) -> None:
-        self.axes.text(place[0] + 0.03, place[1] - 0.02, text, fontsize=6.5, va="bottom", color=INK)
+    def _name(self, corner: tuple[float, float], text: str) -> None:
+        self.axes.text(corner[0] + 0.03, corner[1] - 0.02, text, fontsize=6.5, va="bottom", color=INK)
 
-    def _say(self, place: tuple[float, float], text: str, color: str, size: float = 7) -> None:
-        middle = (place[0] + WIDE / 2, place[1] + HIGH / 2)
+    def _say(self, corner: tuple[float, float], text: str, color: str, size: float = 7) -> None:
+        middle = (corner[0] + WIDE / 2, corner[1] + HIGH / 2)
         self.axes.text(*middle, text, ha="center", va="center", fontsize=size, color=color)
 
 

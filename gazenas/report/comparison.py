@@ -32,11 +32,11 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     titles = {"macs": "MACs", "params": "parameters", "median_ms_1": "median milliseconds on one thread"}
     panels = {key: title for key, title in titles.items() if any(row.get(key) for row in rows)} or titles
     figure = Figure((5 * len(panels) + 2, 4.5), layout="constrained")
-    places = figure.subplots(1, len(panels), squeeze=False)[0]
+    subplots = figure.subplots(1, len(panels), squeeze=False)[0]
     looks = [{"fmt": marker, "color": color} for marker, color in product(MARKERS, TABLEAU_COLORS)]
     styles = dict(zip((row["name"] for row in rows), cycle(looks), strict=False))
     marks: dict[str, Any] = {}  # a legend takes containers, though its types say artists
-    for axes, (key, title) in zip(places, panels.items(), strict=True):
+    for axes, (key, title) in zip(subplots, panels.items(), strict=True):
         shown = [row for row in rows if row.get(key)]
         for row in shown:
             spread = row.get("spread_deg") or 0.0
@@ -62,10 +62,10 @@ def draw_latency(taken: Mapping[str, Mapping[str, NDArray[np.float64]]], path: P
     names = list(next(iter(taken.values())))
     figure = Figure((12, 1.5 + 0.45 * len(names)), layout="constrained")
     for axes, (threads, by_model) in zip(figure.subplots(1, len(taken), squeeze=False)[0], taken.items(), strict=True):
-        for place, name in enumerate(names):
+        for height, name in enumerate(names):
             values = by_model[name]
-            axes.plot(values, np.full(len(values), place), "|", color=BLUE, alpha=0.5, markersize=14)
-            axes.plot([np.median(values)], [place], "o", color=RED, markersize=5)
+            axes.plot(values, np.full(len(values), height), "|", color=BLUE, alpha=0.5, markersize=14)
+            axes.plot([np.median(values)], [height], "o", color=RED, markersize=5)
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="milliseconds an image", title=threads)
         _in_decades(axes)

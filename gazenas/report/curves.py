@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gazenas.report.figure import save_figure
 
-BLUE, RED, GREEN, GREY = "#2b6cb0", "#c53030", "#2f855a", "#718096"
+BLUE, RED, GREEN, GRAY = "#2b6cb0", "#c53030", "#2f855a", "#718096"
 Rows = list[dict[str, Any]]
 
 
@@ -29,11 +29,11 @@ def draw_search(rows: Rows, target: float | None, path: Path) -> None:
     loss.set(ylabel="L1 gaze loss (radians)", title="training loss")
     error.plot(epochs, [row["val_error_deg"] for row in rows], "o-", color=RED)
     error.set(ylabel="mean angular error (degrees)", title="validation error")
-    penalty.plot(epochs, [row["penalty"] for row in rows], "o-", color=GREY)
+    penalty.plot(epochs, [row["penalty"] for row in rows], "o-", color=GRAY)
     penalty.set(ylabel="lambda x penalty", xlabel="epoch", title="resource penalty in the loss")
     macs.step(epochs, [row["macs"] / 1e6 for row in rows], "o-", where="post", color=GREEN)
     if target is not None:
-        macs.axhline(target / 1e6, color=GREY, linestyle="--", label=f"target {target / 1e6:.2f} M")
+        macs.axhline(target / 1e6, color=GRAY, linestyle="--", label=f"target {target / 1e6:.2f} M")
         macs.legend()
     macs.set(ylabel="million MACs", xlabel="epoch", title="size after each epoch", ylim=(0, None))
     macs.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -47,7 +47,7 @@ def draw_finetuning(rows: Rows, best_epoch: int, path: Path) -> None:
     loss, rate, error = figure.subplots(1, 3)
     loss.plot(epochs, [row["gaze_loss"] for row in rows], "o-", color=BLUE)
     loss.set(ylabel="L1 gaze loss (radians)", xlabel="epoch", title="training loss")
-    rate.plot(epochs, [row["lr"] for row in rows], "o-", color=GREY)
+    rate.plot(epochs, [row["lr"] for row in rows], "o-", color=GRAY)
     rate.set(ylabel="learning rate", xlabel="epoch", title="schedule", yscale="log")
     error.plot(epochs, [row["val_error_deg"] for row in rows], "o-", color=RED)
     error.plot(best_epoch + 1, rows[best_epoch]["val_error_deg"], "*", color=GREEN, markersize=16, label="kept")

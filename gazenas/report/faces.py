@@ -23,7 +23,7 @@ def draw_face(axes: Any, image: NDArray[np.uint8], arrows: Sequence[tuple[Any, s
     """One face and, from its middle, at most two arrows along the image-plane part of ``(pitch, yaw)``, the first the wider."""
     size = image.shape[0]
     axes.imshow(image, interpolation="nearest" if size < 100 else "antialiased")
-    for width, (gaze, colour) in zip((2.6, 1.3), arrows, strict=False):
+    for width, (gaze, color) in zip((2.6, 1.3), arrows, strict=False):
         x, y, _ = angles_to_vectors(np.asarray(gaze, np.float64)) * 0.45 * size
         arrow = FancyArrowPatch(
             (size / 2, size / 2),
@@ -33,7 +33,7 @@ def draw_face(axes: Any, image: NDArray[np.uint8], arrows: Sequence[tuple[Any, s
             shrinkA=0,
             shrinkB=0,
         )
-        arrow.set(color=colour, linewidth=width)
+        arrow.set(color=color, linewidth=width)
         axes.add_patch(arrow)
     axes.set(xlim=(0, size - 1), ylim=(size - 1, 0), xticks=[], yticks=[])
     axes.set_title(title, fontsize=7, pad=2)

@@ -44,13 +44,13 @@ def draw_error_by_angle(gaze: NDArray[np.float32], errors: NDArray[np.float32], 
         angle = np.rad2deg(gaze[:, column])
         bins = np.floor(angle / 10).astype(int)
         present = [number for number in np.unique(bins) if (bins == number).sum() >= 3]
-        centres = np.array([10 * number + 5 for number in present])
+        centers = np.array([10 * number + 5 for number in present])
         means = np.array([errors[bins == number].mean() for number in present])
         spread = np.array([errors[bins == number].std() for number in present])
         axes.fill_between(
-            centres, np.maximum(means - spread, 0), means + spread, color="#2b6cb0", alpha=0.2, label="one deviation"
+            centers, np.maximum(means - spread, 0), means + spread, color="#2b6cb0", alpha=0.2, label="one deviation"
         )
-        axes.plot(centres, means, "o-", color="#2b6cb0", label="mean")
+        axes.plot(centers, means, "o-", color="#2b6cb0", label="mean")
         axes.set(
             xlabel=f"true {name} (degrees)",
             ylabel="angular error (degrees)",
@@ -58,7 +58,7 @@ def draw_error_by_angle(gaze: NDArray[np.float32], errors: NDArray[np.float32], 
             ylim=(0, None),
         )
         counts = axes.twinx()
-        counts.bar(centres, [(bins == number).sum() for number in present], width=8, color="#718096", alpha=0.25)
+        counts.bar(centers, [(bins == number).sum() for number in present], width=8, color="#718096", alpha=0.25)
         counts.set_ylabel("images in the bin")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     save_figure(figure, path)

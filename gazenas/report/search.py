@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from gazenas.report.curves import BLUE, GREEN, GREY, RED
+from gazenas.report.curves import BLUE, GRAY, GREEN, RED
 from gazenas.report.figure import save_figure
 
 
@@ -24,15 +24,15 @@ def draw_importances(histograms: Sequence[Mapping[str, Any]], path: Path) -> Non
     rows = -(-len(histograms) // columns) or 1
     figure = Figure((4.2 * columns, 2.9 * rows), layout="constrained")
     axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns, squeeze=False))).ravel()
-    for number, (place, counts) in enumerate(zip(axes, histograms, strict=False), 1):
+    for number, (panel, counts) in enumerate(zip(axes, histograms, strict=False), 1):
         edges = np.linspace(0, 1.25, len(counts["kept"]) + 1)
-        place.stairs(counts["kept"], edges, color=BLUE, fill=True, alpha=0.6, label=f"stay: {sum(counts['kept'])}")
-        place.stairs(counts["removed"], edges, color=RED, fill=True, alpha=0.6, label=f"go: {sum(counts['removed'])}")
-        place.set(title=f"before shrink {number}, in epoch {counts['epoch'] + 1}", xlabel="abs(alpha)", yscale="symlog")
-        place.set_ylabel("units")
-        place.legend(fontsize=8)
-    for place in axes[len(histograms) :]:
-        place.set_axis_off()
+        panel.stairs(counts["kept"], edges, color=BLUE, fill=True, alpha=0.6, label=f"stay: {sum(counts['kept'])}")
+        panel.stairs(counts["removed"], edges, color=RED, fill=True, alpha=0.6, label=f"go: {sum(counts['removed'])}")
+        panel.set(title=f"before shrink {number}, in epoch {counts['epoch'] + 1}", xlabel="abs(alpha)", yscale="symlog")
+        panel.set_ylabel("units")
+        panel.legend(fontsize=8)
+    for panel in axes[len(histograms) :]:
+        panel.set_axis_off()
     save_figure(figure, path)
 
 
@@ -42,11 +42,11 @@ def draw_family(members: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure = Figure((6.5, 4.5), layout="constrained")
     axes = figure.subplots()
     macs = [member["macs"] / 1e6 for member in members]
-    axes.plot(macs, [member["val_error_deg"] for member in members], "o-", color=GREY, label="validation people")
+    axes.plot(macs, [member["val_error_deg"] for member in members], "o-", color=GRAY, label="validation people")
     if all(member["test_error_deg"] is not None for member in members):
         axes.plot(macs, [member["test_error_deg"] for member in members], "o-", color=RED, label="test people")
     for member, x in zip(members, macs, strict=True):
-        axes.annotate(f"{member['params'] / 1e3:.0f} k", (x, member["val_error_deg"]), fontsize=8, color=GREY)
+        axes.annotate(f"{member['params'] / 1e3:.0f} k", (x, member["val_error_deg"]), fontsize=8, color=GRAY)
     axes.set(xlabel="million MACs (parameters at the points)", ylabel="mean angular error (degrees)")
     axes.set_title("frozen on the way down, not fine-tuned")
     axes.legend()
@@ -63,7 +63,7 @@ def draw_control(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     colors, labels = {"found": RED, "handmade": GREEN}, []
     for x, kind in enumerate(kinds):
         own = [row for row in rows if row["control"] == kind]
-        axes.plot([x] * len(own), [row[key] for row in own], "o", color=GREY)
+        axes.plot([x] * len(own), [row[key] for row in own], "o", color=GRAY)
         mean = float(np.mean([row[key] for row in own]))
         axes.hlines(mean, x - 0.25, x + 0.25, color=colors.get(kind, BLUE), lw=3)
         labels.append(f"{kind}\n{np.mean([row['seconds'] for row in own]):.0f} s")

@@ -14,16 +14,16 @@ from gazenas.models.parts import leaving_together
 from gazenas.ops.units import round_up
 from gazenas.search.importance import IMPORTANCES
 from gazenas.search.importance.sensitivity import Sensitivity
-from gazenas.search.random_baseline import chance_worth
+from gazenas.search.random_baseline import random_scores
 from gazenas.search.schedule import Schedule
 from gazenas.search.selection import cut, unit_costs
 from gazenas.search.targets import EXPORTS, TOLERANCE, Plan, architecture_with, exported_bytes
-from gazenas.search.units import Place, unit_groups
+from gazenas.search.units import GroupKey, unit_groups
 from gazenas.space.architecture import Architecture
 from gazenas.training.processes import World
 
 BISECTIONS = 20  # until the share that is left of every unit group is known
-Keep = Mapping[str, Tensor]  # by unit group, (n,) booleans
+Survivors = Mapping[str, Tensor]  # by unit group, (n,) booleans
 
 
 class Controller:
@@ -39,7 +39,7 @@ class Controller:
 
     def __init__(self, plan: Plan, schedule: Schedule, importance: str, at_most: float, world: World) -> None:
         self.plan, self.schedule, self.importance, self.at_most, self.world = plan, schedule, importance, at_most, world
-        self.floors: dict[Place, int] = {}
+        self.floors: dict[GroupKey, int] = {}
         self.sizes: dict[str, int] = {}  # bytes by fingerprint, since an export takes seconds
 
     def choose(self, network: Network, sensitivity: Sensitivity, step: int) -> dict[str, Tensor] | None:
@@ -47,7 +47,9 @@ class Controller:
         limits = self.schedule.remaining(step)
         return None if limits is None else self._decide(network, sensitivity, limits, step, {})
 
-    def settle(self, network: Network, sensitivity: Sensitivity, step: int, dead: Keep) -> dict[str, Tensor] | None:
+    def drop_unused(
+        self, network: Network, sensitivity: Sensitivity, step: int, dead: Survivors
+    ) -> dict[str, Tensor] | None:
         """The same when the shrink is due: ``dead`` units all go, as long as their going stays above the budget.
 
         Where channels leave in multiples, those that would leave one incomplete stay.
@@ -57,7 +59,7 @@ class Controller:
             return None
         left = widths_after(network, {name: ~mask for name, mask in dead.items()})
         for group in unit_groups(network):
-            owner, operator, key = group.place
+            owner, operator, key = group.key
             together = leaving_together(operator, self.plan.channel_multiple)
             left[owner][operator][key] = round_up(left[owner][operator][key], together, len(group))
         floors = [resource.total(network, left) for resource in self.plan.resources]
@@ -65,7 +67,7 @@ class Controller:
         bounds = [min(limit, max(floor, w)) for limit, floor, w in zip(limits, floors, waypoint, strict=True)]
         return self._decide(network, sensitivity, bounds, step, dead)
 
-    def settle_freely(self, network: Network, dead: Keep, least: float) -> dict[str, Tensor]:
+    def settle_freely(self, network: Network, dead: Survivors, least: float) -> dict[str, Tensor]:
         """Without a budget: ``dead`` units go once at least ``least`` MACs would go with them."""
         keep = {name: ~mask.cpu() for name, mask in dead.items()}
         saved = count_macs(network, network.input_size) - macs_resource(network).total(
@@ -79,8 +81,8 @@ class Controller:
     def draw(self, network: Network, kind: str, seed: int) -> dict[str, Tensor]:
         """What stays of a fresh supernet under the last budget by chance; ``kind`` as in ``gazenas.search.random_baseline``."""
         costs = unit_costs(network, unit_groups(network), self.plan.resources)
-        worth = chance_worth(network, kind, costs, seed)
-        drawn: dict[str, Tensor] = self.world.take(self._cut(network, worth, self.plan.waypoints[-1], True, 1.0))
+        score = random_scores(network, kind, costs, seed)
+        drawn: dict[str, Tensor] = self.world.take(self._cut(network, score, self.plan.waypoints[-1], True, 1.0))
         return drawn
 
     def narrow(self, network: Network, times: float) -> dict[str, Tensor] | None:
@@ -98,7 +100,7 @@ class Controller:
         def thinned(share: float) -> dict[str, Tensor]:
             keep = {}
             for group in groups:
-                together = leaving_together(group.place[1], self.plan.channel_multiple)
+                together = leaving_together(group.key[1], self.plan.channel_multiple)
                 count = max(group.least, min(len(group), together * max(1, round(share * len(group) / together))))
                 keep[group.name] = torch.arange(len(group)) < count
             return keep
@@ -118,31 +120,31 @@ class Controller:
     def set_floors(self, network: Network, of_stream: float, of_block: float) -> None:
         """From now on every stream keeps a share of the width that it has now, and every other unit group one of its own."""
         for group in unit_groups(network):
-            together = leaving_together(group.place[1], self.plan.channel_multiple)
+            together = leaving_together(group.key[1], self.plan.channel_multiple)
             share = of_stream if group.is_stream else of_block
-            self.floors[group.place] = round_up(share * len(group), together, len(group))
+            self.floors[group.key] = round_up(share * len(group), together, len(group))
 
     def _decide(
-        self, network: Network, sensitivity: Sensitivity, limits: Sequence[float], step: int, dead: Keep
+        self, network: Network, sensitivity: Sensitivity, limits: Sequence[float], step: int, dead: Survivors
     ) -> dict[str, Tensor]:
-        """Units worth least for their cost go, ``dead`` ones first."""
+        """Units score least for their cost go, ``dead`` ones first."""
         keep: dict[str, Tensor] = {}
         if self.world.main:
             costs = unit_costs(network, unit_groups(network), self.plan.resources)
-            worth = IMPORTANCES[self.importance](network, sensitivity.means(), costs)
+            score = IMPORTANCES[self.importance](network, sensitivity.means(), costs)
             for name, mask in dead.items():
-                worth[name] = worth[name].masked_fill(mask, 0.0)
+                score[name] = score[name].masked_fill(mask, 0.0)
             arrives = self.schedule.arrives(step) is not None
             alive = {name: ~mask.cpu() for name, mask in dead.items()}
             keep = (
                 alive
                 if arrives and self._fills(network, alive, limits)
-                else self._cut(network, worth, limits, arrives, self.at_most)
+                else self._cut(network, score, limits, arrives, self.at_most)
             )
         decided: dict[str, Tensor] = self.world.take(keep)
         return decided
 
-    def _fills(self, network: Network, keep: Keep, limits: Sequence[float]) -> bool:
+    def _fills(self, network: Network, keep: Survivors, limits: Sequence[float]) -> bool:
         """Whether exporting what stays shows that it meets a target in bytes, and every other limit: nothing is left to cut."""
         names = [resource.name for resource in self.plan.resources]
         if not keep or "size" not in names:
@@ -154,13 +156,13 @@ class Controller:
         return limits_met(amounts, limits) and amounts[index] >= (1 - TOLERANCE) * limits[index]
 
     def _cut(
-        self, network: Network, worth: Keep, limits: Sequence[float], arrives: bool, at_most: float
+        self, network: Network, score: Survivors, limits: Sequence[float], arrives: bool, at_most: float
     ) -> dict[str, Tensor]:
         """What stays under ``limits``; where a size in bytes is arrived at, as large as exporting it shows to fit."""
         groups, resources = unit_groups(network), self.plan.resources
         names = [resource.name for resource in resources]
         if not arrives or "size" not in names:
-            return cut(network, groups, worth, resources, limits, self.plan.channel_multiple, at_most, self.floors)
+            return cut(network, groups, score, resources, limits, self.plan.channel_multiple, at_most, self.floors)
         index = names.index("size")
         target, least = limits[index], resources[index].total(network, empty_widths(network))
         aim, limit = target * (1 - TOLERANCE / 2), target
@@ -169,7 +171,7 @@ class Controller:
         keep: dict[str, Tensor] = {}
         for _ in range(EXPORTS):
             bounds = [*limits[:index], max(limit, least), *limits[index + 1 :]]
-            keep = cut(network, groups, worth, resources, bounds, self.plan.channel_multiple, at_most, self.floors)
+            keep = cut(network, groups, score, resources, bounds, self.plan.channel_multiple, at_most, self.floors)
             measured = self.file_size(architecture_with(network, widths_after(network, keep)))
             if measured > target:
                 exceeds = (limit, measured)
@@ -191,10 +193,10 @@ class Controller:
         return self.sizes[key]
 
 
-def widths_after(network: Network, keep: Keep) -> dict[str, dict[str, dict[str, int]]]:
+def widths_after(network: Network, keep: Survivors) -> dict[str, dict[str, dict[str, int]]]:
     """Units by block, operator and group once those not in ``keep`` are gone."""
     widths = network.widths()
     for group in unit_groups(network):
-        owner, operator, key = group.place
+        owner, operator, key = group.key
         widths[owner][operator] = widths[owner][operator] | {key: int(keep[group.name].sum())}
     return widths

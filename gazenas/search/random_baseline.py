@@ -11,8 +11,8 @@ from gazenas.search.units import unit_groups
 KINDS = ("uniform", "random")
 
 
-def chance_worth(network: Network, kind: str, costs: dict[str, float], seed: int) -> dict[str, Tensor]:
-    """Worths with which ``gazenas.search.selection.cut`` thins a fresh supernet by chance.
+def random_scores(network: Network, kind: str, costs: dict[str, float], seed: int) -> dict[str, Tensor]:
+    """Importance scores by which ``gazenas.search.selection.cut`` thins a fresh supernet by chance.
 
     Args:
         network: a supernet at full width.
@@ -22,9 +22,9 @@ def chance_worth(network: Network, kind: str, costs: dict[str, float], seed: int
         seed: of the draw.
     """
     generator = torch.Generator().manual_seed(seed)
-    worth = {}
+    scores = {}
     for group in unit_groups(network):
         share = 0.05 + 0.95 * float(torch.rand((), generator=generator)) if kind == "random" else 1.0
         quantile = torch.arange(1, len(group) + 1) / len(group)
-        worth[group.name] = (share / quantile * costs[group.name]).to(group.alpha.device)
-    return worth
+        scores[group.name] = (share / quantile * costs[group.name]).to(group.alpha.device)
+    return scores

@@ -8,7 +8,7 @@ from gazenas.costs import COSTS
 from gazenas.search.importance import IMPORTANCES
 from gazenas.training.recipe import TrainingRecipe, below_zero, not_above_zero, refuse, unknown
 
-PRESSURES = ("proximal", "l1")
+REGULARIZERS = ("proximal", "l1")
 PROXIMAL = ("muon", "adamw", "adam")  # the optimizers whose metric the proximal step knows
 PAPER_RECIPE = {
     "epochs": 50,
@@ -21,9 +21,10 @@ PAPER_RECIPE = {
     "weight_decay": 1e-5,
     "average": 0.9999,
     "augment": "plain",
+    "amp": "none",
     "penalty_weight": 1e-5,
     "penalty_warm_up": 0.5,
-    "pressure": "l1",
+    "regularizer": "l1",
     "importance": "alpha",
     "importance_lr": 1e-3,
     "shrink_from": 0.2,
@@ -42,10 +43,10 @@ class SearchRecipe(TrainingRecipe):
     """How a search trains; the command line's words for it are the fields' names.
 
     Attributes:
-        penalty_weight: lambda, of the penalty with normalised unit costs; 0 for none.
+        penalty_weight: lambda, of the penalty with normalized unit costs; 0 for none.
         penalty_warm_up: share of the search over which lambda rises linearly.
         cost: what the penalty weighs units by.
-        pressure: how the penalty acts: ``proximal``, a soft threshold after the optimizer's step, or ``l1``, by gradient.
+        regularizer: how the penalty acts: ``proximal``, a soft threshold after the optimizer's step, or ``l1``, by gradient.
         importance: what ranks the units, a key of ``IMPORTANCES``.
         importance_lr: learning rate of importance factors, the same throughout; 0 derives it from the planned number of steps.
         shrink_from, shrink_until: shares of the search after which the network begins to shrink, and has arrived at its budget.
@@ -65,7 +66,7 @@ class SearchRecipe(TrainingRecipe):
     penalty_weight: float = 0.0
     penalty_warm_up: float = 0.25
     cost: str = "macs"
-    pressure: str = "proximal"
+    regularizer: str = "proximal"
     importance: str = "taylor"
     importance_lr: float = 0.0
     shrink_from: float = 0.04
@@ -86,7 +87,7 @@ class SearchRecipe(TrainingRecipe):
             *self.faults(),
             *not_above_zero(self, "shrink_every", "recalibration"),
             *below_zero(self, "penalty_weight", "penalty_warm_up", "threshold", "importance_lr", "shrink_macs"),
-            *unknown(self, {"cost": COSTS, "pressure": PRESSURES, "importance": IMPORTANCES}),
+            *unknown(self, {"cost": COSTS, "regularizer": REGULARIZERS, "importance": IMPORTANCES}),
         ]
         if not 0 <= self.shrink_from <= self.shrink_until <= 1:
             faults.append(
@@ -101,9 +102,9 @@ class SearchRecipe(TrainingRecipe):
         ]
         if self.start_at and self.start_at <= 1:
             faults.append(f"start_at: expected more than 1, or 0 for the whole space, found {self.start_at}")
-        if self.penalty_weight and self.pressure == "proximal" and self.optimizer not in PROXIMAL:
+        if self.penalty_weight and self.regularizer == "proximal" and self.optimizer not in PROXIMAL:
             faults.append(
-                f"pressure: expected l1 with a penalty and optimizer {self.optimizer}, found 'proximal', which goes by the second "
+                f"regularizer: expected l1 with a penalty and optimizer {self.optimizer}, found 'proximal', which goes by the second "
                 f"moments that {' and '.join(PROXIMAL)} keep"
             )
         refuse(faults)

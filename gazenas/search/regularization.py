@@ -1,4 +1,4 @@
-"""The resource-aware L1 penalty (GazeNAS equation of section 3.4), with normalised unit costs."""
+"""The resource-aware L1 penalty (GazeNAS equation of section 3.4), with normalized unit costs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def proximal_step(alphas: list[Tensor], costs: list[Tensor], weight: float, opti
 
     Args:
         alphas: importance factors, updated in place.
-        costs: normalised unit costs Delta, ``(n,)`` each.
+        costs: normalized unit costs Delta, ``(n,)`` each.
         weight: lambda.
         optimizer: Adam or AdamW that has just stepped over ``alphas``; these have no weight decay.
     """

@@ -22,14 +22,14 @@ from gazenas.models.build import build_network
 from gazenas.models.freezing import freeze
 from gazenas.models.network import Network, as_network
 from gazenas.models.zoo import build_supernet, load_model
-from gazenas.search.controller import Controller, Keep
+from gazenas.search.controller import Controller, Survivors
 from gazenas.search.importance.sensitivity import Sensitivity
 from gazenas.search.recalibration import recalibrate
 from gazenas.search.recipe import SearchRecipe
 from gazenas.search.regularization import Penalty, proximal_step
 from gazenas.search.schedule import Losers, Schedule, plan_schedule
 from gazenas.search.shrinking import ShrinkReport, remove, with_least
-from gazenas.search.targets import Aims, Plan, make_plan
+from gazenas.search.targets import Plan, Targets, make_plan
 from gazenas.search.units import unit_groups
 from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import SearchSpace
@@ -48,7 +48,7 @@ class Search:
     Args:
         recipe: how to train.
         space: what to search.
-        aims: budgets to arrive at; without any, lambda stays as the recipe has it and decides how much goes.
+        targets: budgets to arrive at; without any, lambda stays as the recipe has it and decides how much goes.
         job: data, run folder, device, processes.
         control: ``found`` searches. Any other name trains one architecture with the same recipe and steps, and removes
             nothing: ``given``, or one that this kind of ``gazenas.search.random_baseline`` draws under the budgets.
@@ -62,7 +62,7 @@ class Search:
         self,
         recipe: SearchRecipe,
         space: SearchSpace,
-        aims: Aims,
+        targets: Targets,
         job: Job,
         control: str = FOUND,
         given: Architecture | None = None,
@@ -76,7 +76,7 @@ class Search:
         self.loader = replace(job.loader("train", recipe.batch_size, train=True), augmentation=recipe.augment)
         self._place(build_supernet(space))
         self.full_macs = count_macs(self.network, space.input_size)
-        self.plan: Plan = make_plan(aims, self.network)
+        self.plan: Plan = make_plan(targets, self.network)
         self.schedule: Schedule = plan_schedule(
             self.plan.full,
             self.plan.waypoints,
@@ -97,8 +97,8 @@ class Search:
         elif self.plan.waypoints:
             self._begin_narrow()
         self.cost: str | CostMetric = recipe.cost
-        if recipe.cost == "latency" and aims.latency_table:
-            self.cost = partial(latency, table=LatencyTable.load(Path(aims.latency_table)))
+        if recipe.cost == "latency" and targets.latency_table:
+            self.cost = partial(latency, table=LatencyTable.load(Path(targets.latency_table)))
         self.average = WeightAverage(self.network, limit=recipe.average)
         self.optimizer = self._optimizer()
         self.learning_rate = recipe.learning_rate(len(self.loader))
@@ -139,7 +139,7 @@ class Search:
 
     def train_epoch(self) -> None:
         """What is left of an epoch, the shrinks that are due in it, and validation."""
-        recipe, clock, done, resumed = self.recipe, self.clock, self.clock.tally.steps, time.monotonic()
+        recipe, clock, done, resumed = self.recipe, self.clock, self.clock.meter.steps, time.monotonic()
         clock.begin_epoch()
         if not done:
             self.removed = dict(NO_SHRINK)
@@ -148,11 +148,11 @@ class Search:
         self.learning_rate.apply(self.optimizer)
         while True:
             self._shrink_where_due()
-            left = len(self.loader) - clock.tally.steps
+            left = len(self.loader) - clock.meter.steps
             if not left:
                 break
             self._train_until(min(self._next_stop(), clock.steps + left))
-        losses, removed = clock.tally.means(), self.removed
+        losses, removed = clock.meter.means(), self.removed
         trained = time.monotonic() - resumed
         if recipe.average:
             # Copied importance factors and averaged weights were never trained together: their BatchNorms must be told.
@@ -198,12 +198,12 @@ class Search:
         if not weight:
             return {"penalty": torch.zeros((), device=self.job.device)}
         penalty = weight * self.penalty()
-        return {"penalty": penalty if self.recipe.pressure == "l1" else penalty.detach()}
+        return {"penalty": penalty if self.recipe.regularizer == "l1" else penalty.detach()}
 
     def after_step(self) -> None:
         """Presses importance factors, moves the average and the learning rate."""
         self.sensitivity.update()
-        if self.recipe.pressure == "proximal" and self.penalty_weight():
+        if self.recipe.regularizer == "proximal" and self.penalty_weight():
             proximal_step(self.penalty.alphas, self.penalty.parts, self.penalty_weight(), self.optimizer)
         interval = self.schedule.next_interval(self.shrunk)
         if self.losers is not None and interval is not None:
@@ -226,12 +226,12 @@ class Search:
         return found
 
     def measured_family(self) -> list[dict[str, Any]]:
-        """The networks frozen on the way down, with their errors on the test people where those are labelled."""
+        """The networks frozen on the way down, with their errors on the test people where those are labeled."""
         for member in self.family:
             if "test_error_deg" not in member:
                 network = load_model(self.job.run.path / "family" / member["name"])
-                labelled = "test" in self.job.folder.splits and self.job.split("test").gaze is not None
-                member["test_error_deg"] = self.job.validate(network.to(self.job.device), "test") if labelled else None
+                labeled = "test" in self.job.folder.splits and self.job.split("test").gaze is not None
+                member["test_error_deg"] = self.job.validate(network.to(self.job.device), "test") if labeled else None
         return self.family
 
     def state(self) -> dict[str, Any]:
@@ -318,7 +318,7 @@ class Search:
             for group in unit_groups(self.network)
         }
         if self.plan.resources:
-            keep = self.controller.settle(self.network, self.sensitivity, interval[1], dead)
+            keep = self.controller.drop_unused(self.network, self.sensitivity, interval[1], dead)
         else:
             least = self.recipe.shrink_macs if self.shrunk + 1 < len(self.schedule.shrinks) else 0
             keep = self.controller.settle_freely(self.network, dead, least)
@@ -329,7 +329,7 @@ class Search:
             self.removed[key] += removed[key]
         self.removed["moved_deg"] = max(self.removed["moved_deg"], removed["moved_deg"])
 
-    def _remove(self, keep: dict[str, Tensor], dead: Keep) -> dict[str, float]:
+    def _remove(self, keep: dict[str, Tensor], dead: Survivors) -> dict[str, float]:
         """Removes units, recalibrates, and reports."""
         pressed = {} if self.losers is None else self.losers.keep
         counts = {"fell": 0, "pressed": 0, "cut": 0}
@@ -371,7 +371,7 @@ class Search:
         loader = self.job.loader("val", EVALUATION_BATCH, train=False)
         return predict(self.network, itertools.islice(loader.epoch(0), 1))
 
-    def _note_histogram(self, keep: Keep) -> None:
+    def _note_histogram(self, keep: Survivors) -> None:
         """How importance factors are distributed just before a shrink, those that go and those that stay."""
         values = {group.name: group.alpha.detach().abs().cpu() for group in unit_groups(self.network)}
         counts: dict[str, Any] = {"epoch": self.clock.epoch}

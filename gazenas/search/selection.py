@@ -1,4 +1,4 @@
-"""Which units go: the ones worth least for what they cost, until every limit is met, then a fill below the limits.
+"""Which units go: the ones score least for what they cost, until every limit is met, then a fill below the limits.
 
 Units are taken one by one, or all of an operator at once where that is the better bargain: the last token of a block takes the
 encoder and decoder along, most of a small network's parameters, so that no single token looks expensive while all together are.
@@ -21,11 +21,13 @@ from gazenas.errors import InputError
 from gazenas.models.network import Network
 from gazenas.models.parts import leaving_together
 from gazenas.ops.units import round_up
-from gazenas.search.units import Place, UnitGroup, touched
+from gazenas.search.units import GroupKey, UnitGroup, touched
 
 TOLERANCE = 0.02  # how far below a limit what stays may be
 Values = Mapping[str, Tensor]  # group name to (n,) importance scores, not negative
-Bargain = tuple[float, int, str, int, list[Place], int | None]  # score for cost, serial, owner, version, what, how many
+Bargain = tuple[
+    float, int, str, int, list[GroupKey], int | None
+]  # score for cost, serial, owner, version, what, how many
 
 
 def cut(
@@ -36,7 +38,7 @@ def cut(
     limits: Sequence[float],
     channel_multiple: int = 1,
     at_most: float = 1.0,
-    floors: Mapping[Place, int] | None = None,
+    floors: Mapping[GroupKey, int] | None = None,
 ) -> dict[str, Tensor]:
     """What to keep so that each resource is at or just under its limit.
 
@@ -82,7 +84,7 @@ def unit_costs(network: Network, groups: Sequence[UnitGroup], resources: Sequenc
     """By group, what one unit takes now, relative to the network's total; the sum over ``resources``."""
     knapsack = _Knapsack(network, groups, {group.name: torch.zeros(len(group)) for group in groups}, resources, 1)
     everything = [True] * len(resources)
-    return {group.name: knapsack.saving([group.place], 1, everything) for group in groups}
+    return {group.name: knapsack.saving([group.key], 1, everything) for group in groups}
 
 
 class _Knapsack:
@@ -104,21 +106,21 @@ class _Knapsack:
             owner: {operator: dict(counts) for operator, counts in operators.items()}
             for owner, operators in network.widths().items()
         }
-        self.groups: dict[Place, UnitGroup] = {}
-        self.order: dict[Place, NDArray[np.int64]] = {}
-        self.sums: dict[Place, NDArray[np.float64]] = {}  # score of the k best units
+        self.groups: dict[GroupKey, UnitGroup] = {}
+        self.order: dict[GroupKey, NDArray[np.int64]] = {}
+        self.sums: dict[GroupKey, NDArray[np.float64]] = {}  # score of the k best units
         self.touched: dict[str, list[str]] = {}  # parts by owner
-        self.owned: dict[str, list[Place]] = {}
+        self.owned: dict[str, list[GroupKey]] = {}
         for group in groups:
             scores = values[group.name].detach().double().cpu().numpy()
             best_first = np.argsort(-scores, kind="stable")
-            self.groups[group.place], self.order[group.place] = group, best_first
-            self.sums[group.place] = np.concatenate([[0.0], np.cumsum(scores[best_first])])
-            self.owned.setdefault(group.place[0], []).append(group.place)
-            self.touched[group.place[0]] = touched(self.parts, group.place)
+            self.groups[group.key], self.order[group.key] = group, best_first
+            self.sums[group.key] = np.concatenate([[0.0], np.cumsum(scores[best_first])])
+            self.owned.setdefault(group.key[0], []).append(group.key)
+            self.touched[group.key[0]] = touched(self.parts, group.key)
         self.leave_together(channel_multiple)
         self.stay(1.0, {})
-        self.neighbours = {
+        self.neighbors = {
             owner: [other for other, theirs in self.touched.items() if set(theirs) & set(mine)]
             for owner, mine in self.touched.items()
         }
@@ -128,15 +130,15 @@ class _Knapsack:
 
     def leave_together(self, channel_multiple: int) -> None:
         """From now on channels leave and come back in this multiple."""
-        self.together = {place: leaving_together(place[1], channel_multiple) for place in self.groups}
+        self.together = {key: leaving_together(key[1], channel_multiple) for key in self.groups}
 
-    def stay(self, at_most: float, floors: Mapping[Place, int]) -> None:
+    def stay(self, at_most: float, floors: Mapping[GroupKey, int]) -> None:
         """From now on so many units of every group stay, and as many as leave its share ``at_most`` free to go."""
         self.floors = {}
-        for place, group in self.groups.items():
-            free = round_up(at_most * len(group), self.together[place], len(group))
-            floor = max(group.least, floors.get(place, 0), len(group) - free)
-            self.floors[place] = min(floor, self._count(place))
+        for key, group in self.groups.items():
+            free = round_up(at_most * len(group), self.together[key], len(group))
+            floor = max(group.least, floors.get(key, 0), len(group) - free)
+            self.floors[key] = min(floor, self._count(key))
 
     def falls_short(self, limits: Sequence[float]) -> bool:
         """Whether every resource is further below its limit than it may be."""
@@ -145,64 +147,64 @@ class _Knapsack:
     def _amounts(self, part: str) -> list[float]:
         return [r.factor * r.of_part(self.parts[part], self.widths) for r in self.resources]
 
-    def _count(self, place: Place) -> int:
-        return self.widths[place[0]][place[1]][place[2]]
+    def _count(self, key: GroupKey) -> int:
+        return self.widths[key[0]][key[1]][key[2]]
 
-    def _add(self, place: Place, number: int) -> None:
-        self.widths[place[0]][place[1]][place[2]] += number
+    def _add(self, key: GroupKey, number: int) -> None:
+        self.widths[key[0]][key[1]][key[2]] += number
 
-    def _take(self, places: Sequence[Place], count: int | None) -> None:
-        """Takes ``count`` units of each place out, or all; puts back with a negative count."""
-        for place in places:
-            self._add(place, -self._count(place) if count is None else -count)
-        for name in self.touched[places[0][0]]:
+    def _take(self, keys: Sequence[GroupKey], count: int | None) -> None:
+        """Takes ``count`` units of each key out, or all; puts back with a negative count."""
+        for key in keys:
+            self._add(key, -self._count(key) if count is None else -count)
+        for name in self.touched[keys[0][0]]:
             before, after = self.amounts[name], self._amounts(name)
             self.amounts[name] = after
             self.totals = [t + a - b for t, a, b in zip(self.totals, after, before, strict=True)]
 
-    def _down(self, place: Place) -> int:
+    def _down(self, key: GroupKey) -> int:
         """Units that leave next: down to the next multiple, or to the least."""
-        count = self._count(place)
-        return min((count - 1) % self.together[place] + 1, count - self.floors[place])
+        count = self._count(key)
+        return min((count - 1) % self.together[key] + 1, count - self.floors[key])
 
-    def _up(self, place: Place) -> int:
+    def _up(self, key: GroupKey) -> int:
         """Units that come back next."""
-        count = self._count(place)
-        return round_up(count + 1, self.together[place], len(self.groups[place])) - count
+        count = self._count(key)
+        return round_up(count + 1, self.together[key], len(self.groups[key])) - count
 
-    def _score(self, place: Place, fewer: int) -> float:
-        """What the ``fewer`` lowest of the units that are in are worth together."""
-        count = self._count(place)
-        return float(self.sums[place][count] - self.sums[place][count - fewer])
+    def _score(self, key: GroupKey, fewer: int) -> float:
+        """What the ``fewer`` lowest of the units that are in are score together."""
+        count = self._count(key)
+        return float(self.sums[key][count] - self.sums[key][count - fewer])
 
-    def _candidates(self, owner: str, open_: Sequence[bool]) -> list[tuple[float, list[Place], int | None]]:
+    def _candidates(self, owner: str, open_: Sequence[bool]) -> list[tuple[float, list[GroupKey], int | None]]:
         """Every single unit (or multiple of them), and every operator as a whole, that could leave: score for cost."""
-        found: list[tuple[float, list[Place], int | None]] = []
-        operators: dict[str, list[Place]] = {}
-        for place in self.owned[owner]:
-            if self._count(place) > self.floors[place]:
-                operators.setdefault(place[1], []).append(place)
-        for places in operators.values():
-            options: list[tuple[list[Place], int | None]] = [([place], self._down(place)) for place in places]
-            if not any(self.floors[place] for place in places):
-                options.append((places, None))
+        found: list[tuple[float, list[GroupKey], int | None]] = []
+        operators: dict[str, list[GroupKey]] = {}
+        for key in self.owned[owner]:
+            if self._count(key) > self.floors[key]:
+                operators.setdefault(key[1], []).append(key)
+        for keys in operators.values():
+            options: list[tuple[list[GroupKey], int | None]] = [([key], self._down(key)) for key in keys]
+            if not any(self.floors[key] for key in keys):
+                options.append((keys, None))
             for chosen, count in options:
-                score = sum(self._score(place, self._count(place) if count is None else count) for place in chosen)
+                score = sum(self._score(key, self._count(key) if count is None else count) for key in chosen)
                 saved = self.saving(chosen, count, open_)
                 if saved > 0:
                     found.append((score / saved, chosen, count))
         return found
 
-    def saving(self, places: list[Place], count: int | None, open_: Sequence[bool]) -> float:
+    def saving(self, keys: list[GroupKey], count: int | None, open_: Sequence[bool]) -> float:
         """What taking units out saves of the resources that are still too high, each relative to its total."""
-        held = {place: self._count(place) if count is None else count for place in places}
-        names = self.touched[places[0][0]]
+        held = {key: self._count(key) if count is None else count for key in keys}
+        names = self.touched[keys[0][0]]
         before = [self.amounts[name] for name in names]
-        for place, number in held.items():
-            self._add(place, -number)
+        for key, number in held.items():
+            self._add(key, -number)
         after = [self._amounts(name) for name in names]
-        for place, number in held.items():
-            self._add(place, number)
+        for key, number in held.items():
+            self._add(key, number)
         return sum(
             (b - a) / scale
             for one, other in zip(before, after, strict=True)
@@ -220,15 +222,15 @@ class _Knapsack:
             stale: list[str] = list(self.owned)
             while open_ == [total > limit for total, limit in zip(self.totals, limits, strict=True)]:
                 for owner in stale:
-                    for score, places, count in self._candidates(owner, open_):
-                        heapq.heappush(heap, (score, next(serial), owner, version[owner], places, count))
+                    for score, keys, count in self._candidates(owner, open_):
+                        heapq.heappush(heap, (score, next(serial), owner, version[owner], keys, count))
                 if not heap:
                     return False
-                _, _, owner, at, places, count = heapq.heappop(heap)
+                _, _, owner, at, keys, count = heapq.heappop(heap)
                 stale = []
                 if at == version[owner]:
-                    self._take(places, count)
-                    stale = self.neighbours[owner]
+                    self._take(keys, count)
+                    stale = self.neighbors[owner]
                     for other in stale:
                         version[other] += 1
         return True
@@ -236,31 +238,29 @@ class _Knapsack:
     def fill(self, limits: Sequence[float]) -> None:
         """Puts units back wherever every limit stays met, the best for its cost first."""
         everything = [True] * len(limits)
-        tried: set[Place] = set()
+        tried: set[GroupKey] = set()
         while True:
-            offers: list[tuple[float, int, Place, int]] = []
-            for place in self.groups:
-                number = self._up(place)
-                if place in tried or not number:
+            offers: list[tuple[float, int, GroupKey, int]] = []
+            for key in self.groups:
+                number = self._up(key)
+                if key in tried or not number:
                     continue
-                count = self._count(place)
-                score = float(self.sums[place][count + number] - self.sums[place][count])
-                offers.append(
-                    (score / max(-self.saving([place], -number, everything), 1e-30), -len(offers), place, number)
-                )
+                count = self._count(key)
+                score = float(self.sums[key][count + number] - self.sums[key][count])
+                offers.append((score / max(-self.saving([key], -number, everything), 1e-30), -len(offers), key, number))
             if not offers:
                 return
-            _, _, place, number = max(offers)
-            self._take([place], -number)
+            _, _, key, number = max(offers)
+            self._take([key], -number)
             if not limits_met(self.totals, limits):
-                self._take([place], number)
-                tried.add(place)
+                self._take([key], number)
+                tried.add(key)
 
     def keep(self) -> dict[str, Tensor]:
         """By group, which units are in: of each group the best."""
         masks = {}
-        for place, group in self.groups.items():
+        for key, group in self.groups.items():
             mask = torch.zeros(len(group), dtype=torch.bool)
-            mask[torch.from_numpy(self.order[place][: self._count(place)].copy())] = True
+            mask[torch.from_numpy(self.order[key][: self._count(key)].copy())] = True
             masks[group.name] = mask
         return masks

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gazenas.models.network import Network, as_network
 from gazenas.search.units import UnitGroup, unit_groups
 
-Keep = Mapping[str, Tensor]  # group name to (n,) booleans
+Survivors = Mapping[str, Tensor]  # group name to (n,) booleans
 Cuts = dict[int, Tensor]  # dimension to the indices that stay
 
 
@@ -78,7 +78,7 @@ def with_least(group: UnitGroup, keep: Tensor) -> Tensor:
 
 
 def remove(
-    supernet: nn.Module, keep: Keep, *, optimizer: torch.optim.Optimizer | None = None, average: Any = None
+    supernet: nn.Module, keep: Survivors, *, optimizer: torch.optim.Optimizer | None = None, average: Any = None
 ) -> ShrinkReport:
     """As :func:`shrink`, with the units that stay given by group.
 
@@ -113,7 +113,7 @@ def _searchable(network: Network) -> tuple[int, int]:
     return sum(part.macs(widths) for part in parts.values()), sum(part.params(widths) for part in parts.values())
 
 
-def _apply(network: Network, keep: Keep, optimizer: torch.optim.Optimizer | None) -> None:
+def _apply(network: Network, keep: Survivors, optimizer: torch.optim.Optimizer | None) -> None:
     plans = _plan(unit_groups(network), keep)
     parameters = {id(parameter) for parameter in network.parameters()}
     states = _cut_states(plans, optimizer) if optimizer is not None else {}
@@ -127,7 +127,7 @@ def _apply(network: Network, keep: Keep, optimizer: torch.optim.Optimizer | None
             module._parameters[name] = replaced[id(tensor)] = new
         else:
             module._buffers[name] = cut
-    network.settle()
+    network.drop_unused()
     if optimizer is None:
         return
     alive = {id(parameter) for parameter in network.parameters()}
@@ -144,7 +144,7 @@ def _apply(network: Network, keep: Keep, optimizer: torch.optim.Optimizer | None
         group["params"] = kept
 
 
-def _plan(groups: list[UnitGroup], keep: Keep) -> list[tuple[nn.Module, str, Cuts]]:
+def _plan(groups: list[UnitGroup], keep: Survivors) -> list[tuple[nn.Module, str, Cuts]]:
     """What stays of every tensor that loses something; groups that share a tensor are joined."""
     masks: dict[tuple[int, str], dict[int, Tensor]] = {}
     owners: dict[tuple[int, str], nn.Module] = {}

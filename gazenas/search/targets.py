@@ -27,7 +27,7 @@ TOLERANCE = 0.015  # how far below its size a file may end before the fill is tr
 
 
 @dataclass(frozen=True)
-class Aims:
+class Targets:
     """Budgets as given on the command line; empty where not given.
 
     Attributes:
@@ -72,34 +72,36 @@ class Plan:
         return dict(zip([r.name for r in self.resources], self.waypoints[-1], strict=True)) if self.waypoints else {}
 
 
-def make_plan(aims: Aims, network: Network) -> Plan:
+def make_plan(targets: Targets, network: Network) -> Plan:
     """Checks every budget against the supernet and against what remains with every unit gone.
 
     Raises:
-        InputError: where a budget cannot be read or met, or two kinds of aims exclude each other.
+        InputError: where a budget cannot be read or met, or two kinds of targets exclude each other.
     """
     if not unit_groups(network):
         raise InputError(f"search space {network.space.name!r}: expected operators or streams to search, found none")
-    if aims.channel_multiple < 0:
-        raise InputError(f"--channel-multiple: expected a positive number of channels, found {aims.channel_multiple}")
-    plan = _plan(aims, network)
+    if targets.channel_multiple < 0:
+        raise InputError(
+            f"--channel-multiple: expected a positive number of channels, found {targets.channel_multiple}"
+        )
+    plan = _plan(targets, network)
     measured = max([network.space.channel_multiple, *(resource.channel_multiple for resource in plan.resources)])
-    plan.channel_multiple = aims.channel_multiple or measured
+    plan.channel_multiple = targets.channel_multiple or measured
     return plan
 
 
-def _plan(aims: Aims, network: Network) -> Plan:
-    if aims.family:
-        if any((aims.macs, aims.params, aims.size, aims.ms)):
+def _plan(targets: Targets, network: Network) -> Plan:
+    if targets.family:
+        if any((targets.macs, targets.params, targets.size, targets.ms)):
             raise InputError("--targets: expected no other --target-..., the family's budgets are MACs")
-        return _family(aims, network)
-    wanted = {"macs": aims.macs, "params": aims.params, "size": aims.size, "ms": aims.ms}
+        return _family(targets, network)
+    wanted = {"macs": targets.macs, "params": targets.params, "size": targets.size, "ms": targets.ms}
     plan = Plan([], (), [], [])
     point: list[float] = []
     for name, text in wanted.items():
         if not text:
             continue
-        resource = _resource(name, network, aims)
+        resource = _resource(name, network, targets)
         full = resource.total(network, network.widths())
         flag = f"--target-{name}"
         target = parse_amount(text, full, flag, "2.5 or 40%" if name == "ms" else "12000000, 12M, 1.2G or 40%")
@@ -114,23 +116,23 @@ def _plan(aims: Aims, network: Network) -> Plan:
     return plan
 
 
-def _family(aims: Aims, network: Network) -> Plan:
+def _family(targets: Targets, network: Network) -> Plan:
     resource = macs_resource(network)
     full = resource.total(network, network.widths())
-    amounts = {text: round(parse_amount(text, full, "--targets")) for text in aims.family}
+    amounts = {text: round(parse_amount(text, full, "--targets")) for text in targets.family}
     for amount in amounts.values():
         check_target(network, resource, amount, "--targets")
-    if len(set(amounts.values())) != len(aims.family):
-        raise InputError(f"--targets: expected each budget once, found {', '.join(aims.family)}")
+    if len(set(amounts.values())) != len(targets.family):
+        raise InputError(f"--targets: expected each budget once, found {', '.join(targets.family)}")
     down = sorted(amounts, key=lambda text: -amounts[text])
     return Plan([resource], (full,), [(amounts[text],) for text in down], down)
 
 
-def _resource(name: str, network: Network, aims: Aims) -> Resource:
+def _resource(name: str, network: Network, targets: Targets) -> Resource:
     if name == "macs":
         return macs_resource(network)
     if name == "ms":
-        return ms_resource(network, aims.latency_table)
+        return ms_resource(network, targets.latency_table)
     resource = params_resource(network)
     if name == "params":
         return resource

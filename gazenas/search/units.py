@@ -15,7 +15,7 @@ from gazenas.models.parts import NetworkWidths, Part
 from gazenas.ops.units import TensorSlice, Units
 from gazenas.space.search_space import STREAM
 
-Place = tuple[str, str, str]  # block or stream, operator, group
+GroupKey = tuple[str, str, str]  # block or stream, operator, group
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class UnitGroup:
     when the group is made.
 
     Attributes:
-        place: block or stream, operator and group.
+        key: block or stream, operator and group.
         kind: ``conv3x3``, ``conv5x5``, ..., ``hidden``, ``token`` or ``stream``.
         alpha: importance factors ``(n,)``, the network's own parameter.
         slices: the tensors that hold one slice a unit.
@@ -32,7 +32,7 @@ class UnitGroup:
         parts: of the network, by name.
     """
 
-    place: Place
+    key: GroupKey
     kind: str
     alpha: nn.Parameter
     slices: tuple[TensorSlice, ...]
@@ -43,12 +43,12 @@ class UnitGroup:
     @property
     def name(self) -> str:
         """Unique in the network, such as ``stage2.parallel.branch1.block1.mixconv.3``."""
-        return ".".join(self.place)
+        return ".".join(self.key)
 
     @property
     def is_stream(self) -> bool:
         """Whether the units are shared by all blocks that write or read one stream."""
-        return self.place[1] == STREAM
+        return self.key[1] == STREAM
 
     def __len__(self) -> int:
         return self.alpha.numel()
@@ -59,7 +59,7 @@ class UnitGroup:
         Args:
             metric: a key of ``COSTS``, or a function like those.
         """
-        value = unit_cost(self.parts, self.network.widths(), self.place, metric)
+        value = unit_cost(self.parts, self.network.widths(), self.key, metric)
         return torch.full((len(self),), value if value != int(value) else int(value))
 
 
@@ -93,16 +93,16 @@ def cost_metric(metric: str | CostMetric) -> CostMetric:
     return COSTS[metric] if isinstance(metric, str) else metric
 
 
-def touched(parts: Mapping[str, Part], place: Place) -> list[str]:
-    """The parts whose amounts depend on the units of ``place``: its block, or all that read or write its stream."""
-    if place[1] != STREAM:
-        return [place[0]]
-    return [name for name, part in parts.items() if place[0] in part.streams]
+def touched(parts: Mapping[str, Part], key: GroupKey) -> list[str]:
+    """The parts whose amounts depend on the units of ``key``: its block, or all that read or write its stream."""
+    if key[1] != STREAM:
+        return [key[0]]
+    return [name for name, part in parts.items() if key[0] in part.streams]
 
 
-def without(widths: NetworkWidths, place: Place, count: int = 1) -> NetworkWidths:
-    """``widths`` with ``count`` units of ``place`` fewer."""
-    block, operator, group = place
+def without(widths: NetworkWidths, key: GroupKey, count: int = 1) -> NetworkWidths:
+    """``widths`` with ``count`` units of ``key`` fewer."""
+    block, operator, group = key
     groups = dict(widths[block][operator])
     groups[group] -= count
     return dict(widths) | {block: dict(widths[block]) | {operator: groups}}
@@ -114,10 +114,10 @@ def total(parts: Mapping[str, Part], names: Iterable[str], widths: NetworkWidths
     return sum(amount(parts[name], widths) for name in names)
 
 
-def unit_cost(parts: Mapping[str, Part], widths: NetworkWidths, place: Place, metric: str | CostMetric) -> float:
-    """What one unit of ``place`` takes at ``widths``, all that falls away with a last unit included."""
-    names = touched(parts, place)
-    return total(parts, names, widths, metric) - total(parts, names, without(widths, place), metric)
+def unit_cost(parts: Mapping[str, Part], widths: NetworkWidths, key: GroupKey, metric: str | CostMetric) -> float:
+    """What one unit of ``key`` takes at ``widths``, all that falls away with a last unit included."""
+    names = touched(parts, key)
+    return total(parts, names, widths, metric) - total(parts, names, without(widths, key), metric)
 
 
 def full_unit_costs(network: Network, metric: str | CostMetric) -> list[tuple[int, float]]:

@@ -28,7 +28,7 @@ class StageSpec:
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """One search block of a space, with everything that follows from its place.
+    """One search block of a space, with everything that follows from its position.
 
     ``source`` and ``target`` are the streams that it reads and writes, ``in_channels`` and ``out_channels`` their full widths;
     ``stride`` is 1 or 2; ``reduction`` is how many times smaller than the image the block's input is;
@@ -139,7 +139,7 @@ class SearchSpace:
         ]
 
     def fusion_blocks(self, stage: int) -> list[BlockSpec]:
-        """Blocks of the fusion module of stage ``stage`` (from 0): neighbours joined, then the new lowest branch."""
+        """Blocks of the fusion module of stage ``stage`` (from 0): neighbors joined, then the new lowest branch."""
         before = self.stages[stage - 1].channels if stage else self.stem[-1:]
         sources = [
             _stream(stage - 1, branch) if stage else _stem_stream(len(self.stem) - 1) for branch in range(len(before))

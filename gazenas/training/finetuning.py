@@ -29,6 +29,7 @@ PAPER_RECIPE = {
     "weight_decay": 1e-5,
     "average": 0.9999,
     "augment": "plain",
+    "amp": "none",
 }
 
 
@@ -112,7 +113,7 @@ class Finetuning:
 
     def train_epoch(self) -> None:
         """What is left of an epoch, and validation."""
-        recipe, clock, done, resumed = self.recipe, self.clock, self.clock.tally.steps, time.monotonic()
+        recipe, clock, done, resumed = self.recipe, self.clock, self.clock.meter.steps, time.monotonic()
         clock.begin_epoch()
         self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
         self.learning_rate.apply(self.optimizer)

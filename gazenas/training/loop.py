@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gazenas.data.loader import Batch, normalise
+from gazenas.data.loader import Batch, normalize
 from gazenas.tasks.gaze import gaze_loss
 from gazenas.training.processes import ALONE, World
 
@@ -37,7 +37,7 @@ class NonFiniteLossError(ArithmeticError):
 
 
 @dataclass
-class Tally:
+class Meter:
     """Steps done in an epoch and the sums of their losses by part."""
 
     steps: int = 0
@@ -68,7 +68,7 @@ def train_epoch(
     extra_losses: Callable[[], Losses] = dict,
     after_step: Callable[[], None] = lambda: None,
     on_step: Callable[[dict[str, float]], None] = lambda values: None,
-    tally: Tally | None = None,
+    meter: Meter | None = None,
     world: World = ALONE,
     amp: str = "none",
 ) -> dict[str, float]:
@@ -81,8 +81,8 @@ def train_epoch(
         objective: parts of the loss, by name, from the network's output and the batch.
         extra_losses: further parts of the loss, by name, added to them.
         after_step: called after each step of the optimizer, with gradients still there.
-        on_step: called with each batch's losses once they are in the tally.
-        tally: of an epoch that is gone on with.
+        on_step: called with each batch's losses once they are in the meter.
+        meter: of an epoch that is gone on with.
         world: the processes that train together.
         amp: a key of ``AMPS``, the arithmetic of the forward pass.
 
@@ -93,7 +93,7 @@ def train_epoch(
         NonFiniteLossError: before the optimizer's step.
     """
     network.train()
-    tally = Tally() if tally is None else tally
+    meter = Meter() if meter is None else meter
     device = next(network.parameters()).device.type
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for batch in batches:
@@ -113,9 +113,9 @@ def train_epoch(
             raise NonFiniteLossError("a gradient", values, batch.rows)
         optimizer.step()
         after_step()
-        tally.add(values)
+        meter.add(values)
         on_step(values)
-    return tally.means()
+    return meter.means()
 
 
 @torch.inference_mode()
@@ -134,4 +134,4 @@ def predict_faces(network: nn.Module, faces: NDArray[np.uint8], batch_size: int 
     device = next(network.parameters()).device
     gaze, rows = torch.zeros(0, 2), np.zeros(0, np.int64)
     parts = (faces[begin : begin + batch_size] for begin in range(0, len(faces), batch_size))
-    return predict(network, (Batch(normalise(torch.from_numpy(part).to(device)), gaze, rows) for part in parts))
+    return predict(network, (Batch(normalize(torch.from_numpy(part).to(device)), gaze, rows) for part in parts))

@@ -35,7 +35,7 @@ class RunFolder:
         path: created where absent.
         verb: whose run it is.
         resume: an existing run is gone on with.
-        overwrite: an existing run of the same verb is removed, once :meth:`settle_config` says that all is well.
+        overwrite: an existing run of the same verb is removed, once :meth:`resolve_config` says that all is well.
         main: whether this process writes; the others of a distributed run only read.
 
     Raises:
@@ -90,7 +90,7 @@ class RunFolder:
         self._lock.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
         self._lock.flush()
 
-    def settle_config(self, config: dict[str, Any]) -> dict[str, Any]:
+    def resolve_config(self, config: dict[str, Any]) -> dict[str, Any]:
         """Writes ``config.yaml``, or, resuming, checks that the run goes on as it began.
 
         Returns:

@@ -35,7 +35,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class Subrun:
+class Run:
     """One part.
 
     Attributes:
@@ -54,14 +54,14 @@ class Subrun:
 
 
 def finetune(
-    part: Subrun, folder: GazeFolder, place: Surroundings, finish: Callable[[RunFolder, Floats], object]
+    part: Run, folder: GazeFolder, surroundings: Surroundings, finish: Callable[[RunFolder, Floats], object]
 ) -> Floats:
     """Trains on ``train``, going on with what is there, and predicts ``test``.
 
     Args:
         part: what to train.
         folder: the data; its splits are left as they are.
-        place: where and how.
+        surroundings: where and how.
         finish: given the run folder and the predictions while the folder is still locked.
 
     Returns:
@@ -71,12 +71,12 @@ def finetune(
         StoppedError: after a signal, everything saved.
     """
     with RunFolder(part.path, part.verb, resume=True) as run:
-        torch.manual_seed(place.seed)
+        torch.manual_seed(surroundings.seed)
         own = replace(folder, splits=dict(folder.splits))
-        job = Job(own, run, place.seed, place.device, place.workers, place.progress)
-        job.interruption, job.save_minutes = place.interruption, place.save_minutes
+        job = Job(own, run, surroundings.seed, surroundings.device, surroundings.workers, surroundings.progress)
+        job.interruption, job.save_minutes = surroundings.interruption, surroundings.save_minutes
         tuning = Finetuning(part.recipe, part.build(), job)
-        run.settle_config(part.config)
+        run.resolve_config(part.config)
         state, story = run.load_checkpoint()
         if state is not None:
             tuning.load_state(state)

@@ -22,7 +22,7 @@ from gazenas.errors import InputError, StoppedError
 from gazenas.models.baselines import Baseline
 from gazenas.models.zoo import GazeModel
 from gazenas.tasks.gaze import head_pose_error, mean_error, mean_predictor_error
-from gazenas.training.loop import Losses, NonFiniteLossError, Tally, gaze_losses, predict, train_epoch
+from gazenas.training.loop import Losses, Meter, NonFiniteLossError, gaze_losses, predict, train_epoch
 from gazenas.training.processes import ALONE, World
 from gazenas.training.recipe import TrainingRecipe
 from gazenas.training.run_folder import RunFolder
@@ -86,7 +86,7 @@ class Clock:
     Attributes:
         epoch: being trained, from 0.
         steps: of the optimizer so far.
-        tally: of the steps of this epoch.
+        meter: of the steps of this epoch.
         rows: of ``metrics.csv``, one a finished epoch.
         started: when the run began, by ``time.monotonic``, as if this process had done all that is saved of it.
         begun: the same of the epoch.
@@ -94,37 +94,37 @@ class Clock:
 
     epoch: int = 0
     steps: int = 0
-    tally: Tally = field(default_factory=Tally)
+    meter: Meter = field(default_factory=Meter)
     rows: list[dict[str, Any]] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     begun: float = field(default_factory=time.monotonic)
 
     def begin_epoch(self) -> None:
         """To be called before each epoch, and before the rest of one."""
-        if not self.tally.steps:
+        if not self.meter.steps:
             self.begun = time.monotonic()
 
     def end_epoch(self, row: dict[str, Any]) -> None:
         """Closes the epoch with its row."""
         self.rows.append(row)
-        self.epoch, self.tally = self.epoch + 1, Tally()
+        self.epoch, self.meter = self.epoch + 1, Meter()
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        tally = {"steps": self.tally.steps, "sums": dict(self.tally.sums)}
+        meter = {"steps": self.meter.steps, "sums": dict(self.meter.sums)}
         now = time.monotonic()
         spent = {"run": now - self.started, "epoch": now - self.begun}
-        return {"epoch": self.epoch, "steps": self.steps, "rows": self.rows, "tally": tally, "spent": spent}
+        return {"epoch": self.epoch, "steps": self.steps, "rows": self.rows, "meter": meter, "spent": spent}
 
     @staticmethod
     def from_state(state: dict[str, Any]) -> Clock:
         """The clock whose :meth:`state` this is."""
-        tally = Tally(state["tally"]["steps"], defaultdict(float, state["tally"]["sums"]))
+        meter = Meter(state["meter"]["steps"], defaultdict(float, state["meter"]["sums"]))
         started, begun = (time.monotonic() - state["spent"][what] for what in ("run", "epoch"))
-        return Clock(state["epoch"], state["steps"], tally, state["rows"], started, begun)
+        return Clock(state["epoch"], state["steps"], meter, state["rows"], started, begun)
 
 
-class Pace:
+class Straggler:
     """Notices steps that suddenly take ten times as long, as they do where two programs share cores and threads wait."""
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ class Job:
     save_minutes: float = 5.0
     predictions: dict[str, Floats] = field(default_factory=dict)
     saved: float = field(default_factory=time.monotonic)
-    pace: Pace = field(default_factory=Pace)
+    straggler: Straggler = field(default_factory=Straggler)
 
     def say(self, text: str) -> None:
         """Tells the person and the log."""
@@ -219,9 +219,9 @@ class Job:
             StoppedError: after a signal, once everything is saved.
         """
         loader, clock = trainee.loader, trainee.clock
-        count = len(loader) - clock.tally.steps if until is None else until - clock.steps
-        batches = itertools.islice(loader.epoch(clock.epoch, clock.tally.steps), count)
-        self.pace.begin()
+        count = len(loader) - clock.meter.steps if until is None else until - clock.steps
+        batches = itertools.islice(loader.epoch(clock.epoch, clock.meter.steps), count)
+        self.straggler.begin()
 
         def after_step() -> None:
             clock.steps += 1
@@ -229,10 +229,10 @@ class Job:
 
         def on_step(values: dict[str, float]) -> None:
             self.progress.step(values | dict(show))
-            advice = self.pace.step()
+            advice = self.straggler.step()
             if advice:
                 self.say(advice)
-            self.pause(trainee, within=clock.tally.steps < len(loader))
+            self.pause(trainee, within=clock.meter.steps < len(loader))
 
         try:
             return train_epoch(
@@ -243,7 +243,7 @@ class Job:
                 extra_losses=trainee.extra_losses,
                 after_step=after_step,
                 on_step=on_step,
-                tally=clock.tally,
+                meter=clock.meter,
                 world=self.world,
                 amp=trainee.recipe.amp,
             )
@@ -261,7 +261,7 @@ class Job:
         if stop or save:
             self.save(trainee)
         if stop:
-            at = f"epoch {trainee.clock.epoch + 1}, step {trainee.clock.tally.steps}"
+            at = f"epoch {trainee.clock.epoch + 1}, step {trainee.clock.meter.steps}"
             message = f"stopped by a signal at {at}; everything is saved in {self.run.path}: the same command with --resume goes on"
             self.run.log(message)
             raise StoppedError(self.interruption.signal or 15, message)
@@ -284,13 +284,13 @@ class Job:
         parts = ", ".join(f"{name} {value}" for name, value in error.parts.items())
         last = self.run.newest_checkpoint()
         return (
-            f"{error.what} is not finite in epoch {trainee.clock.epoch + 1}, step {trainee.clock.tally.steps + 1}; loss: {parts}; "
+            f"{error.what} is not finite in epoch {trainee.clock.epoch + 1}, step {trainee.clock.meter.steps + 1}; loss: {parts}; "
             f"images of the batch: {', '.join(images.name(int(row)) for row in error.rows)}; nothing was changed by this step; "
             f"last good checkpoint: {last or 'none yet'}; try a smaller --lr, or look at these images"
         )
 
     def validate(self, network: GazeModel, name: str = "val") -> float:
-        """Mean error of ``network`` in degrees on a labelled split."""
+        """Mean error of ``network`` in degrees on a labeled split."""
         split = self.split(name)
         assert split.gaze is not None, f"split {name} has no labels"
         return mean_error(self.predict(network, name), split.gaze)

@@ -13,7 +13,7 @@ from gazenas.commands import _common as common
 PROGRAM = """
 import resource
 import torch
-from gazenas.commands.common import use_device
+from gazenas.commands._common import use_device
 if {kept}:
     use_device("cpu", 1)
 def faults():
@@ -68,6 +68,8 @@ def test_no_more_threads_than_cores(
     [
         (["search", "--data", "x", "--out", "y", "--lanes"], "--channel-multiple 4"),
         (["export", "--model", "x", "--out", "y.onnx", "--fill-lanes"], "--channel-multiple 8"),
+        (["search", "--data", "x", "--out", "y", "--pressure=l1"], "--regularizer"),
+        (["data", "check", "x", "--colours", "BGR"], "--colors"),
         (["export", "--fill_lanes=true", "--model", "x", "--out", "y.onnx"], "--channel-multiple 8"),
     ],
 )
@@ -78,10 +80,11 @@ def test_old_flags_are_answered_with_the_new_ones(
     assert f"expected {new}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["search", "export"])
-def test_what_old_flags_are_answered_with_is_there(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main([verb, "--help"])
-    known = capsys.readouterr().out
+def test_what_old_flags_are_answered_with_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    known = ""
+    for words in (["search"], ["export"], ["data", "check"], ["protocol", "ethxgaze-person"]):
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        known += capsys.readouterr().out
     assert all(new.split()[0] in known for new in common.RENAMED.values())
     assert not [old for old in common.RENAMED if old in known]

@@ -84,7 +84,7 @@ def check_tables(out: Path) -> None:
     ("name", "layout", "more", "folds"),
     [
         ("ethxgaze", "ethxgaze", (), 1),
-        ("ethxgaze-person", "ethxgaze", ("--labelled", "5"), 1),
+        ("ethxgaze-person", "ethxgaze", ("--labeled", "5"), 1),
         ("mpiifacegaze", "mpiifacegaze", (), 5),
         ("mpiifacegaze", "mpiifacegaze-mat", ("--folds", "0,3"), 2),
         ("eyediap", "eyediap", ("--select", "val"), 4),
@@ -130,7 +130,7 @@ def test_subsets_follow_from_the_predictions(sources: Path, tmp_path: Path) -> N
 def test_the_leaderboard_s_file_is_in_the_split_s_order(
     published_folder: Path, sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two unlabelled people in an order that is not the alphabet's; each line is the network's answer to that image."""
+    """Two unlabeled people in an order that is not the alphabet's; each line is the network's answer to that image."""
     split = json.loads((published_folder / "train_test_split.json").read_text())
     first = split["train"].pop()
     shutil.move(published_folder / "train" / first, published_folder / "test" / first)
@@ -229,7 +229,7 @@ def test_bad_input_is_named(sources: Path, tmp_path: Path, capsys: pytest.Captur
             "gaze360", sources, "gaze360", tmp_path / "a", "--model", str(sources / "model")
         ),
         "expected at least 2 groups of people": protocol("rtgene", sources, "table", tmp_path / "a"),
-        "more than 200 labelled images": protocol("ethxgaze-person", sources, "ethxgaze", tmp_path / "a"),
+        "more than 200 labeled images": protocol("ethxgaze-person", sources, "ethxgaze", tmp_path / "a"),
         "--format: expected auto or one of": protocol("rtgene", sources, "rtgene", tmp_path / "a", "--format", "mat"),
         "no.json: no such file": ["protocol", "rtgene", "--arch", "no.json", "--data", str(table), "--out", "x"],
     }

@@ -287,7 +287,7 @@ def test_bad_input_is_status_2_and_one_message(
         "--epochs was 5, is 6": search(data_folder, found, "--resume", "--epochs", "6"),
         "expected a folder, found a file": search(data_folder, tmp_path / "file"),
         "cost: expected one of macs": search(data_folder, out, "--cost", "beauty"),
-        "pressure: expected one of proximal": search(data_folder, out, "--pressure", "high"),
+        "regularizer: expected one of proximal": search(data_folder, out, "--regularizer", "high"),
         "--target-params: 10 is below what remains": search(data_folder, out, "--target-params", "10"),
         "--targets: expected no other": search(data_folder, out, "--targets", "40%,30%"),
         "--targets: 4 budgets need as many shrinks": [
@@ -298,7 +298,7 @@ def test_bad_input_is_status_2_and_one_message(
             *("search", "--data", data, "--space", str(MICRO), "--out", str(out)),
         ],
         "optimizer: expected one of muon, adamw": search(data_folder, out, "--optimizer", "x"),
-        "pressure: expected l1": search(data_folder, out, "--optimizer", "sgd", "--lambda", "1e-4"),
+        "regularizer: expected l1": search(data_folder, out, "--optimizer", "sgd", "--lambda", "1e-4"),
         "augment: expected one of none": search(data_folder, out, "--augment", "x"),
         "--control: expected a budget": [
             *("search", "--data", data, "--space", str(MICRO), "--control", "random", "--epochs", "1", "--lambda", "1"),

@@ -207,7 +207,7 @@ def ethxgaze(folder: Path, faces: Faces) -> None:
 
 
 def photos(folder: Path, faces: Faces) -> None:
-    """Each face as a camera sees it that is turned away from it: the same centre, so a homography of the normalised view."""
+    """Each face as a camera sees it that is turned away from it: the same center, so a homography of the normalized view."""
     side = faces.images.shape[1]
     normal = np.array([[960 * side / 224, 0, side / 2 - 0.5], [0, 960 * side / 224, side / 2 - 0.5], [0, 0, 1]])
     camera = np.array([[1100.0, 0, 320], [0, 1090, 240], [0, 0, 1]])
@@ -218,7 +218,7 @@ def photos(folder: Path, faces: Faces) -> None:
     for i, (image, gaze, head, person) in enumerate(
         zip(faces.images, faces.gaze, faces.head, faces.person, strict=True)
     ):
-        turn = Rotation.from_euler("xyz", rng.uniform(-0.1, 0.1, 3)).as_matrix()  # normalised frame to camera's
+        turn = Rotation.from_euler("xyz", rng.uniform(-0.1, 0.1, 3)).as_matrix()  # normalized frame to camera's
         seen = normal @ turn.T @ np.linalg.inv(camera) @ pixels
         places = [seen[1] / seen[2], seen[0] / seen[2]]
         photo = np.stack(
@@ -226,10 +226,10 @@ def photos(folder: Path, faces: Faces) -> None:
         )
         name = save(folder, f"photos/{i}.jpg", photo.reshape(480, 640, 3).round().astype(np.uint8))
         rotation = turn @ head_rotation(*head)
-        centre = turn @ np.array([0, 0, 600.0])
+        center = turn @ np.array([0, 0, 600.0])
         row = {"image": name, "person": f"p{person}", "camera": "tilted", "head_rotation": rotation.tolist()}
         rows.append(
-            row | {"head_translation": centre.tolist(), "gaze_target": (centre + 700 * turn @ vector(gaze)).tolist()}
+            row | {"head_translation": center.tolist(), "gaze_target": (center + 700 * turn @ vector(gaze)).tolist()}
         )
     values = {"cameras": {"tilted": {"matrix": camera.tolist()}}, "face_model": model.tolist(), "images": rows}
     (folder / "photos.json").write_text(json.dumps(values))

@@ -22,7 +22,7 @@ from gazenas.data.augmentation import (
     augment,
     draw_changes,
 )
-from gazenas.data.loader import normalise, to_floats
+from gazenas.data.loader import normalize, to_floats
 from gazenas.data.synthetic.head import HeadShape, build_head
 from gazenas.data.synthetic.person import Floats, sample_person
 from gazenas.data.synthetic.rendering import render
@@ -80,7 +80,7 @@ def person(monkeypatch: pytest.MonkeyPatch) -> tuple[HeadShape, Scene]:
 
 
 def picture(head: HeadShape, scene: Scene) -> torch.Tensor:
-    return normalise(torch.from_numpy(render(head, scene, SIDE)[None]))
+    return normalize(torch.from_numpy(render(head, scene, SIDE)[None]))
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -110,9 +110,9 @@ def test_the_mirror_is_the_renderers(kind: str) -> None:
     gaze = torch.tensor(scene.gaze[None], dtype=torch.float32)
     drawn = draw_changes(1, torch.Generator().manual_seed(0), kind, SIDE)
     only = still(mirrored=torch.tensor([True])) if drawn.roll is not None else quiet(1, mirrored=torch.tensor([True]))
-    if drawn.colour is not None:
+    if drawn.color is not None:
         parts = {"blur": torch.zeros(1), "noise": torch.zeros(1, 1, SIDE, SIDE), "shift": torch.zeros(1, 2).long()}
-        only = replace(only, colour=torch.ones(1, 3), hole=torch.zeros(1, 3).long(), **parts)  # type: ignore[arg-type]
+        only = replace(only, color=torch.ones(1, 3), hole=torch.zeros(1, 3).long(), **parts)  # type: ignore[arg-type]
     changed, turned = augment(picture(head, scene), gaze, only)
     assert float((changed - picture(head.mirrored(), scene.mirrored())).abs().mean()) < 0.02
     np.testing.assert_allclose(turned[0].numpy(), scene.mirrored().gaze, atol=1e-6)
@@ -187,7 +187,7 @@ def test_images_are_left_as_they_were_and_made_in_parts(kind: str) -> None:
     side, count = 150, 9  # three images at a time
     pixels, gaze = torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8), torch.rand(count, 2)
     drawn = draw_changes(count, torch.Generator().manual_seed(0), kind, side)
-    images = normalise(pixels)
+    images = normalize(pixels)
     before = images.clone()
     whole, turned = augment(images, gaze, drawn)
     assert torch.equal(images, before)
@@ -211,7 +211,7 @@ def test_strong_changes_stay_within_bounds() -> None:
     assert torch.isfinite(changed).all()
     assert torch.equal(turned[:, 0], gaze[:, 0])
     assert torch.equal(turned[:, 1].abs(), gaze[:, 1].abs())
-    for name in ("colour", "blur", "noise", "shift", "hole"):
+    for name in ("color", "blur", "noise", "shift", "hole"):
         assert torch.equal(getattr(drawn.share(1, 3), name), getattr(drawn, name)[1::3])
 
 
@@ -219,7 +219,7 @@ def test_a_shift_moves_the_picture() -> None:
     images = torch.zeros(1, 3, 16, 16)
     images[:, :, 8, 8] = 1.0
     still = draw_changes(1, torch.Generator(), "strong", 16)
-    quiet = {"colour": torch.ones(1, 3), "blur": torch.zeros(1), "noise": torch.zeros(1, 1, 16, 16)}
+    quiet = {"color": torch.ones(1, 3), "blur": torch.zeros(1), "noise": torch.zeros(1, 1, 16, 16)}
     changes = replace(
         still,
         mirrored=torch.tensor([False]),

@@ -1,4 +1,4 @@
-"""``data check`` passes what is right and names what is wrong: order, signs, units, colours, copies, people."""
+"""``data check`` passes what is right and names what is wrong: order, signs, units, colors, copies, people."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_what_is_right_passes(layout: str, faces: Faces, tmp_path: Path) -> None
     found = check(open_data(tmp_path / "data"))
     assert {name: finding for name, finding in found.items() if finding.status in (FAIL, WARN)} == {}
     assert found["sign and order"].status == "pass"
-    assert found["colours"].status == "pass"
+    assert found["colors"].status == "pass"
 
 
 def turn(swap: bool, pitch: int, yaw: int) -> Callable[[Array], Array]:
@@ -95,20 +95,20 @@ def test_units_are_named(layout: str, faces: Faces, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["ethxgaze", "mpiifacegaze-mat", "table"])
-def test_colours_are_named(layout: str, faces: Faces, tmp_path: Path) -> None:
+def test_colors_are_named(layout: str, faces: Faces, tmp_path: Path) -> None:
     WRITERS[layout](tmp_path / "data", replace(faces, images=faces.images[..., ::-1]))
-    found = check(open_data(tmp_path / "data"))["colours"]
+    found = check(open_data(tmp_path / "data"))["colors"]
     assert found.status == FAIL
     assert "0% of 160 faces are redder than blue" in found.text
     if layout != "table":
-        assert check(open_data(tmp_path / "data", Reading(colours="RGB")))["colours"].status == "pass"
+        assert check(open_data(tmp_path / "data", Reading(colors="RGB")))["colors"].status == "pass"
 
 
-def test_grey_faces_are_undecided(faces: Faces, tmp_path: Path) -> None:
-    grey = faces.images.mean(-1, keepdims=True).astype(np.uint8).repeat(3, -1)
-    WRITERS["ethxgaze"](tmp_path / "data", replace(faces, images=grey))
-    assert check(open_data(tmp_path / "data"))["colours"].status == UNDECIDED
-    assert abs(redness(grey)).max() == 0
+def test_gray_faces_are_undecided(faces: Faces, tmp_path: Path) -> None:
+    gray = faces.images.mean(-1, keepdims=True).astype(np.uint8).repeat(3, -1)
+    WRITERS["ethxgaze"](tmp_path / "data", replace(faces, images=gray))
+    assert check(open_data(tmp_path / "data"))["colors"].status == UNDECIDED
+    assert abs(redness(gray)).max() == 0
 
 
 def test_copies(faces: Faces, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from gazenas.data.augmentation import augment, draw_changes
 from gazenas.data.dataset import GazeFolder
-from gazenas.data.loader import MEAN, STD, Loader, normalise
+from gazenas.data.loader import MEAN, STD, Loader, normalize
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError
@@ -202,11 +202,11 @@ def test_evaluation_reads_every_image_once_over_all_processes(data_folder: Path,
     assert sorted(rows) == list(range(len(split)))
 
 
-def test_normalise_is_imagenets() -> None:
+def test_normalize_is_imagenets() -> None:
     pixels = torch.randint(0, 256, (2, 5, 5, 3), dtype=torch.uint8)
     expected = (pixels.permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-    torch.testing.assert_close(normalise(pixels), expected)
-    assert normalise(pixels).is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(normalize(pixels), expected)
+    assert normalize(pixels).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_augmentation_mirrors_image_and_yaw_together() -> None:

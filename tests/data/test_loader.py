@@ -14,7 +14,7 @@ import torch
 
 from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.data.dataset import GazeSplit, join
-from gazenas.data.loader import Loader, normalise
+from gazenas.data.loader import Loader, normalize
 from gazenas.data.readers import open_data
 from gazenas.models.network import MEAN, STD
 
@@ -92,7 +92,7 @@ def test_without_changes_images_and_labels_are_the_files(data_folder: Path) -> N
     expected = ((split.images(np.asarray(batch.rows)) / 255 - mean) / std).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(batch.images.numpy(), expected, atol=1e-5)
     np.testing.assert_array_equal(batch.gaze.numpy(), split.gaze[np.asarray(batch.rows)])
-    assert torch.equal(batch.images, normalise(torch.from_numpy(split.images(np.asarray(batch.rows)))))
+    assert torch.equal(batch.images, normalize(torch.from_numpy(split.images(np.asarray(batch.rows)))))
 
 
 @pytest.mark.parametrize("train", [True, False])

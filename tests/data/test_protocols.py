@@ -126,7 +126,7 @@ def test_angular_subsets_are_those_of_the_labels(sources: Path) -> None:
 
 def test_person_specific_shares_people_and_no_image(sources: Path) -> None:
     opened = open_data(sources / "ethxgaze")
-    folds, notes = PROTOCOLS["ethxgaze-person"].folds(opened, Settings(labelled=5))
+    folds, notes = PROTOCOLS["ethxgaze-person"].folds(opened, Settings(labeled=5))
     for fold in folds:
         assert fold.known
         fold.prove(opened.group)
@@ -134,7 +134,7 @@ def test_person_specific_shares_people_and_no_image(sources: Path) -> None:
         assert people_of_rows(fold.train) == people_of_rows(fold.test) == {fold.name}
         assert not names(fold.train) & names(fold.test)
     assert "5 images of each person" in notes[0]
-    with pytest.raises(InputError, match="more than 200 labelled images, found"):
+    with pytest.raises(InputError, match="more than 200 labeled images, found"):
         PROTOCOLS["ethxgaze-person"].folds(opened, Settings())
 
 

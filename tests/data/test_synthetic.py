@@ -21,7 +21,7 @@ from gazenas.data.synthetic.scene import (
     REFERENCE_SIZE,
     Scene,
     head_rotation,
-    iris_centres,
+    iris_centers,
     optical_axes,
     project,
     sample_scene,
@@ -52,7 +52,7 @@ def disc_pixels(head: HeadShape, scene: Scene, side: int, size: int) -> float:
     return float(0.5 * abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()))
 
 
-def test_projected_iris_centre_is_the_rendered_centroid() -> None:
+def test_projected_iris_center_is_the_rendered_centroid() -> None:
     seen = 0
     for seed in range(4):
         head, rng = person(seed)
@@ -61,13 +61,13 @@ def test_projected_iris_centre_is_the_rendered_centroid() -> None:
             scene = replace(sample_scene(rng), lid_opening=1.2)
             iris = render_linear(wide, scene, 224)[1]
             rows, columns = np.mgrid[:224, :224] + 0.5
-            centres = project(iris_centres(wide, scene), 224)
-            for side, centre in enumerate(centres):
-                near = iris * ((columns - centre[0]) ** 2 + (rows - centre[1]) ** 2 < 20**2)
+            centers = project(iris_centers(wide, scene), 224)
+            for side, center in enumerate(centers):
+                near = iris * ((columns - center[0]) ** 2 + (rows - center[1]) ** 2 < 20**2)
                 if near.sum() < 0.95 * disc_pixels(wide, scene, side, 224) or near.sum() < 20:
                     continue
                 found = np.array([(near * columns).sum(), (near * rows).sum()]) / near.sum()
-                assert np.abs(found - centre).max() < 0.5
+                assert np.abs(found - center).max() < 0.5
                 seen += 1
     assert seen >= 15
 
@@ -85,15 +85,15 @@ def test_mirrored_scene_renders_to_the_mirrored_image() -> None:
             np.testing.assert_allclose(scene.mirrored().target, scene.target * MIRROR)
 
 
-def test_gaze_points_from_the_face_centre_to_the_target() -> None:
+def test_gaze_points_from_the_face_center_to_the_target() -> None:
     head, rng = person(0)
     for _ in range(20):
         scene = sample_scene(rng)
-        centre, target = to_camera(np.zeros((1, 3)), scene)[0], to_camera(scene.target[None], scene)[0]
-        assert angular_error(scene.gaze[None], (target - centre)[None])[0] < 1e-5
+        center, target = to_camera(np.zeros((1, 3)), scene)[0], to_camera(scene.target[None], scene)[0]
+        assert angular_error(scene.gaze[None], (target - center)[None])[0] < 1e-5
     corners = eye_corners(head).reshape(4, 3)
     x, y = nose_base(head.person)
-    nose = head.surface_points(x + head.centre[0], y + head.centre[1])
+    nose = head.surface_points(x + head.center[0], y + head.center[1])
     assert np.linalg.norm(0.5 * (corners.mean(0) + nose.mean(0))) < 0.3
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from gazenas.counting import count_macs, count_params
-from gazenas.data.loader import normalise
+from gazenas.data.loader import normalize
 from gazenas.errors import InputError
 from gazenas.export.onnx import export_onnx
 from gazenas.gaze import angular_error
@@ -128,9 +128,9 @@ def test_an_encoder_layer_is_torch_s_without_positions() -> None:
 
 
 def test_bins_by_hand() -> None:
-    """Four bins of 10 degrees: centres -15, -5, 5, 15; an angle falls into the bin around it, the outermost beyond."""
+    """Four bins of 10 degrees: centers -15, -5, 5, 15; an angle falls into the bin around it, the outermost beyond."""
     head = BinnedAngles(in_features=3, angles=2, bins=4, width=10.0)
-    assert head.centres.tolist() == [-15.0, -5.0, 5.0, 15.0]
+    assert head.centers.tolist() == [-15.0, -5.0, 5.0, 15.0]
     logits = torch.log(torch.tensor([[[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1]]]))
     expected = torch.tensor([[-1.5 - 1.0 + 1.5 + 6.0, -10.5 - 0.5 + 0.5 + 1.5]])
     angles = torch.deg2rad(expected)
@@ -171,7 +171,7 @@ def test_seven_frames_and_a_still() -> None:
 def test_reconstruction_is_for_training_only() -> None:
     network = small("gazecapture-reconstruction")
     faces = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8))
-    gaze, drawn = network.train()(normalise(faces))
+    gaze, drawn = network.train()(normalize(faces))
     assert drawn.shape == (2, 3, 16, 16)
     assert count_macs(network, 32) == count_macs(small("gazecapture"), 32)
     assert angular_error(gaze.detach().numpy(), gaze.detach().numpy()).max() < 1e-3

@@ -49,7 +49,7 @@ def test_the_same_answers(micro_space: SearchSpace, numbers: list[int], multiple
     assert (count_macs(wide, 32) > count_macs(subnet, 32)) == (wide.architecture() != arch)
 
 
-def test_a_changed_head_and_grey_images(micro_space: SearchSpace) -> None:
+def test_a_changed_head_and_gray_images(micro_space: SearchSpace) -> None:
     arch = ragged(micro_space, [3, 5])
     subnet = disturb(build_subnet(arch, input_channels=1))
     subnet.reset_head(outputs=5)

@@ -104,23 +104,23 @@ def test_another_number_of_outputs(subnet: Network) -> None:
 
 
 def test_one_channel(subnet: Network, tmp_path: Path) -> None:
-    """Infrared: weights of three channels, added up, answer a grey image as its three copies would be."""
+    """Infrared: weights of three channels, added up, answer a gray image as its three copies would be."""
     from safetensors.torch import save_file
 
     arch = subnet.architecture()
     weights = {key: value.contiguous() for key, value in subnet.state_dict().items()}
     save_file(weights, tmp_path / "weights.safetensors")
-    grey = build_subnet(arch, weights=tmp_path / "weights.safetensors", input_channels=1).eval()
+    gray = build_subnet(arch, weights=tmp_path / "weights.safetensors", input_channels=1).eval()
     image = torch.randn(2, 1, 32, 32)
-    torch.testing.assert_close(grey(image), subnet(image.expand(-1, 3, -1, -1)), atol=1e-5, rtol=1e-5)
-    assert count_macs(grey, 32) < count_macs(subnet, 32)
+    torch.testing.assert_close(gray(image), subnet(image.expand(-1, 3, -1, -1)), atol=1e-5, rtol=1e-5)
+    assert count_macs(gray, 32) < count_macs(subnet, 32)
     arch.save(tmp_path / "arch.json")
-    save_file({key: value.contiguous() for key, value in grey.state_dict().items()}, tmp_path / "weights.safetensors")
-    assert torch.equal(load_model(tmp_path)(image), grey(image))
+    save_file({key: value.contiguous() for key, value in gray.state_dict().items()}, tmp_path / "weights.safetensors")
+    assert torch.equal(load_model(tmp_path)(image), gray(image))
     with pytest.raises(ValueError, match=r"expected images of shape \(N, 1, 32, 32\), found \(2, 3, 32, 32\)"):
-        grey(image.expand(-1, 3, -1, -1))
+        gray(image.expand(-1, 3, -1, -1))
     with pytest.raises(InputError, match="expected a network for RGB images"):
-        export_onnx(grey, tmp_path / "gaze.onnx", np.zeros((1, 32, 32, 3), np.uint8))
+        export_onnx(gray, tmp_path / "gaze.onnx", np.zeros((1, 32, 32, 3), np.uint8))
 
 
 @pytest.mark.parametrize("size", [32, 64, 96])

@@ -1,4 +1,4 @@
-"""Batch normalisation against torch's own, value, gradients and running statistics, wherever it takes narrow maps as rows."""
+"""Batch normalization against torch's own, value, gradients and running statistics, wherever it takes narrow maps as rows."""
 
 import pytest
 import torch

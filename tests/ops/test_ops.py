@@ -7,7 +7,7 @@ import torch
 
 from gazenas.layers.attention import gated_attention
 from gazenas.ops import OPS
-from gazenas.ops.units import Extent, normalised_zero
+from gazenas.ops.units import Extent, normalized_zero
 
 SETTINGS = {
     "mixconv": {"kernels": [3, 5], "expansion": 2},
@@ -46,7 +46,7 @@ def test_no_units_give_the_constant_and_finite_gradients(name: str) -> None:
         for parameter in [units.alpha for units in operator.units()]:  # type: ignore[operator]
             parameter.zero_()
     out = operator(torch.randn(3, 4, 8, 8))
-    assert torch.allclose(out, normalised_zero(operator.norm).expand_as(out), atol=1e-6)  # type: ignore[arg-type]
+    assert torch.allclose(out, normalized_zero(operator.norm).expand_as(out), atol=1e-6)  # type: ignore[arg-type]
     out.sum().backward()
     assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in operator.parameters())
 
@@ -80,10 +80,10 @@ def test_a_dead_key_is_as_good_as_absent_even_with_a_huge_score() -> None:
     assert gate.grad[2] == 0
 
 
-def test_normalised_zero_in_training_equals_a_whole_zero_map() -> None:
+def test_normalized_zero_in_training_equals_a_whole_zero_map() -> None:
     torch.manual_seed(0)
     norms = [torch.nn.BatchNorm2d(5), torch.nn.BatchNorm2d(5)]
     norms[1].load_state_dict(norms[0].state_dict())
-    small, whole = normalised_zero(norms[0]), norms[1](torch.zeros(2, 5, 4, 4))
+    small, whole = normalized_zero(norms[0]), norms[1](torch.zeros(2, 5, 4, 4))
     assert torch.equal(small.expand_as(whole), whole)
     assert torch.equal(norms[0].running_var, norms[1].running_var)

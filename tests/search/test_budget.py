@@ -11,15 +11,15 @@ import torch
 from gazenas.costs.budget import check_target, empty_widths, macs_resource, params_resource, parse_amount
 from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
-from gazenas.models import freezing as freeze
+from gazenas.models.freezing import freeze
 from gazenas.models.network import Network
 from gazenas.models.zoo import build_subnet, build_supernet
-from gazenas.search import shrinking as shrink
 from gazenas.search import unit_groups
 from gazenas.search.controller import Controller, widths_after
 from gazenas.search.importance.sensitivity import Sensitivity
 from gazenas.search.schedule import plan_schedule
-from gazenas.search.targets import Aims, architecture_with, exported_bytes, make_plan
+from gazenas.search.shrinking import shrink
+from gazenas.search.targets import Targets, architecture_with, exported_bytes, make_plan
 from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import SearchSpace
 from gazenas.training.processes import ALONE
@@ -66,37 +66,42 @@ def test_out_of_reach_names_both_ends(micro_net: Network) -> None:
 
 
 def test_the_spaces_own_channel_multiple() -> None:
-    assert make_plan(Aims(macs="50%"), build_supernet(MICRO_CHAIN)).channel_multiple == 2
+    assert make_plan(Targets(macs="50%"), build_supernet(MICRO_CHAIN)).channel_multiple == 2
 
 
 def test_a_space_with_nothing_to_search_is_refused(micro_space: SearchSpace) -> None:
     bare = replace(micro_space, fusion={}, parallel=({}, {}, {}))
     with pytest.raises(InputError, match="expected operators or streams to search"):
-        make_plan(Aims(macs="50%"), build_supernet(bare))
+        make_plan(Targets(macs="50%"), build_supernet(bare))
 
 
 def test_plans(micro_net: Network) -> None:
-    both = make_plan(Aims(macs="50%", params="60%"), micro_net)
+    both = make_plan(Targets(macs="50%", params="60%"), micro_net)
     assert list(both.targets) == ["macs", "params"]
     assert both.waypoints == [(round(0.5 * both.full[0]), round(0.6 * both.full[1]))]
-    family = make_plan(Aims(family=("30%", "70%", "50%")), micro_net)
+    family = make_plan(Targets(family=("30%", "70%", "50%")), micro_net)
     assert family.labels == ["70%", "50%", "30%"]
     assert family.waypoints == sorted(family.waypoints, reverse=True)
-    assert make_plan(Aims(), micro_net).waypoints == []
+    assert make_plan(Targets(), micro_net).waypoints == []
     assert both.channel_multiple == family.channel_multiple == 1
-    assert make_plan(Aims(macs="50%", channel_multiple=4), micro_net).channel_multiple == 4
+    assert make_plan(Targets(macs="50%", channel_multiple=4), micro_net).channel_multiple == 4
     with pytest.raises(InputError, match="--channel-multiple: expected a positive"):
-        make_plan(Aims(macs="50%", channel_multiple=-4), micro_net)
-    for aims in (Aims(macs="50%", family=("40%",)), Aims(family=("40%", "40%")), Aims(params="1"), Aims(macs="100%")):
+        make_plan(Targets(macs="50%", channel_multiple=-4), micro_net)
+    for targets in (
+        Targets(macs="50%", family=("40%",)),
+        Targets(family=("40%", "40%")),
+        Targets(params="1"),
+        Targets(macs="100%"),
+    ):
         with pytest.raises(InputError, match="--target"):
-            make_plan(aims, micro_net)
+            make_plan(targets, micro_net)
 
 
 @pytest.mark.slow
 def test_size_of_the_file_does_not_depend_on_weights(micro_net: Network) -> None:
     arch = micro_net.architecture()
     assert exported_bytes(arch) == exported_bytes(arch)
-    size = make_plan(Aims(size="60%"), micro_net)
+    size = make_plan(Targets(size="60%"), micro_net)
     assert size.full == pytest.approx((exported_bytes(arch),))
     least = size.resources[0].total(micro_net, empty_widths(micro_net))
     assert least == pytest.approx(exported_bytes(architecture_with(micro_net, empty_widths(micro_net))))
@@ -113,7 +118,7 @@ def test_a_size_is_fitted_to_what_exports_measure(micro_net: Network, monkeypatc
 
     monkeypatch.setattr("gazenas.search.targets.exported_bytes", made_up)
     monkeypatch.setattr("gazenas.search.controller.exported_bytes", made_up)
-    plan = make_plan(Aims(size="60%"), micro_net)
+    plan = make_plan(Targets(size="60%"), micro_net)
     schedule = plan_schedule(plan.full, plan.waypoints, epochs=5, epoch_steps=1, every=1, begin=0.2, end=0.7)
     controller = Controller(plan, schedule, "contribution", 1.0, ALONE)
     keep = controller.choose(micro_net, Sensitivity(micro_net), schedule.shrinks[-1])

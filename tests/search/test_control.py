@@ -11,11 +11,11 @@ from gazenas.costs.budget import macs_resource
 from gazenas.counting import count_macs
 from gazenas.errors import InputError
 from gazenas.models.network import Network
-from gazenas.search import shrinking as shrink
 from gazenas.search import unit_groups
 from gazenas.search.recalibration import recalibrate
 from gazenas.search.schedule import Losers, Schedule, plan_schedule
 from gazenas.search.selection import cut
+from gazenas.search.shrinking import shrink
 
 
 def plan(full: list[float], points: list[tuple[float, ...]], epochs: int, every: float = 1.0) -> Schedule:
@@ -56,8 +56,8 @@ def test_too_many_budgets_for_the_epochs() -> None:
 def test_pressed_losers_are_zero_before_they_go_and_removing_them_moves_nothing(micro_net: Network) -> None:
     target = 0.6 * count_macs(micro_net, 32)
     groups = unit_groups(micro_net)
-    worth = {group.name: group.alpha.detach().abs() * group.cost() for group in groups}
-    keep = cut(micro_net, groups, worth, [macs_resource(micro_net)], [target])
+    score = {group.name: group.alpha.detach().abs() * group.cost() for group in groups}
+    keep = cut(micro_net, groups, score, [macs_resource(micro_net)], [target])
     losers = Losers(micro_net, keep, 0.75)
     before = {group.name: group.alpha.detach().clone() for group in groups}
     losers.press(0.4)

@@ -10,12 +10,12 @@ import torch
 
 from gazenas.costs import COSTS
 from gazenas.counting import count_macs, count_params
-from gazenas.models import freezing as freeze
+from gazenas.models.freezing import freeze
 from gazenas.models.network import Network
 from gazenas.models.zoo import build_subnet, build_supernet
-from gazenas.search import regularization as penalty
-from gazenas.search import shrinking as shrink
 from gazenas.search import unit_groups
+from gazenas.search.regularization import penalty
+from gazenas.search.shrinking import shrink
 from gazenas.search.units import full_unit_costs
 from gazenas.space.architecture import Architecture
 
@@ -55,7 +55,7 @@ def test_costs_of_every_group_of_the_shipped_spaces(name: str, counts: tuple[int
     for group in unit_groups(network):
         if len(group) <= group.least:
             continue  # a stream keeps so many
-        block, operator, key = group.place
+        block, operator, key = group.key
         kept = {name: {op: dict(groups) for op, groups in ops.items()} for name, ops in arch.kept.items()}
         kept[block][operator][key] -= 1
         fewer = count_macs(build_subnet(Architecture(arch.space, kept)), network.input_size)

@@ -1,4 +1,4 @@
-"""Who goes: the least worth for its cost, as few as the limits ask, the last token's shared weights included."""
+"""Who goes: the least score for its cost, as few as the limits ask, the last token's shared weights included."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import torch
 from gazenas.costs.budget import empty_widths, macs_resource, params_resource
 from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
-from gazenas.models import freezing as freeze
+from gazenas.models.freezing import freeze
 from gazenas.models.network import Network
 from gazenas.models.parts import leaving_together
 from gazenas.models.zoo import build_supernet
 from gazenas.search import unit_groups
-from gazenas.search.random_baseline import KINDS, chance_worth
+from gazenas.search.random_baseline import KINDS, random_scores
 from gazenas.search.selection import cut, unit_costs
 from gazenas.search.shrinking import remove
-from gazenas.search.units import Place
+from gazenas.search.units import GroupKey
 from tests.running import MICRO_CHAIN, MICRO_STREAMS, disturb
 
 
@@ -46,28 +46,28 @@ def test_every_limit_is_met_and_one_of_them_closely(any_net: Network, share: flo
     costs = {name: unit_costs(any_net, groups, [r]) for name, r in zip(names, resources, strict=True)}
     dearest = {name: max(costs[name].values()) * counted[name](any_net) for name in names}
     assert any(limit - amount <= dearest[name] for amount, limit, name in zip(left, limits, names, strict=True))
-    for group in groups:  # within a group the worth alone decides
-        worth, stays = random_worth(any_net)[group.name], keep[group.name]
+    for group in groups:  # within a group the score alone decides
+        score, stays = random_worth(any_net)[group.name], keep[group.name]
         if stays.any() and (~stays).any():
-            assert worth[stays].min() >= worth[~stays].max()
+            assert score[stays].min() >= score[~stays].max()
 
 
 def test_greedy_is_the_worth_for_cost_ranking(micro_net: Network) -> None:
     """Against a plain loop over single units, where no path is emptied and the cost of a unit does not change."""
     groups = [group for group in unit_groups(micro_net) if group.kind != "token"]
-    worth = random_worth(micro_net) | {
+    score = random_worth(micro_net) | {
         group.name: torch.full((len(group),), 1e6) for group in unit_groups(micro_net) if group.kind == "token"
     }
     for group in groups:
-        worth[group.name][0] = 1e6
+        score[group.name][0] = 1e6
     resource = macs_resource(micro_net)
     full = count_macs(micro_net, 32)
     limit = 0.9 * full
-    keep = cut(micro_net, unit_groups(micro_net), worth, [resource], [limit])
+    keep = cut(micro_net, unit_groups(micro_net), score, [resource], [limit])
     ranked = sorted(
         (float(value) / float(group.cost()[0]), group.name, index)
         for group in groups
-        for index, value in enumerate(worth[group.name])
+        for index, value in enumerate(score[group.name])
     )
     cost = {group.name: int(group.cost()[0]) for group in groups}
     gone, left = [], full
@@ -85,16 +85,16 @@ def test_greedy_is_the_worth_for_cost_ranking(micro_net: Network) -> None:
 
 
 def test_the_last_tokens_shared_weights_can_be_crossed(micro_net: Network) -> None:
-    """Single tokens look too dear to be worth removing; all of a block together are the better bargain."""
+    """Single tokens look too dear to be score removing; all of a block together are the better bargain."""
     resource = params_resource(micro_net)
     groups = unit_groups(micro_net)
-    worth = {
+    score = {
         group.name: torch.full((len(group),), 0.5 if group.kind == "token" else 1.0) * group.cost("params")
         for group in groups
     }
     tokens = [group for group in groups if group.kind == "token"]
     full = count_params(freeze(micro_net))
-    keep = cut(micro_net, groups, worth, [resource], [full - 3.5 * float(tokens[0].cost("params")[0] * 4 + 12 * 81)])
+    keep = cut(micro_net, groups, score, [resource], [full - 3.5 * float(tokens[0].cost("params")[0] * 4 + 12 * 81)])
     emptied = [group.name for group in tokens if not keep[group.name].any()]
     assert len(emptied) >= 2
     assert all(keep[group.name].all() for group in groups if group.kind != "token")
@@ -104,25 +104,25 @@ def test_the_last_tokens_shared_weights_can_be_crossed(micro_net: Network) -> No
 def test_channels_leave_in_multiples_where_milliseconds_count(any_net: Network, share: float) -> None:
     resource = replace(macs_resource(any_net), channel_multiple=4)
     floor, full = resource.total(any_net, empty_widths(any_net)), count_macs(any_net, 32)
-    groups, worth, limit = unit_groups(any_net), random_worth(any_net), floor + share * (full - floor)
-    keep = cut(any_net, groups, worth, [resource], [limit], 4)
+    groups, score, limit = unit_groups(any_net), random_worth(any_net), floor + share * (full - floor)
+    keep = cut(any_net, groups, score, [resource], [limit], 4)
     shrunk = copy.deepcopy(any_net)
     remove(shrunk, keep)
     assert count_macs(shrunk, 32) <= limit
     for group in groups:
-        together, stays = leaving_together(group.place[1], 4), keep[group.name]
+        together, stays = leaving_together(group.key[1], 4), keep[group.name]
         count = int(stays.sum())
         assert count % together == 0 or count in (group.least, len(group))
         if stays.any() and (~stays).any():
-            assert worth[group.name][stays].min() >= worth[group.name][~stays].max()
+            assert score[group.name][stays].min() >= score[group.name][~stays].max()
             fuller = copy.deepcopy(any_net)
             more = stays.clone()
             more[
-                torch.argsort(worth[group.name].masked_fill(stays, -1), descending=True)[: together - count % together]
+                torch.argsort(score[group.name].masked_fill(stays, -1), descending=True)[: together - count % together]
             ] = True
             remove(fuller, keep | {group.name: more})
             assert count_macs(fuller, 32) > limit  # nothing more would have fitted
-    assert any(leaving_together(group.place[1], 4) > 1 for group in groups)
+    assert any(leaving_together(group.key[1], 4) > 1 for group in groups)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
@@ -141,13 +141,13 @@ def test_greedy_over_streams_is_a_plain_loop(name: Path) -> None:
     """Against recounting every network that one more unit could leave behind."""
     torch.manual_seed(0)
     network = disturb(build_supernet(name))
-    groups, worth, resource = unit_groups(network), random_worth(network), macs_resource(network)
+    groups, score, resource = unit_groups(network), random_worth(network), macs_resource(network)
     full = count_macs(network, 32)
     limit = 0.93 * full
-    widths = {group.place: len(group) for group in groups}
-    ranked = {group.place: worth[group.name].sort(descending=True).values for group in groups}
+    widths = {group.key: len(group) for group in groups}
+    ranked = {group.key: score[group.name].sort(descending=True).values for group in groups}
 
-    def macs(counts: dict[Place, int]) -> float:
+    def macs(counts: dict[GroupKey, int]) -> float:
         taken = network.widths()
         for (owner, operator, group), count in counts.items():
             taken[owner][operator] = taken[owner][operator] | {group: count}
@@ -156,15 +156,15 @@ def test_greedy_over_streams_is_a_plain_loop(name: Path) -> None:
     while macs(widths) > limit:
         offers = []
         for group in groups:
-            count = widths[group.place]
+            count = widths[group.key]
             if count > group.least:
-                fewer = widths | {group.place: count - 1}
-                offers.append((float(ranked[group.place][count - 1]) / (macs(widths) - macs(fewer)), fewer))
+                fewer = widths | {group.key: count - 1}
+                offers.append((float(ranked[group.key][count - 1]) / (macs(widths) - macs(fewer)), fewer))
         widths = min(offers, key=lambda offer: offer[0])[1]
-    keep = cut(network, groups, worth, [resource], [limit])
-    found = {group.place: int(keep[group.name].sum()) for group in groups}
-    assert sum(found[place] - count for place, count in widths.items()) >= 0  # the fill only adds
-    assert all(found[place] >= count for place, count in widths.items())
+    keep = cut(network, groups, score, [resource], [limit])
+    found = {group.key: int(keep[group.name].sum()) for group in groups}
+    assert sum(found[key] - count for key, count in widths.items()) >= 0  # the fill only adds
+    assert all(found[key] >= count for key, count in widths.items())
     assert macs(found) <= limit
 
 
@@ -182,7 +182,7 @@ def test_drawn_architectures(any_net: Network, kind: str) -> None:
     drawn = []
     for seed in range(3):
         network = copy.deepcopy(any_net)
-        remove(network, cut(network, groups, chance_worth(network, kind, costs, seed), [resource], [limit]))
+        remove(network, cut(network, groups, random_scores(network, kind, costs, seed), [resource], [limit]))
         assert 0.97 * limit <= count_macs(network, 32) <= limit
         drawn.append(network.architecture().fingerprint())
         shares = [len(left) / len(whole) for whole, left in zip(groups, unit_groups(network), strict=False)]

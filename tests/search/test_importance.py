@@ -142,6 +142,6 @@ def test_a_fresh_network_has_importances_of_every_kind(micro_net: Network) -> No
     costs = {group.name: 2.0 for group in unit_groups(network)}
     sensitivity = Sensitivity(network).means()
     for importance in IMPORTANCES.values():
-        worth = importance(network, sensitivity, costs)
-        assert list(worth) == [group.name for group in unit_groups(network)]
-        assert all(bool((values >= 0).all()) and bool(values.isfinite().all()) for values in worth.values())
+        score = importance(network, sensitivity, costs)
+        assert list(score) == [group.name for group in unit_groups(network)]
+        assert all(bool((values >= 0).all()) and bool(values.isfinite().all()) for values in score.values())

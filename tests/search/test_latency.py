@@ -33,8 +33,8 @@ from gazenas.files import cache_folder
 from gazenas.models.build import full_architecture
 from gazenas.models.parts import leaving_together
 from gazenas.models.zoo import build_subnet, build_supernet, load_space
-from gazenas.search import shrinking as shrink
 from gazenas.search import unit_groups
+from gazenas.search.shrinking import shrink
 from gazenas.space.search_space import SearchSpace, StageSpec
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS
 
@@ -166,7 +166,7 @@ def test_unit_costs_follow_the_table(micro_space: SearchSpace, tmp_path: Path) -
     network = build_supernet(micro_space)
     for group in unit_groups(network):
         assert float(group.cost(partial(latency, table=table))[0]) == pytest.approx(0.001, rel=0.01)
-        block, operator, key = group.place
+        block, operator, key = group.key
         alone = empty_widths(network)
         alone[block][operator][key] = 1  # the last unit takes the path and squeeze-and-excite along
         saved = [latency(network.parts()[block], widths, table=table) for widths in (alone, empty_widths(network))]

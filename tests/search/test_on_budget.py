@@ -48,7 +48,7 @@ def check_gentle(run: Path) -> None:
     "more",
     [
         ("--lr", "0.05"),
-        ("--pressure", "l1"),
+        ("--regularizer", "l1"),
         pytest.param(("--lr", "1e-6"), marks=pytest.mark.slow),
         pytest.param(("--importance", "alpha"), marks=pytest.mark.slow),
     ],
@@ -66,18 +66,29 @@ SIZES = [
 ]
 
 
-def other_budget(data_folder: Path, aims: tuple[str, ...]) -> list[str]:
-    words = ["search", "--data", str(data_folder), "--space", str(MICRO), *aims, "--epochs", "4", "--batch-size", "8"]
+def other_budget(data_folder: Path, targets: tuple[str, ...]) -> list[str]:
+    words = [
+        "search",
+        "--data",
+        str(data_folder),
+        "--space",
+        str(MICRO),
+        *targets,
+        "--epochs",
+        "4",
+        "--batch-size",
+        "8",
+    ]
     return [*words, *GENTLE, "--threads", "1", "--out"]
 
 
-@pytest.mark.parametrize("aims", SIZES)
+@pytest.mark.parametrize("targets", SIZES)
 def test_other_budgets(
-    data_folder: Path, tmp_path: Path, latency_cache: Path, aims: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    data_folder: Path, tmp_path: Path, latency_cache: Path, targets: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(latency_cache))
     run = tmp_path / "run"
-    assert main([*other_budget(data_folder, aims), str(run)]) == 0
+    assert main([*other_budget(data_folder, targets), str(run)]) == 0
     summary = json.loads((run / "summary.json").read_text())
     (name, target), (_, amount) = *summary["targets"].items(), *summary["amounts"].items()
     # In a space this small the first unit of a path takes a few percent of the time, and so do four channels.
@@ -98,12 +109,12 @@ def test_other_budgets(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("aims", SIZES)
+@pytest.mark.parametrize("targets", SIZES)
 def test_other_budgets_resume(
-    data_folder: Path, tmp_path: Path, aims: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    data_folder: Path, tmp_path: Path, targets: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    words = other_budget(data_folder, aims)
+    words = other_budget(data_folder, targets)
     assert main([*words, str(tmp_path / "run")]) == 0
     process = begin([*words, str(tmp_path / "killed")], "new-last.pt", "3")
     process.wait(600)
@@ -143,7 +154,7 @@ def test_a_fixed_lambda_decides_by_itself_and_may_leave_nothing(
     data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["search", "--data", str(data_folder), "--space", str(MICRO), "--epochs", "6", "--batch-size", "8"]
-    words += ["--threads", "1", "--pressure", "proximal", "--importance_lr", "0.1", "--shrink-macs", "1000"]
+    words += ["--threads", "1", "--regularizer", "proximal", "--importance_lr", "0.1", "--shrink-macs", "1000"]
     assert main([*words, "--lambda", "1e-20", "--importance_lr", "1e-3", "--out", str(tmp_path / "none")]) == 0
     assert main([*words, "--lambda", "1e3", "--out", str(tmp_path / "all")]) == 0
     said = " ".join(capsys.readouterr().out.split())

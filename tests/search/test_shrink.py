@@ -9,13 +9,12 @@ import pytest
 import torch
 
 from gazenas.counting import count_macs, count_params
-from gazenas.models import freezing as freeze
+from gazenas.models.freezing import freeze
 from gazenas.models.network import Network
 from gazenas.models.zoo import build_subnet, build_supernet
 from gazenas.ops.units import TensorSlice
-from gazenas.search import shrinking as shrink
 from gazenas.search import unit_groups
-from gazenas.search.shrinking import with_least
+from gazenas.search.shrinking import shrink, with_least
 from gazenas.training.averaging import WeightAverage
 from tests.running import disturb
 

@@ -15,12 +15,12 @@ from gazenas.search.controller import Controller
 from gazenas.search.importance.sensitivity import Sensitivity
 from gazenas.search.schedule import plan_schedule
 from gazenas.search.shrinking import remove
-from gazenas.search.targets import Aims, make_plan
+from gazenas.search.targets import Targets, make_plan
 from gazenas.training.processes import ALONE
 
 
 def controller_of(network: Network, macs: str, *, at_most: float = 0.5) -> Controller:
-    plan = make_plan(Aims(macs=macs), network)
+    plan = make_plan(Targets(macs=macs), network)
     schedule = plan_schedule(plan.full, plan.waypoints, epochs=12, epoch_steps=10, every=0.5, begin=0.04, end=0.25)
     return Controller(plan, schedule, "alpha", at_most, ALONE)
 
@@ -53,17 +53,21 @@ def test_a_share_of_every_group_stays_until_the_budget_asks_for_it(seed: int) ->
         group.alpha.data.uniform_(0, 1)
         if group.kind == "hidden":
             group.alpha.data.mul_(1e-3)  # all of these would go first
-    before = {group.place: len(group) for group in unit_groups(network)}
+    before = {group.key: len(group) for group in unit_groups(network)}
     controller = controller_of(network, "35%", at_most=1.0)
     controller.set_floors(network, 0.6, 0.25)
     end = controller.schedule.shrinks[-1]
-    keep = controller.settle(network, Sensitivity(network), end, {g.name: g.alpha < 0 for g in unit_groups(network)})
+    keep = controller.drop_unused(
+        network, Sensitivity(network), end, {g.name: g.alpha < 0 for g in unit_groups(network)}
+    )
     assert keep is not None
     for group in unit_groups(network):
         share = 0.6 if group.is_stream else 0.25
-        assert int(keep[group.name].sum()) >= share * before[group.place], group.name
+        assert int(keep[group.name].sum()) >= share * before[group.key], group.name
     controller.floors = {}
-    free = controller.settle(network, Sensitivity(network), end, {g.name: g.alpha < 0 for g in unit_groups(network)})
+    free = controller.drop_unused(
+        network, Sensitivity(network), end, {g.name: g.alpha < 0 for g in unit_groups(network)}
+    )
     assert free is not None
     assert any(int(free[g.name].sum()) < 0.25 * len(g) for g in unit_groups(network) if g.kind == "hidden")
     tight = controller_of(network, "8%", at_most=1.0)

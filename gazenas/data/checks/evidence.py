@@ -59,8 +59,8 @@ def from_network(labels: Floats, predictions: Floats) -> Evidence:
     best, sure, _ = _draw(lambda rows: {name: -float(e[rows].mean()) for name, e in errors.items()}, len(labels))
     turned = CONVENTIONS[best](labels)
     # Directions, not angles: far to the side equal angles are not equal turns.
-    centre = angles_to_vectors(turned).mean(0)
-    constant = float(angular_error(np.broadcast_to(centre, (len(turned), 3)), turned).mean())
+    center = angles_to_vectors(turned).mean(0)
+    constant = float(angular_error(np.broadcast_to(center, (len(turned), 3)), turned).mean())
     error, read = float(errors[best].mean()), float(errors["as read"].mean())
     other = "" if best == "as read" else f" and {read:.1f} as read"
     text = f"a network trained on rendered faces is {error:.1f} degrees off with labels {best}{other}, a constant answer {constant:.1f}"

@@ -17,7 +17,7 @@ from gazenas.data.readers.ethxgaze import XGazeFiles
 from gazenas.errors import InputError
 
 PASS, FAIL, WARN, UNDECIDED = "pass", "FAIL", "warn", "undecided"
-SAMPLE = 600  # rows of which colours and conventions are judged
+SAMPLE = 600  # rows of which colors and conventions are judged
 READ = 64  # rows at once
 
 
@@ -34,7 +34,7 @@ class Finding:
 class Pixels:
     """What one pass over all images leaves.
 
-    ``digests`` by name of the image; ``rows``, ``faces`` and ``thumbnails`` of an even sample of the labelled rows.
+    ``digests`` by name of the image; ``rows``, ``faces`` and ``thumbnails`` of an even sample of the labeled rows.
     """
 
     digests: dict[str, bytes] = field(default_factory=dict)
@@ -68,7 +68,7 @@ def check_folder(
     ]
     if pixels.sample is None:
         return findings, pixels
-    findings.append(_colours(pixels))
+    findings.append(_colors(pixels))
     if pixels.sample.gaze is not None:
         faces = np.stack([resized(Image.fromarray(face), side) for face in pixels.faces])
         findings += _convention(opened, pixels.sample, answers(faces))
@@ -83,8 +83,8 @@ def read_everything(opened: GazeFolder, on_rows: Callable[[int], None]) -> Pixel
             for row, image in _images(split, rows, pixels.faults):
                 pixels.digests[f"{split.name}/{split.images.name(row)}"] = hashlib.sha1(image.tobytes()).digest()
             on_rows(len(rows))
-    labelled = [split for split in opened.splits.values() if split.gaze is not None and len(split)]
-    chosen = labelled or [split for split in opened.splits.values() if len(split)]
+    labeled = [split for split in opened.splits.values() if split.gaze is not None and len(split)]
+    chosen = labeled or [split for split in opened.splits.values() if len(split)]
     pool = join("sample", chosen)
     rows = np.unique(np.linspace(0, len(pool) - 1, SAMPLE).round().astype(np.int64))
     found = list(_images(pool, rows, []))
@@ -196,16 +196,16 @@ def _layout_for_reading(opened: GazeFolder) -> Finding:
     return Finding("reading", WARN, f"{rows} images are decoded together: the loader shuffles them in blocks of {rows}")
 
 
-def _colours(pixels: Pixels) -> Finding:
+def _colors(pixels: Pixels) -> Finding:
     red = redness(pixels.faces)
     share = float((red > 0).mean())
     said = f"{100 * share:.0f}% of {len(red)} faces are redder than blue"
     if abs(share - 0.5) < 0.3 or abs(float(np.median(red))) < 0.02:
-        return Finding("colours", UNDECIDED, f"{said}: grey or oddly lit images?")
+        return Finding("colors", UNDECIDED, f"{said}: gray or oddly lit images?")
     if share > 0.5:
-        return Finding("colours", PASS, f"{said}: colours are as the reader takes them")
+        return Finding("colors", PASS, f"{said}: colors are as the reader takes them")
     return Finding(
-        "colours", FAIL, f"{said}: RGB was stored where BGR was expected or the other way round; see --colours"
+        "colors", FAIL, f"{said}: RGB was stored where BGR was expected or the other way round; see --colors"
     )
 
 
@@ -235,7 +235,7 @@ def _verdict(check: str, evidence: list[Evidence]) -> Finding:
 
 
 def _landmarks(opened: GazeFolder) -> tuple[NDArray[np.float32], NDArray[np.float64]] | None:
-    """Landmarks ``(n, 68, 2)`` and gaze of labelled rows, where files of this layout have them."""
+    """Landmarks ``(n, 68, 2)`` and gaze of labeled rows, where files of this layout have them."""
     points, gaze = [], []
     for split in opened.splits.values():
         if not isinstance(split.images, XGazeFiles) or split.gaze is None:

@@ -1,6 +1,6 @@
-"""ETH-XGaze's data normalisation (Zhang, Sugano, Bulling, ETRA 2018; Zhang et al., ECCV 2020) and the way back.
+"""ETH-XGaze's data normalization (Zhang, Sugano, Bulling, ETRA 2018; Zhang et al., ECCV 2020) and the way back.
 
-A virtual camera with the same centre as the real one is turned to look at the face centre, its x axis along the head's, and
+A virtual camera with the same center as the real one is turned to look at the face center, its x axis along the head's, and
 scaled so that the face seems to be at a fixed distance. Gaze is rotated by ``R`` only, not scaled: the *R* convention, which
 is this package's. In the older one a direction is multiplied by ``S R`` with ``S = diag(1, 1, distance / true distance)``, which
 gives other angles, and the two must not be mixed.
@@ -82,29 +82,29 @@ class View:
     """How a face is seen by the virtual camera.
 
     Attributes:
-        rotation: ``(3, 3)`` ``R``, from the real camera's frame to the normalised one.
+        rotation: ``(3, 3)`` ``R``, from the real camera's frame to the normalized one.
         scale: of depth, the virtual distance over the true one.
-        centre: ``(3,)`` face centre in mm in the real camera's frame.
+        center: ``(3,)`` face center in mm in the real camera's frame.
         warp: ``(3, 3)`` homography from undistorted image positions to those of the patch.
-        head: ``(2,)`` pitch and yaw of the head in the normalised frame.
+        head: ``(2,)`` pitch and yaw of the head in the normalized frame.
     """
 
     rotation: Floats
     scale: float
-    centre: Floats
+    center: Floats
     warp: Floats
     head: Floats
 
     def gaze(self, direction: Floats) -> Floats:
-        """``(2,)`` pitch and yaw in the normalised frame of a direction in the camera's."""
+        """``(2,)`` pitch and yaw in the normalized frame of a direction in the camera's."""
         return vectors_to_angles(self.rotation @ direction)
 
     def gaze_at(self, target: Floats) -> Floats:
-        """``(2,)`` pitch and yaw of the gaze from the face centre to a point in mm in the camera's frame."""
-        return self.gaze(np.asarray(target, np.float64) - self.centre)
+        """``(2,)`` pitch and yaw of the gaze from the face center to a point in mm in the camera's frame."""
+        return self.gaze(np.asarray(target, np.float64) - self.center)
 
     def to_camera(self, angles: Floats) -> Floats:
-        """``(..., 3)`` unit directions in the real camera's frame of ``(..., 2)`` angles in the normalised one."""
+        """``(..., 3)`` unit directions in the real camera's frame of ``(..., 2)`` angles in the normalized one."""
         turned: Floats = angles_to_vectors(np.asarray(angles, np.float64)) @ self.rotation
         return turned
 
@@ -115,7 +115,7 @@ class View:
         return seen
 
 
-def face_centre(model: Floats, rotation: Floats, translation: Floats) -> Floats:
+def face_center(model: Floats, rotation: Floats, translation: Floats) -> Floats:
     """``(3,)`` middle between the mean of four eye corners and the mean of two nose points, in the camera's frame.
 
     Args:
@@ -123,28 +123,28 @@ def face_centre(model: Floats, rotation: Floats, translation: Floats) -> Floats:
         rotation, translation: ``(3, 3)`` and ``(3,)`` of the head.
     """
     points = model @ rotation.T + translation
-    centre: Floats = (points[:4].mean(0) + points[4:6].mean(0)) / 2
-    return centre
+    center: Floats = (points[:4].mean(0) + points[4:6].mean(0)) / 2
+    return center
 
 
-def view_face(camera: Camera, rotation: Floats, centre: Floats, target: Target) -> View:
+def view_face(camera: Camera, rotation: Floats, center: Floats, target: Target) -> View:
     """The virtual camera that looks at a face.
 
     Args:
         camera: the real one.
         rotation: ``(3, 3)`` of the head in its frame.
-        centre: ``(3,)`` face centre in mm.
+        center: ``(3,)`` face center in mm.
         target: what the virtual camera is like.
 
     Raises:
         InputError: where the face is behind the camera or the head's x axis points along the line of sight.
     """
-    length = float(np.linalg.norm(centre))
-    if not np.isfinite(length) or centre[2] <= 0:
+    length = float(np.linalg.norm(center))
+    if not np.isfinite(length) or center[2] <= 0:
         raise InputError(
-            f"expected a face in front of the camera, found its centre at {np.round(centre, 1).tolist()} mm"
+            f"expected a face in front of the camera, found its center at {np.round(center, 1).tolist()} mm"
         )
-    forward = centre / length
+    forward = center / length
     down = np.cross(forward, rotation[:, 0])
     if np.linalg.norm(down) < 1e-6:
         raise InputError("expected a head whose x axis is not the line of sight, found them parallel")
@@ -154,17 +154,17 @@ def view_face(camera: Camera, rotation: Floats, centre: Floats, target: Target) 
     scale = target.distance / length
     warp = target.matrix @ np.diag([1, 1, scale]) @ turn @ np.linalg.inv(camera.matrix)
     facing = (turn @ rotation)[:, 2]  # into the head
-    return View(turn, scale, np.asarray(centre, np.float64), warp, vectors_to_angles(-facing))
+    return View(turn, scale, np.asarray(center, np.float64), warp, vectors_to_angles(-facing))
 
 
 def warp_image(image: NDArray[np.uint8], camera: Camera, view: View, target: Target) -> NDArray[np.uint8]:
-    """``(S, S, 3)`` normalised patch of an ``(H, W, 3)`` image, bilinear; black where the image ends."""
+    """``(S, S, 3)`` normalized patch of an ``(H, W, 3)`` image, bilinear; black where the image ends."""
     across, down = np.meshgrid(np.arange(target.size), np.arange(target.size))
     there = np.stack([across.ravel(), down.ravel(), np.ones(across.size)], 1).astype(np.float64)
     rays = there @ np.linalg.inv(view.warp).T @ np.linalg.inv(camera.matrix).T  # in the real camera's frame
     source = camera.distort(rays[:, :2] / rays[:, 2:]) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
-    places = [source[:, 1], source[:, 0]]
-    channels = [ndimage.map_coordinates(image[..., c].astype(np.float32), places, order=1) for c in range(3)]
+    coordinates = [source[:, 1], source[:, 0]]
+    channels = [ndimage.map_coordinates(image[..., c].astype(np.float32), coordinates, order=1) for c in range(3)]
     patch = np.stack(channels, -1).reshape(target.size, target.size, 3)
     return patch.round().clip(0, 255).astype(np.uint8)
 
@@ -172,7 +172,7 @@ def warp_image(image: NDArray[np.uint8], camera: Camera, view: View, target: Tar
 def solve_pose(camera: Camera, landmarks: Floats, model: Floats) -> tuple[Floats, Floats]:
     """Head rotation ``(3, 3)`` and translation ``(3,)`` in mm under which a model is seen at landmarks (PnP).
 
-    The reprojection error is minimised from several rotations, faces looking toward the camera.
+    The reprojection error is minimized from several rotations, faces looking toward the camera.
 
     Args:
         camera: the real one.

@@ -6,8 +6,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from gazenas.data.dataset import GazeFolder as GazeFolder
-from gazenas.data.dataset import GazeSplit as GazeSplit
+from gazenas.data.dataset import GazeFolder
 from gazenas.data.readers.ethxgaze import open_ethxgaze
 from gazenas.data.readers.ethxgaze_text import open_ethxgaze_text
 from gazenas.data.readers.eyediap import open_eyediap
@@ -16,9 +15,8 @@ from gazenas.data.readers.gaze360_mat import open_gaze360_mat
 from gazenas.data.readers.mpiifacegaze import open_mpiifacegaze
 from gazenas.data.readers.mpiifacegaze_mat import open_mpiifacegaze_mat
 from gazenas.data.readers.photos import open_photos
-from gazenas.data.readers.reading import DEFAULTS
-from gazenas.data.readers.reading import Reading as Reading
-from gazenas.data.readers.recognition import recognise
+from gazenas.data.readers.reading import DEFAULTS, Reading
+from gazenas.data.readers.recognition import recognize
 from gazenas.data.readers.rtgene import open_rtgene
 from gazenas.data.readers.table import open_table
 from gazenas.errors import InputError
@@ -49,7 +47,7 @@ def open_data(folder: Path, reading: Reading = DEFAULTS, dataset: str = "auto") 
         InputError: where the folder is of no known layout, or something in it is wrong.
     """
     reading.check()
-    name = recognise(folder) if dataset == "auto" else dataset
+    name = recognize(folder) if dataset == "auto" else dataset
     if name not in DATASETS:
         raise InputError(f"--format: expected auto or one of {', '.join(DATASETS)}, found {name!r}")
     return DATASETS[name](folder, reading)

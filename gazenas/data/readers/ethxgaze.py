@@ -1,7 +1,7 @@
 """ETH-XGaze's preprocessed HDF5 layout (Zhang et al., ECCV 2020), as published and as ``gazenas synth`` writes it.
 
 A folder holds ``train/``, ``test/`` and ``train_test_split.json`` with lists of file names, one file a person.
-Images are uint8 BGR and come out as RGB. Labels are (pitch, yaw) in radians in the normalised frame ``R``
+Images are uint8 BGR and come out as RGB. Labels are (pitch, yaw) in radians in the normalized frame ``R``
 (rotated, not scaled), which is this package's own. ``test_person_specific/`` (or ``test_specific/``) is a part of its own.
 
 ``gazenas data prepare`` writes other data sets in this layout, with ``dataset.json``: whose data it is, its frame, who is in which
@@ -52,14 +52,14 @@ class XGazeFiles:
         images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         numbers = np.searchsorted(self.starts, rows, side="right") - 1
         for number in np.unique(numbers):
-            places = np.flatnonzero(numbers == number)
-            within = rows[places] - self.starts[number]
+            positions = np.flatnonzero(numbers == number)
+            within = rows[positions] - self.starts[number]
             order = np.argsort(within)
             try:
                 patches = self._file(int(number))["face_patch"]
-                # A run of neighbouring rows is one read; h5py's own lists of rows are far slower.
+                # A run of neighboring rows is one read; h5py's own lists of rows are far slower.
                 for run in np.split(order, np.flatnonzero(np.diff(within[order]) != 1) + 1):
-                    images[places[run]] = patches[within[run[0]] : within[run[-1]] + 1]
+                    images[positions[run]] = patches[within[run[0]] : within[run[-1]] + 1]
             except OSError as error:
                 raise InputError(
                     f"{self.paths[number]}: face_patch cannot be read between rows {within.min()} and {within.max()}: {error}; "
@@ -98,30 +98,30 @@ def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
     split, notes = _read_split(folder, reading.seed, story)
     splits, faults, sizes = {}, [], set()
     for name, files in split.items():
-        place = _place(folder, name)
+        subfolder = _split_folder(folder, name)
         parts = []
         for file in files:
             try:
-                parts.append(_read_labels(place / file, needs_gaze=name in ("train", "val"), reading=reading))
+                parts.append(_read_labels(subfolder / file, needs_gaze=name in ("train", "val"), reading=reading))
                 sizes.add(parts[-1]["size"])
             except InputError as error:
                 faults.append(str(error))
         if not faults:
-            splits[name] = _join(name, [place / file for file in files], parts, notes, story["people"], reading)
+            splits[name] = _join(name, [subfolder / file for file in files], parts, notes, story["people"], reading)
     if faults:
         more = f" (and {len(faults) - 5} more files)" if len(faults) > 5 else ""
         raise InputError("\n".join(faults[:5]) + more)
     if len(sizes) > 1:
         raise InputError(f"{folder}: expected images of one size, found sides {sorted(sizes)}")
     size = reading.size or sizes.pop()
-    choices = {"order": reading.order, "flip": reading.flip, "colours": reading.colours} | story["choices"]
+    choices = {"order": reading.order, "flip": reading.flip, "colors": reading.colors} | story["choices"]
     kept = {key: value for key, value in choices.items() if value not in ("auto", "")}
     owners = story["people"]
     own = {name: sorted({owners.get(f, Path(f).stem) for f in files}) for name, files in story["parts"].items()}
     return GazeFolder(folder, size, story["frame"], splits, notes, story["dataset"], story["group"], kept, parts=own)
 
 
-def _place(folder: Path, part: str) -> Path:
+def _split_folder(folder: Path, part: str) -> Path:
     """Where the files of a part lie."""
     if part == "test_person_specific":
         return next((folder / n for n in (part, "test_specific") if (folder / n).is_dir()), folder / part)
@@ -294,7 +294,7 @@ def _join(
         notes.append(f"{name}: no face_gaze: errors cannot be measured, predictions are written instead")
     of_file = [owners.get(path.name, path.stem) for path in paths]
     people = sorted(set(of_file))
-    stored: Images = XGazeFiles(paths, counts, parts[0]["size"], reading.colours != "RGB")
+    stored: Images = XGazeFiles(paths, counts, parts[0]["size"], reading.colors != "RGB")
     resize = reading.size not in (0, parts[0]["size"])
     known = all("sessions" in part for part in parts)
     sessions, session = np.unique([s for part in parts for s in part.get("sessions", [])], return_inverse=True)

@@ -21,7 +21,7 @@ def open_ethxgaze_text(folder: Path, reading: Reading) -> GazeFolder:
     Raises:
         InputError: where label files are missing, lack a column or cannot be read as a whole.
     """
-    reading.refuse("ETH-XGaze's text", "unit", "frame", "colours", "undetected")
+    reading.refuse("ETH-XGaze's text", "unit", "frame", "colors", "undetected")
     paths: dict[str, Path] = {}
     for path in label_files(folder, ("Label",), "*.label"):
         part = next((name for name in ("train", "val", "test") if path.stem.lower().startswith(name)), path.stem)
@@ -37,8 +37,8 @@ def _columns(path: Path) -> Columns:
     words = [word.lower() for word in header]
     if "face" not in words:
         raise InputError(f"{path}: expected a header with face, gaze, head, found {' '.join(header)[:80]!r}")
-    gaze = next((place for place, word in enumerate(words) if word.startswith("gaze")), None)
-    head = next((place for place, word in enumerate(words) if word.startswith("head")), None)
+    gaze = next((index for index, word in enumerate(words) if word.startswith("gaze")), None)
+    head = next((index for index, word in enumerate(words) if word.startswith("head")), None)
     if gaze is not None and all(len(row) == len(header) - 1 for _, row in rows):
         head, gaze = (
             (head - 1 if head is not None and head > gaze else head),

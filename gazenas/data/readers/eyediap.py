@@ -28,7 +28,7 @@ def open_eyediap(folder: Path, reading: Reading) -> GazeFolder:
     Raises:
         InputError: where label files are missing or cannot be read as a whole.
     """
-    reading.refuse("EYEDIAP's text", "unit", "frame", "colours", "undetected")
+    reading.refuse("EYEDIAP's text", "unit", "frame", "colors", "undetected")
     columns = Columns(person=eyediap_person, vector=4, angles=6, head=7, session=lambda row: row[3])
     paths = label_files(folder, ("ClusterLabel", "Label"), "*.label")
     parts = {path.stem.lower(): path for path in paths}

@@ -44,7 +44,7 @@ def open_gaze360(folder: Path, reading: Reading) -> GazeFolder:
     Raises:
         InputError: where label files are missing or cannot be read as a whole.
     """
-    reading.refuse("Gaze360's text", "unit", "frame", "colours", "undetected")
+    reading.refuse("Gaze360's text", "unit", "frame", "colors", "undetected")
     columns = Columns(person=recording_of, vector=4, angles=5, to_ours=to_ours)
     parts = {path.stem: path for path in label_files(folder, ("Label",), "*.label")}
     return open_labels(folder, parts, columns, reading, dataset="gaze360", frame="none", group="recording")

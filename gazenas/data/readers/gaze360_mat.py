@@ -29,7 +29,7 @@ def open_gaze360_mat(folder: Path, reading: Reading) -> GazeFolder:
     Raises:
         InputError: where ``metadata.mat`` is absent, damaged or lacks an array.
     """
-    reading.refuse("Gaze360's metadata", "order", "unit", "frame", "flip", "colours")
+    reading.refuse("Gaze360's metadata", "order", "unit", "frame", "flip", "colors")
     path = folder / "metadata.mat"
     values = _read(path)
     count = len(values["split"])

@@ -237,7 +237,7 @@ def _disagreeing(path: Path, rows: Rows) -> list[RowFault]:
     for name in ("faces", "people", "sessions", "gaze", "head", "vectors", "scales", "lines"):
         values = getattr(rows, name)
         if values:
-            setattr(rows, name, [value for place, value in enumerate(values) if errors[place] <= AGREEMENT])
+            setattr(rows, name, [value for index, value in enumerate(values) if errors[index] <= AGREEMENT])
     return faults
 
 

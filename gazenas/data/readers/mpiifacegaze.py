@@ -42,7 +42,7 @@ def open_mpiifacegaze(folder: Path, reading: Reading) -> GazeFolder:
     Raises:
         InputError: where label files are missing or cannot be read as a whole.
     """
-    reading.refuse("MPIIFaceGaze's text", "unit", "colours", "undetected")
+    reading.refuse("MPIIFaceGaze's text", "unit", "colors", "undetected")
     wanted = "R" if reading.frame == "auto" else reading.frame
     if wanted not in ("R", "SR"):
         raise InputError(f"--frame: MPIIFaceGaze's text is in frame SR and can be turned into R, found {wanted!r}")

@@ -1,4 +1,4 @@
-"""MPIIFaceGaze as published, normalised: ``p00.mat`` and so on, MATLAB 7.3, which is HDF5.
+"""MPIIFaceGaze as published, normalized: ``p00.mat`` and so on, MATLAB 7.3, which is HDF5.
 
 ``Data/data`` holds ``(N, 3, H, W)`` BGR images, ``Data/label`` ``(N, >= 4)``: pitch and yaw of the gaze, then of the head.
 Public readers disagree on the signs; ``gazenas data check`` says which the labels fit, ``flip`` turns them.
@@ -42,9 +42,9 @@ class MatImages:
         try:
             self._file = self._file or h5py.File(self.path, "r")
             stored = self._file["Data/data"]
-            for place, row in enumerate(self.rows[rows]):
+            for index, row in enumerate(self.rows[rows]):
                 image = np.asarray(stored[int(row)]).transpose(1, 2, 0).round().clip(0, 255).astype(np.uint8)
-                images[place] = resized(Image.fromarray(image[..., ::-1] if self.bgr else image), self.size)
+                images[index] = resized(Image.fromarray(image[..., ::-1] if self.bgr else image), self.size)
         except OSError as error:
             raise InputError(f"{self.path}: Data/data cannot be read: {error}; is the file truncated?") from error
         return images
@@ -71,9 +71,9 @@ def open_mpiifacegaze_mat(folder: Path, reading: Reading) -> GazeFolder:
     if len(sizes) > 1:
         raise InputError(f"{folder}: expected images of one size, found sides {sorted(sizes)}; --size makes them equal")
     choices = {"order": "pitch,yaw" if reading.order == "auto" else reading.order, "flip": reading.flip or "none"}
-    choices["colours"] = "BGR" if reading.colours == "auto" else reading.colours
+    choices["colors"] = "BGR" if reading.colors == "auto" else reading.colors
     notes = [
-        f"mpiifacegaze-mat: angles read as {choices['order']}, signs flipped: {choices['flip']}, colours {choices['colours']}, frame {frame}; "
+        f"mpiifacegaze-mat: angles read as {choices['order']}, signs flipped: {choices['flip']}, colors {choices['colors']}, frame {frame}; "
         "public readers disagree on the signs: 'gazenas data check' compares"
     ]
     return GazeFolder(folder, sizes.pop(), frame, splits, notes, "mpiifacegaze-mat", "person", choices, faults)
@@ -118,5 +118,5 @@ def _open(path: Path, reading: Reading, faults: list[RowFault]) -> GazeSplit:
         gaze=flipped(values[rows, :2][:, turn], reading.flip).astype(np.float32),
         head_pose=flipped(values[rows, 2:][:, turn], reading.flip).astype(np.float32),
         size=size,
-        images=MatImages(path, rows, size, reading.colours != "RGB"),
+        images=MatImages(path, rows, size, reading.colors != "RGB"),
     )

@@ -1,4 +1,4 @@
-"""Photos taken with known cameras, as ``photos.json`` describes them; normalised while they are read, frame ``R``.
+"""Photos taken with known cameras, as ``photos.json`` describes them; normalized while they are read, frame ``R``.
 
 ``cameras`` maps names to ``{"matrix": 3 x 3, "distortion": [k1, k2, p1, p2, k3]}``; ``images`` lists ``image``, ``person``, ``camera``,
 then ``head_rotation`` (a rotation vector or matrix) and ``head_translation`` in mm, or six ``landmarks`` (four eye corners from the
@@ -22,7 +22,7 @@ from gazenas.data.normalization.geometry import (
     Floats,
     Target,
     View,
-    face_centre,
+    face_center,
     solve_pose,
     view_face,
     warp_image,
@@ -49,7 +49,7 @@ class Photo:
 
 
 class Patches:
-    """Normalised patches by row, warped when they are asked for."""
+    """Normalized patches by row, warped when they are asked for."""
 
     def __init__(self, root: Path, photos: list[Photo], target: Target) -> None:
         self.root, self.photos, self.target = root, photos, target
@@ -61,9 +61,9 @@ class Patches:
             InputError: naming the photo that cannot be read.
         """
         images = np.empty((len(rows), self.target.size, self.target.size, 3), np.uint8)
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             photo = self.photos[int(row)]
-            images[place] = warp_image(read_picture(self.root / photo.image), photo.camera, photo.view, self.target)
+            images[index] = warp_image(read_picture(self.root / photo.image), photo.camera, photo.view, self.target)
         return images
 
     def name(self, row: int) -> str:
@@ -82,7 +82,7 @@ def open_photos(folder: Path, reading: Reading = DEFAULTS, target: Target | None
     Raises:
         InputError: where the description is damaged or no photo of it can be used.
     """
-    reading.refuse("photos.json", "order", "unit", "frame", "flip", "colours", "undetected")
+    reading.refuse("photos.json", "order", "unit", "frame", "flip", "colors", "undetected")
     size = reading.size or 224
     target = target or Target(size, 960.0 * size / 224, 600.0)
     path = folder / FILE
@@ -114,7 +114,7 @@ def _split(folder: Path, photos: list[Photo], target: Target) -> GazeSplit:
     gaze = [photo.gaze for photo in photos]
     columns = {
         "face_mat_norm": np.array([photo.view.rotation for photo in photos]),
-        "face_centre": np.array([photo.view.centre for photo in photos]),
+        "face_center": np.array([photo.view.center for photo in photos]),
     }
     if all(photo.landmarks is not None for photo in photos):
         columns["landmarks"] = np.array([photo.landmarks for photo in photos])
@@ -180,7 +180,7 @@ def _photo(entry: Any, cameras: dict[str, Camera], model: Floats | None, target:
     seen = _array(entry["landmarks"], (6, 2), "landmarks") if "landmarks" in entry else None
     if model is None:
         raise ValueError(
-            "face_model: expected six points in mm at the top of the file, by which the face centre is known"
+            "face_model: expected six points in mm at the top of the file, by which the face center is known"
         )
     if "head_rotation" in entry and "head_translation" in entry:
         given = np.array(entry["head_rotation"], np.float64)
@@ -194,7 +194,7 @@ def _photo(entry: Any, cameras: dict[str, Camera], model: Floats | None, target:
         rotation, translation = solve_pose(camera, seen, model)
     else:
         raise ValueError("expected head_rotation and head_translation, or landmarks, found neither")
-    view = view_face(camera, rotation, face_centre(model, rotation, translation), target)
+    view = view_face(camera, rotation, face_center(model, rotation, translation), target)
     gaze = None
     if "gaze_target" in entry:
         gaze = view.gaze_at(_array(entry["gaze_target"], (3,), "gaze_target"))

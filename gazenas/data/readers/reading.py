@@ -10,7 +10,7 @@ ORDERS = ("auto", "pitch,yaw", "yaw,pitch")
 UNITS = ("auto", "degrees", "radians")
 FRAMES = ("auto", "R", "SR", "none")
 FLIPS = ("", "pitch", "yaw", "pitch,yaw")
-COLOURS = ("auto", "RGB", "BGR")
+COLORS = ("auto", "RGB", "BGR")
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Reading:
         size: side to which images are resized; 0 keeps the first image's.
         order: of the two gaze angles in text labels.
         unit: of angles in a table that does not say.
-        frame: normalised frame of the labels: ``R``, ``SR`` or ``none``. For MPIIFaceGaze's text, the one wanted.
+        frame: normalized frame of the labels: ``R``, ``SR`` or ``none``. For MPIIFaceGaze's text, the one wanted.
         flip: angles stored with the opposite sign.
-        colours: order of the colours in stored arrays.
+        colors: order of the colors in stored arrays.
         undetected: whether Gaze360's heads without a detected face are read as well.
     """
 
@@ -34,12 +34,12 @@ class Reading:
     unit: str = "auto"
     frame: str = "auto"
     flip: str = ""
-    colours: str = "auto"
+    colors: str = "auto"
     undetected: bool = False
 
     def check(self) -> None:
         """Raises InputError naming every option with an unknown value."""
-        allowed = {"order": ORDERS, "unit": UNITS, "frame": FRAMES, "flip": FLIPS, "colours": COLOURS}
+        allowed = {"order": ORDERS, "unit": UNITS, "frame": FRAMES, "flip": FLIPS, "colors": COLORS}
         faults = [
             f"--{name}: expected one of {', '.join(repr(value) for value in values)}, found {getattr(self, name)!r}"
             for name, values in allowed.items()

@@ -21,7 +21,7 @@ SIGNS = (
 )
 
 
-def recognise(folder: Path) -> str:
+def recognize(folder: Path) -> str:
     """The key of ``DATASETS`` that fits a folder or a CSV file.
 
     Raises:

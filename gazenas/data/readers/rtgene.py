@@ -29,7 +29,7 @@ def open_rtgene(folder: Path, reading: Reading) -> GazeFolder:
     Raises:
         InputError: where label files are missing or cannot be read as a whole.
     """
-    reading.refuse("RT-GENE's text", "unit", "frame", "colours", "undetected")
+    reading.refuse("RT-GENE's text", "unit", "frame", "colors", "undetected")
     columns = Columns(person=rtgene_person, vector=4, angles=6, head=7)
     parts = {path.stem: path for path in label_files(folder, ("Label",), "*.label")}
     return open_labels(folder, parts, columns, reading, dataset="rtgene", frame="R")

@@ -26,7 +26,7 @@ def open_table(folder: Path, reading: Reading) -> GazeFolder:
     Raises:
         InputError: where there is no table, a column is missing, the unit is not said or nothing can be read.
     """
-    reading.refuse("a table", "order", "colours", "undetected")
+    reading.refuse("a table", "order", "colors", "undetected")
     path = _find(folder)
     names, lines = _read(path)
     unit = _unit(path, names, reading)

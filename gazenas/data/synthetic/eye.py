@@ -1,6 +1,6 @@
 """Eyeballs behind lids: a sphere cut by the flat iris disc, seen through an opening in a lid sphere.
 
-The iris is a true disc at depth ``sqrt(R^2 - r^2)`` along the optical axis, so its projected centre is the
+The iris is a true disc at depth ``sqrt(R^2 - r^2)`` along the optical axis, so its projected center is the
 centroid of what is drawn of it; the lids lie on a concentric, slightly larger sphere and follow the gaze.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def lid_heights(person: Person, scene: Scene, axis: Floats) -> tuple[float, float]:
-    """How far the opening reaches above and below the eye centre in mm, given the optical axis (head frame).
+    """How far the opening reaches above and below the eye center in mm, given the optical axis (head frame).
 
     The upper lid travels with most of the iris, the lower lid with a third of it.
     """
@@ -46,16 +46,16 @@ def _sphere_entry(origin: Floats, rays: Floats, radius: float) -> tuple[Floats, 
     return depth, inside > 0
 
 
-def eye_colours(
+def eye_colors(
     head: HeadShape,
     lit: Lit,
     rays: Floats,
-    colour: Floats,
+    color: Floats,
     ident: NDArray[np.int8],
     depth: Floats,
     idents: tuple[int, int, int],
 ) -> None:
-    """Draws both eyes into ``colour``, ``ident`` and ``depth`` where they are nearer than what is there.
+    """Draws both eyes into ``color``, ``ident`` and ``depth`` where they are nearer than what is there.
 
     Args:
         rays: ``(3, n)`` in the head frame, from ``lit.origin``.
@@ -67,7 +67,7 @@ def eye_colours(
         shell, meets = _sphere_entry(origin, rays, head.person.shell_radius)
         where = np.flatnonzero(meets & (shell < depth + 0.5))
         if where.size:
-            _draw_eye(head, lit, side, axis, origin, rays[:, where], shell[where], where, colour, ident, depth, idents)
+            _draw_eye(head, lit, side, axis, origin, rays[:, where], shell[where], where, color, ident, depth, idents)
 
 
 def _draw_eye(
@@ -79,28 +79,28 @@ def _draw_eye(
     rays: Floats,
     shell: Floats,
     where: NDArray[np.intp],
-    colour: Floats,
+    color: Floats,
     ident: NDArray[np.int8],
     depth: Floats,
     idents: tuple[int, int, int],
 ) -> None:
     person = head.person
-    place = origin[:, None] + rays * shell
+    point = origin[:, None] + rays * shell
     tilt = person.canthal_tilt * (1 if side == 0 else -1)
     cosine, sine = np.float32(np.cos(tilt)), np.float32(np.sin(tilt))
-    across, down = place[0] * cosine + place[1] * sine, place[1] * cosine - place[0] * sine
+    across, down = point[0] * cosine + point[1] * sine, point[1] * cosine - point[0] * sine
     upper, lower = lid_edges(person, lid_heights(person, lit.scene, axis), across)
-    open_ = (down > upper) & (down < lower) & (place[2] < 0) & (np.abs(across) < person.fissure)
+    open_ = (down > upper) & (down < lower) & (point[2] < 0) & (np.abs(across) < person.fissure)
 
     lid = ~open_ & (shell < depth[where])
     if lid.any():
-        normal = place[:, lid].T / np.float32(person.shell_radius) * np.float32(0.7)
+        normal = point[:, lid].T / np.float32(person.shell_radius) * np.float32(0.7)
         normal[:, 2] -= np.float32(0.3)
         skin = lit.shade(_lid_albedo(person, across[lid], down[lid], upper[lid], lower[lid]), normal)
         # Lids grow out of the face: where their sphere has only just left it, they still look like it.
         share = np.clip((depth[where[lid]] - shell[lid]) / np.float32(3.0), 0, 1)[:, None]
         near = np.clip(1.6 - np.maximum(upper - down, down - lower)[lid] / np.float32(4.5), 0, 1)[:, None]
-        colour[where[lid]] += np.maximum(share * share * (3 - 2 * share), near) * (skin - colour[where[lid]])
+        color[where[lid]] += np.maximum(share * share * (3 - 2 * share), near) * (skin - color[where[lid]])
         ident[where[lid]], depth[where[lid]] = idents[0], shell[lid]
     if not open_.any():
         return
@@ -112,7 +112,7 @@ def _draw_eye(
     shadow = np.float32(0.45) + np.float32(0.55) * np.clip(gap / 3.5, 0, 1)
     corner = np.clip(np.abs(across[open_][seen]) / person.fissure, 0, 1) ** 4
     painted, is_iris, t = _eyeball(person, lit, axis, origin, ball_rays, ball, corner)
-    colour[ball_where] = painted * shadow[:, None]
+    color[ball_where] = painted * shadow[:, None]
     ident[ball_where] = np.where(is_iris, idents[2], idents[1])
     depth[ball_where] = t
 
@@ -133,7 +133,7 @@ def _lid_albedo(person: Person, across: Floats, down: Floats, upper: Floats, low
 def _eyeball(
     person: Person, lit: Lit, axis: Floats, origin: Floats, rays: Floats, ball: Floats, corner: Floats
 ) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    """Colours of the cut sphere: white, iris with a darker rim, pupil, and the reflection on the cornea."""
+    """Colors of the cut sphere: white, iris with a darker rim, pupil, and the reflection on the cornea."""
     iris_radius, depth = person.iris_radius, float(np.sqrt(person.eye_radius**2 - person.iris_radius**2))
     along = dot(rays, axis)
     flat = (depth - origin @ axis) / along
@@ -144,7 +144,7 @@ def _eyeball(
     normal = sphere_place.T / np.float32(person.eye_radius)
     white = np.array([0.86, 0.84, 0.82], np.float32) - corner[:, None] * np.array([0.12, 0.32, 0.32], np.float32)
     soft = normal * np.float32(0.6) + axis * np.float32(0.4)
-    colour = lit.shade(white, soft)
+    color = lit.shade(white, soft)
     relative = from_axis / np.float32(iris_radius)
     pupil = np.clip((relative - person.pupil_ratio * lit.scene.pupil) * 12, 0, 1)
     rim = 1 - 0.65 * np.clip((relative - 0.78) / 0.2, 0, 1)
@@ -152,20 +152,20 @@ def _eyeball(
     disc = lit.shade(
         (paint * (pupil * rim)[:, None] + np.float32(0.012)).astype(np.float32), np.broadcast_to(axis, normal.shape)
     )
-    colour = np.where(is_iris[:, None], disc, colour)
+    color = np.where(is_iris[:, None], disc, color)
     glint = _glint(person, lit, axis, origin, rays)
-    colour += glint[:, None] * lit.scene.light_colour.astype(np.float32)
+    color += glint[:, None] * lit.scene.light_color.astype(np.float32)
     t = np.where(is_iris, flat, ball)
-    return colour.astype(np.float32), is_iris, t.astype(np.float32)
+    return color.astype(np.float32), is_iris, t.astype(np.float32)
 
 
 def _glint(person: Person, lit: Lit, axis: Floats, origin: Floats, rays: Floats) -> Floats:
     """Brightness of the lamp's mirror image on the cornea, a sphere of 7.8 mm about a point 5.6 mm along the axis."""
-    centre = np.float32(person.eye_radius * 0.45) * axis
-    toward_camera = (origin - centre) / np.linalg.norm(origin - centre)
+    center = np.float32(person.eye_radius * 0.45) * axis
+    toward_camera = (origin - center) / np.linalg.norm(origin - center)
     half = lit.light + toward_camera
     half = half / np.linalg.norm(half)
-    spot = centre + np.float32(7.8) * half
+    spot = center + np.float32(7.8) * half
     if float(half @ axis) < 0.74:
         return np.zeros(rays.shape[1], np.float32)
     away = spot - origin

@@ -74,9 +74,9 @@ def generate(
     split = split_people(subjects)
     tasks = []
     for part, names in split.items():
-        place = folder / ("test" if part == "test" else "train")
-        place.mkdir(parents=True, exist_ok=True)
-        tasks += [(place / name, int(name[7:11]), per_subject, size, seed) for name in names]
+        target = folder / ("test" if part == "test" else "train")
+        target.mkdir(parents=True, exist_ok=True)
+        tasks += [(target / name, int(name[7:11]), per_subject, size, seed) for name in names]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for name in pool.map(_write_person, tasks):
             on_file(name)

@@ -1,7 +1,7 @@
-"""The shape and colour of a person's head, tabulated once and looked up by every ray.
+"""The shape and color of a person's head, tabulated once and looked up by every ray.
 
-The head is star-shaped about its centre: in coordinates divided by the skull's semi-axes its surface lies at
-distance ``k(d)`` in direction ``d``. ``k``, the surface normal and the skin colour are tables over the
+The head is star-shaped about its center: in coordinates divided by the skull's semi-axes its surface lies at
+distance ``k(d)`` in direction ``d``. ``k``, the surface normal and the skin color are tables over the
 octahedral map of directions (Engelhardt and Dachsbacher, 2008), whose middle is the face.
 """
 
@@ -15,20 +15,20 @@ from scipy import ndimage
 from gazenas.data.synthetic.person import Floats, Person
 
 TABLE_SIZE = 320
-EYE_HEIGHT = -20.0  # y of the eye line before the origin moves to the face centre
+EYE_HEIGHT = -20.0  # y of the eye line before the origin moves to the face center
 
 
 @dataclass(frozen=True)
 class HeadShape:
-    """A person's head in the head frame: x right, y down, z into the head, origin at the face centre, mm.
+    """A person's head in the head frame: x right, y down, z into the head, origin at the face center, mm.
 
-    ``radius`` is ``(T, T)``; ``surface`` is ``(T, T, 6)``: unit normal, then linear RGB. The face centre is
+    ``radius`` is ``(T, T)``; ``surface`` is ``(T, T, 6)``: unit normal, then linear RGB. The face center is
     ETH-XGaze's: half way between the mean of the four eye corners and the mean of two nose points.
     """
 
     person: Person
     axes: Floats
-    centre: Floats
+    center: Floats
     eyes: Floats  # (2, 3), the one at the image's left first
     radius: Floats
     surface: Floats
@@ -44,21 +44,21 @@ class HeadShape:
             self,
             person=replace(self.person, kappa=((up1, -yaw1), (up0, -yaw0))),
             eyes=self.eyes[::-1] * flip,
-            centre=self.centre * flip,
+            center=self.center * flip,
             radius=np.ascontiguousarray(self.radius[:, ::-1]),
             surface=surface,
         )
 
     def surface_points(self, x: Floats, y: Floats) -> Floats:
         """``(n, 3)`` points of the face that lie at the given x and y of the head frame."""
-        direction = np.stack([(x - self.centre[0]) / self.axes[0], (y - self.centre[1]) / self.axes[1]], -1)
+        direction = np.stack([(x - self.center[0]) / self.axes[0], (y - self.center[1]) / self.axes[1]], -1)
         plane = direction.copy()
         for _ in range(12):
             length = np.minimum((plane**2).sum(-1), 0.98)
             full = np.concatenate([plane, -np.sqrt(1 - length)[:, None]], -1)
             k = look_up(self.radius[..., None], full.T)[:, 0]
             plane = direction / k[:, None]
-        points: Floats = (self.centre + self.axes * full * k[:, None]).astype(np.float32)
+        points: Floats = (self.center + self.axes * full * k[:, None]).astype(np.float32)
         return points
 
 
@@ -145,7 +145,7 @@ def build_head(person: Person, table_size: int = TABLE_SIZE) -> HeadShape:
     corners = eye_corners(head)
     nose = head.surface_points(*nose_base(person))
     origin = 0.5 * (corners.reshape(4, 3).mean(0) + nose.mean(0))
-    return replace(head, centre=head.centre - origin, eyes=(eyes - origin).astype(np.float32))
+    return replace(head, center=head.center - origin, eyes=(eyes - origin).astype(np.float32))
 
 
 def eye_corners(head: HeadShape) -> Floats:
@@ -263,16 +263,16 @@ def _albedo(person: Person, aside: Floats, x: Floats, y: Floats, front: Floats, 
     nose_y = EYE_HEIGHT + person.nose_length
     mouth_y = nose_y + 24
     skin = np.array(person.skin, np.float32)
-    colour = np.ones((size, size, 3), np.float32) * skin
-    colour *= 1 + 0.05 * _noise(rng, size, 12)[..., None] + 0.025 * _noise(rng, size, 1.2)[..., None]
+    color = np.ones((size, size, 3), np.float32) * skin
+    color *= 1 + 0.05 * _noise(rng, size, 12)[..., None] + 0.025 * _noise(rng, size, 1.2)[..., None]
     flush = 0.10 * _bump(aside, y, 36, 18, 13, 10) + 0.10 * _bump(aside, y, 0, nose_y - 6, 9, 7)
-    colour *= 1 - flush[..., None] * np.array([0.0, 1.0, 0.9], np.float32)
+    color *= 1 - flush[..., None] * np.array([0.0, 1.0, 0.9], np.float32)
     shade = 0.34 * _bump(aside, y, eye_x - 9, EYE_HEIGHT - 4, 9, 6) + 0.18 * _bump(
         aside, y, eye_x, EYE_HEIGHT + 11, 12, 4
     )
     shade = shade + 0.55 * _bump(aside, y, 5, nose_y + 2.5, 4.5, 1.8) + 0.2 * _bump(aside, y, 0, mouth_y + 13, 14, 3)
     shade = shade + 0.45 * _step(y, mouth_y + 34, mouth_y + 52)
-    colour *= 1 - (shade * front)[..., None]
+    color *= 1 - (shade * front)[..., None]
     lip_edge = 23 * (1 - 0.02 * np.abs(y - mouth_y))
     lips = (
         _step(lip_edge - aside, 0, 6)
@@ -281,19 +281,19 @@ def _albedo(person: Person, aside: Floats, x: Floats, y: Floats, front: Floats, 
         * (aside < 26)
     )
     red = skin * np.array([0.86, 0.52, 0.52], np.float32)
-    colour += (lips * (0.35 + 0.65 * person.lips))[..., None] * (red - colour)
+    color += (lips * (0.35 + 0.65 * person.lips))[..., None] * (red - color)
     slit = 0.75 * np.exp(-(((y - mouth_y) / 1.1) ** 2)) * _step(24 - aside, 0, 4) * front
-    colour *= 1 - slit[..., None]
+    color *= 1 - slit[..., None]
     arch = brow_y - 2.5 * np.cos((aside - eye_x) / 9) + 0.012 * (aside - eye_x - 6) ** 2
     brow = np.exp(-(((y - arch) / person.brow_thickness) ** 4)) * _step(aside, 12, 17) * _step(-aside, -53, -44) * front
     brow = brow * (1 - 0.25 * np.abs(_noise(rng, size, 1.0)))
-    hair_colour = np.array(person.hair, np.float32)
-    colour += (np.clip(brow, 0, 1) * person.brow_darkness)[..., None] * (0.8 * hair_colour - colour)
+    hair_color = np.array(person.hair, np.float32)
+    color += (np.clip(brow, 0, 1) * person.brow_darkness)[..., None] * (0.8 * hair_color - color)
     stubble = person.beard * np.maximum(_step(y - 0.25 * (62 - aside), 12, 30), _bump(aside, y, 0, mouth_y - 12, 20, 5))
-    colour += (stubble * front * (1 - lips) * (1 - 0.3 * np.abs(_noise(rng, size, 1.0))))[..., None] * (
-        hair_colour - colour
+    color += (stubble * front * (1 - lips) * (1 - 0.3 * np.abs(_noise(rng, size, 1.0))))[..., None] * (
+        hair_color - color
     )
-    strands = hair_colour * (1 + 0.35 * ndimage.gaussian_filter1d(_noise(rng, size, 0.8), 5, axis=0)[..., None])
-    colour += hair[..., None] * (strands - colour)
-    clipped: Floats = np.clip(colour, 0.01, 1.0)
+    strands = hair_color * (1 + 0.35 * ndimage.gaussian_filter1d(_noise(rng, size, 0.8), 5, axis=0)[..., None])
+    color += hair[..., None] * (strands - color)
+    clipped: Floats = np.clip(color, 0.01, 1.0)
     return clipped

@@ -30,7 +30,7 @@ def project_landmarks(head: HeadShape, scene: Scene, size: int) -> Floats:
     turn = np.linspace(np.pi, -np.pi, 9)[:-1]
     inner = np.stack([19 * np.cos(turn), mouth_y - 1.5 * np.sin(turn)], -1)
     flat = np.concatenate([jaw, brows, bridge, nostrils, outer, inner]).astype(np.float32)
-    flat += head.centre[:2]
+    flat += head.center[:2]
     surface = head.surface_points(flat[:, 0], flat[:, 1])
     points = np.concatenate([surface[:36], _eye_points(head, scene), surface[36:]])
     return project(to_camera(points, scene), size)

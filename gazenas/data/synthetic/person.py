@@ -17,7 +17,7 @@ HAIRS = ((0.05, 0.04, 0.04), (0.17, 0.10, 0.06), (0.35, 0.22, 0.12), (0.66, 0.50
 
 @dataclass(frozen=True)
 class Person:
-    """Lengths in mm, angles in radians, colours as linear RGB in [0, 1].
+    """Lengths in mm, angles in radians, colors as linear RGB in [0, 1].
 
     Pairs hold the eye at the image's left first. Ocular axes: the optical axis is where the iris points, the
     visual axis is where the person looks; ``kappa`` is what must be added to the visual (pitch, yaw) of each
@@ -33,7 +33,7 @@ class Person:
     nose_height: float
     nose_width: float
     nose_length: float
-    brow_height: float  # of the brow above the eye centre
+    brow_height: float  # of the brow above the eye center
     brow_thickness: float
     brow_darkness: float
     eye_spacing: float
@@ -42,7 +42,7 @@ class Person:
     iris_radius: float
     pupil_ratio: float
     fissure: float  # half the width of the eye opening
-    upper_lid: float  # height of the opening above the eye centre, looking straight ahead
+    upper_lid: float  # height of the opening above the eye center, looking straight ahead
     lower_lid: float
     lid_exponents: tuple[float, float]
     canthal_tilt: float
@@ -51,7 +51,7 @@ class Person:
     long_hair: bool
     beard: float
     glasses: float  # half height of a lens, 0 without glasses
-    glasses_colour: tuple[float, float, float]
+    glasses_color: tuple[float, float, float]
     kappa: tuple[tuple[float, float], tuple[float, float]]
     texture_seed: int
 
@@ -77,8 +77,8 @@ def sample_person(rng: np.random.Generator) -> Person:
     def mixed(palette: tuple[tuple[float, float, float], ...]) -> tuple[float, float, float]:
         first, second = rng.integers(len(palette), size=2)
         share = rng.uniform()
-        colour = share * np.array(palette[first]) + (1 - share) * np.array(palette[second])
-        red, green, blue = (float(c) for c in np.clip(colour * rng.normal(1.0, 0.04, 3), 0.02, 1.0))
+        color = share * np.array(palette[first]) + (1 - share) * np.array(palette[second])
+        red, green, blue = (float(c) for c in np.clip(color * rng.normal(1.0, 0.04, 3), 0.02, 1.0))
         return red, green, blue
 
     skin, iris, hair = mixed(SKINS), mixed(IRISES), mixed(HAIRS)
@@ -113,7 +113,7 @@ def sample_person(rng: np.random.Generator) -> Person:
         long_hair=bool(rng.uniform() < 0.4),
         beard=between(0.15, 0.6) if rng.uniform() < 0.3 else 0.0,
         glasses=between(15.0, 20.0) if rng.uniform() < 0.25 else 0.0,
-        glasses_colour=mixed(HAIRS),
+        glasses_color=mixed(HAIRS),
         kappa=((up + asymmetry[0][0], nasal + asymmetry[0][1]), (up + asymmetry[1][0], -nasal + asymmetry[1][1])),
         texture_seed=int(rng.integers(2**31)),
     )

@@ -1,6 +1,6 @@
 """Renders a person in a scene: one ray a pixel, nine where surfaces meet, sixteen in the eyes.
 
-The camera is ETH-XGaze's normalised one. Rays meet the tabulated head by marching (:mod:`.head`), the lids,
+The camera is ETH-XGaze's normalized one. Rays meet the tabulated head by marching (:mod:`.head`), the lids,
 eyeballs, spectacles and neck by formula; the nearest surface is lit by two lamps and an ambient term.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gazenas.data.synthetic.eye import eye_colours
+from gazenas.data.synthetic.eye import eye_colors
 from gazenas.data.synthetic.head import HeadShape, dot, look_up, octahedral
 from gazenas.data.synthetic.person import Floats
 from gazenas.data.synthetic.scene import DISTANCE, FOCAL_LENGTH, REFERENCE_SIZE, Scene
@@ -49,7 +49,7 @@ def render_linear(head: HeadShape, scene: Scene, size: int) -> tuple[Floats, Flo
     """Linear RGB before blur, noise and exposure, and what each pixel shows.
 
     Returns:
-        ``(size, size, 3)`` colours, and ``(size, size)`` the share of each pixel covered by an iris disc.
+        ``(size, size, 3)`` colors, and ``(size, size)`` the share of each pixel covered by an iris disc.
     """
     rotation = scene.rotation
     lit = Lit(
@@ -61,24 +61,24 @@ def render_linear(head: HeadShape, scene: Scene, size: int) -> tuple[Floats, Flo
     )
     line = np.arange(size, dtype=np.float32) + np.float32(0.5)
     y, x = (grid.reshape(-1) for grid in np.meshgrid(line, line, indexing="ij"))
-    colour, ident = _trace(head, lit, x, y, size)
+    color, ident = _trace(head, lit, x, y, size)
     iris = (ident == IRIS).astype(np.float32)
-    edges, eyes = _needs_more(colour.reshape(size, size, 3), ident.reshape(size, size))
+    edges, eyes = _needs_more(color.reshape(size, size, 3), ident.reshape(size, size))
     for again, samples in ((np.flatnonzero(edges), EDGE_SAMPLES), (np.flatnonzero(eyes), EYE_SAMPLES)):
         if not again.size:
             continue
         within = (np.arange(samples, dtype=np.float32) + np.float32(0.5)) / samples - np.float32(0.5)
         dy, dx = (grid.reshape(-1) for grid in np.meshgrid(within, within, indexing="ij"))
         fine, fine_ident = _trace(head, lit, (x[again, None] + dx).reshape(-1), (y[again, None] + dy).reshape(-1), size)
-        colour[again] = fine.reshape(again.size, -1, 3).mean(1)
+        color[again] = fine.reshape(again.size, -1, 3).mean(1)
         iris[again] = (fine_ident == IRIS).reshape(again.size, -1).mean(1)
-    return colour.reshape(size, size, 3), iris.reshape(size, size)
+    return color.reshape(size, size, 3), iris.reshape(size, size)
 
 
-def _needs_more(colour: Floats, ident: NDArray[np.int8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _needs_more(color: Floats, ident: NDArray[np.int8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Pixels at an edge, and pixels in an eye or next to one: two disjoint masks."""
     differs = np.zeros(ident.shape, bool)
-    bright = colour.sum(-1)
+    bright = color.sum(-1)
     for axis in (0, 1):
         step = (np.diff(ident, axis=axis) != 0) | (np.abs(np.diff(bright, axis=axis)) > 0.6)
         ahead = [slice(None), slice(None)]
@@ -91,22 +91,22 @@ def _needs_more(colour: Floats, ident: NDArray[np.int8]) -> tuple[NDArray[np.boo
 
 
 def _trace(head: HeadShape, lit: Lit, x: Floats, y: Floats, size: int) -> tuple[Floats, NDArray[np.int8]]:
-    """Colour ``(n, 3)`` and surface ``(n,)`` seen at image positions ``x``, ``y`` (pixels)."""
+    """Color ``(n, 3)`` and surface ``(n,)`` seen at image positions ``x``, ``y`` (pixels)."""
     focal = np.float32(FOCAL_LENGTH * size / REFERENCE_SIZE)
     across, down = (x - np.float32(size / 2)) / focal, (y - np.float32(size / 2)) / focal
     in_camera = np.stack([across, down, np.ones_like(across)])
     rays = lit.rotation.T @ in_camera
-    colour = np.zeros((x.size, 3), np.float32)
+    color = np.zeros((x.size, 3), np.float32)
     ident = np.full(x.shape, BACKGROUND, np.int8)
     depth = np.full(x.shape, np.inf, np.float32)
-    _draw_neck(lit, in_camera, colour, ident, depth, head)
-    _draw_head(lit, rays, colour, ident, depth, head)
-    eye_colours(head, lit, rays, colour, ident, depth, (LID, SCLERA, IRIS))
+    _draw_neck(lit, in_camera, color, ident, depth, head)
+    _draw_head(lit, rays, color, ident, depth, head)
+    eye_colors(head, lit, rays, color, ident, depth, (LID, SCLERA, IRIS))
     if head.person.glasses:
-        _draw_spectacles(lit, rays, colour, ident, depth, head)
+        _draw_spectacles(lit, rays, color, ident, depth, head)
     bare = np.flatnonzero(ident == BACKGROUND)
-    colour[bare] = _background(lit.scene.background, x[bare] / size, y[bare] / size)
-    return colour, ident
+    color[bare] = _background(lit.scene.background, x[bare] / size, y[bare] / size)
+    return color, ident
 
 
 def _background(picture: Floats, x: Floats, y: Floats) -> Floats:
@@ -121,9 +121,9 @@ def _background(picture: Floats, x: Floats, y: Floats) -> Floats:
     return blended
 
 
-def _draw_head(lit: Lit, rays: Floats, colour: Floats, ident: NDArray[np.int8], depth: Floats, head: HeadShape) -> None:
+def _draw_head(lit: Lit, rays: Floats, color: Floats, ident: NDArray[np.int8], depth: Floats, head: HeadShape) -> None:
     """Marches each ray through the shell between the skull's largest radius and its middle."""
-    start = ((lit.origin - head.centre) / head.axes).astype(np.float32)[:, None]
+    start = ((lit.origin - head.center) / head.axes).astype(np.float32)[:, None]
     step = rays / head.axes[:, None]
     a, b = dot(step, step), dot(step, start)
     inside = b * b - a * np.float32(float((start**2).sum()) - head.reach**2)
@@ -142,16 +142,16 @@ def _draw_head(lit: Lit, rays: Floats, colour: Floats, ident: NDArray[np.int8], 
     active = np.arange(hit.size)
     for share in shares[1:]:
         t = entry[active] + share * reach[active]
-        place = step[:, active]
-        place *= t
-        place += start
-        u, v = octahedral(place)
+        point = step[:, active]
+        point *= t
+        point += start
+        u, v = octahedral(point)
         v += one
         u += one
         index = (v * half + np.float32(0.5)).astype(np.intp)
         index *= size
         index += (u * half + np.float32(0.5)).astype(np.intp)
-        under = dot(place, place) < flat_radius.take(index) ** 2
+        under = dot(point, point) < flat_radius.take(index) ** 2
         reached = active[under]
         after[reached], found[reached] = t[under], True
         active, t = active[~under], t[~under]
@@ -165,7 +165,7 @@ def _draw_head(lit: Lit, rays: Floats, colour: Floats, ident: NDArray[np.int8], 
     where = hit[landed]
     nearer = t < depth[where]
     where = where[nearer]
-    colour[where] = lit.shade(values[nearer, 3:], normal[nearer])
+    color[where] = lit.shade(values[nearer, 3:], normal[nearer])
     ident[where], depth[where] = SKIN, t[nearer]
 
 
@@ -173,26 +173,26 @@ def _refine(head: HeadShape, start: Floats, step: Floats, low: Floats, high: Flo
     """Depth and direction where rays cross the head between ``low`` (outside) and ``high`` (inside)."""
 
     def outside(t: Floats) -> tuple[Floats, Floats]:
-        place = start + step * t
-        gap: Floats = np.sqrt(dot(place, place)) - look_up(head.radius[..., None], place)[:, 0]
-        return gap, place
+        point = start + step * t
+        gap: Floats = np.sqrt(dot(point, point)) - look_up(head.radius[..., None], point)[:, 0]
+        return gap, point
 
     gap_low, _ = outside(low)
-    gap_high, place = outside(high)
+    gap_high, point = outside(high)
     t = high
     for _ in range(2):
         share = gap_low / np.maximum(gap_low - gap_high, np.float32(1e-6))
         t = low + np.clip(share, 0, 1) * (high - low)
-        gap, place = outside(t)
+        gap, point = outside(t)
         is_out = gap > 0
         low, gap_low = np.where(is_out, t, low), np.where(is_out, gap, gap_low)
         high, gap_high = np.where(is_out, high, t), np.where(is_out, gap_high, gap)
-    return t, place
+    return t, point
 
 
-def _draw_neck(lit: Lit, rays: Floats, colour: Floats, ident: NDArray[np.int8], depth: Floats, head: HeadShape) -> None:
+def _draw_neck(lit: Lit, rays: Floats, color: Floats, ident: NDArray[np.int8], depth: Floats, head: HeadShape) -> None:
     """An upright cylinder under the skull, in the camera frame: the body does not turn with the head."""
-    base = lit.rotation @ (head.centre + np.array([0, 40, 8], np.float32)) + np.array([0, 0, DISTANCE], np.float32)
+    base = lit.rotation @ (head.center + np.array([0, 40, 8], np.float32)) + np.array([0, 0, DISTANCE], np.float32)
     across, down, forward = rays
     a = across**2 + forward**2
     b = -(across * base[0] + forward * base[2])
@@ -204,12 +204,12 @@ def _draw_neck(lit: Lit, rays: Floats, colour: Floats, ident: NDArray[np.int8], 
     t = t[where]
     normal = np.stack([across[where] * t - base[0], np.zeros_like(t), forward[where] * t - base[2]], -1) / NECK_RADIUS
     skin = np.array(head.person.skin, np.float32) * np.float32(0.62)
-    colour[where] = lit.shade(np.broadcast_to(skin, normal.shape), (normal @ lit.rotation).astype(np.float32))
+    color[where] = lit.shade(np.broadcast_to(skin, normal.shape), (normal @ lit.rotation).astype(np.float32))
     ident[where], depth[where] = NECK, t
 
 
 def _draw_spectacles(
-    lit: Lit, rays: Floats, colour: Floats, ident: NDArray[np.int8], depth: Floats, head: HeadShape
+    lit: Lit, rays: Floats, color: Floats, ident: NDArray[np.int8], depth: Floats, head: HeadShape
 ) -> None:
     """Two rounded rims, a bridge and side pieces, flat in a plane before the eyes and in planes at the temples."""
     person = head.person
@@ -226,7 +226,7 @@ def _draw_spectacles(
     bridge = (x < eye_x - wide) & (np.abs(y + 5 - 0.02 * x * x) < thickness)
     outer = eye_x + wide + 2.0
     frame = [(rim | bridge) & (t > 0), t]
-    paint = np.array(person.glasses_colour, np.float32) * np.float32(0.8)
+    paint = np.array(person.glasses_color, np.float32) * np.float32(0.8)
     sides = []
     for sign in (-1, 1):
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -236,7 +236,7 @@ def _draw_spectacles(
         sides.append(((np.abs(low + 6) < 2.0) & (z > plane) & (z < plane + 95) & (s > 0), s))
     for mask, distance in [(frame[0], frame[1]), *sides]:
         where = np.flatnonzero(mask & (distance < depth))
-        shine = lit.scene.ambient.astype(np.float32) + np.float32(0.4) * lit.scene.light_colour.astype(np.float32)
-        colour[where] = paint * shine
+        shine = lit.scene.ambient.astype(np.float32) + np.float32(0.4) * lit.scene.light_color.astype(np.float32)
+        color[where] = paint * shine
         ident[where] = SPECTACLES
         depth[where] = distance[where]

@@ -10,7 +10,7 @@ from gazenas.data.synthetic.head import HeadShape
 from gazenas.data.synthetic.person import Floats
 from gazenas.gaze import angles_to_vectors, vectors_to_angles
 
-FOCAL_LENGTH, DISTANCE, REFERENCE_SIZE = 960.0, 600.0, 224  # ETH-XGaze's normalised camera
+FOCAL_LENGTH, DISTANCE, REFERENCE_SIZE = 960.0, 600.0, 224  # ETH-XGaze's normalized camera
 HEAD_LIMIT = np.radians((50.0, 70.0))  # pitch, yaw
 EYE_LIMIT = np.radians((24.0, 32.0))  # pitch, yaw of the gaze in the head
 MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -28,9 +28,9 @@ class Scene:
     head_pose: tuple[float, float]
     target: Floats
     light: Floats  # (3,) unit
-    light_colour: Floats  # (3,)
+    light_color: Floats  # (3,)
     fill: Floats  # (3,) unit
-    fill_colour: Floats
+    fill_color: Floats
     ambient: Floats  # (3,)
     background: Floats
     lid_opening: float
@@ -42,12 +42,12 @@ class Scene:
 
     @property
     def rotation(self) -> Floats:
-        """``(3, 3)`` head frame to camera frame; its x axis has no y component, as after normalisation."""
+        """``(3, 3)`` head frame to camera frame; its x axis has no y component, as after normalization."""
         return head_rotation(*self.head_pose)
 
     @property
     def gaze(self) -> Floats:
-        """``(2,)`` pitch and yaw in the camera frame, from the face centre to the target: exact."""
+        """``(2,)`` pitch and yaw in the camera frame, from the face center to the target: exact."""
         angles: Floats = vectors_to_angles(self.rotation @ self.target)
         return angles
 
@@ -79,8 +79,8 @@ def optical_axes(head: HeadShape, target: Floats) -> Floats:
     return axes
 
 
-def iris_centres(head: HeadShape, scene: Scene) -> Floats:
-    """``(2, 3)`` centres of the iris discs in mm in the camera frame."""
+def iris_centers(head: HeadShape, scene: Scene) -> Floats:
+    """``(2, 3)`` centers of the iris discs in mm in the camera frame."""
     depth = np.sqrt(head.person.eye_radius**2 - head.person.iris_radius**2)
     in_head = head.eyes + depth * optical_axes(head, scene.target)
     return to_camera(in_head, scene)
@@ -116,15 +116,15 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     warmth = rng.normal(0, 0.07)
     tint = np.array([1 + warmth, 1.0, 1 - warmth])
     strength = rng.uniform(0.35, 1.0)
-    grey = rng.uniform(0.02, 0.7) + rng.normal(0, 0.15, (int(rng.integers(2, 9)),) * 2 + (1,))
-    coarse = grey + rng.normal(0, 0.07, 3) + rng.normal(0, 0.04, (*grey.shape[:2], 3))
+    gray = rng.uniform(0.02, 0.7) + rng.normal(0, 0.15, (int(rng.integers(2, 9)),) * 2 + (1,))
+    coarse = gray + rng.normal(0, 0.07, 3) + rng.normal(0, 0.04, (*gray.shape[:2], 3))
     return Scene(
         head_pose=(float(pitch), float(yaw)),
         target=rng.uniform(400, 1500) * angles_to_vectors(in_head),
         light=direction(1.6, 0.5),
-        light_colour=strength * tint,
+        light_color=strength * tint,
         fill=direction(1.6, 0.5),
-        fill_colour=strength * rng.uniform(0.1, 0.5) * tint[::-1],
+        fill_color=strength * rng.uniform(0.1, 0.5) * tint[::-1],
         ambient=rng.uniform(0.25, 0.55) * (1 + rng.normal(0, 0.03, 3)),
         background=np.clip(coarse, 0.0, 1.0).astype(np.float32),
         lid_opening=float(rng.uniform(0.85, 1.2)),

@@ -22,7 +22,7 @@ class Lit:
 
     def shade(self, albedo: Floats, normal: Floats) -> Floats:
         """``(n, 3)`` light leaving ``(n, 3)`` albedos with ``(n, 3)`` unit normals, Lambert's law."""
-        main = np.maximum(normal @ self.light, 0)[:, None] * self.scene.light_colour.astype(np.float32)
-        second = np.maximum(normal @ self.fill, 0)[:, None] * self.scene.fill_colour.astype(np.float32)
+        main = np.maximum(normal @ self.light, 0)[:, None] * self.scene.light_color.astype(np.float32)
+        second = np.maximum(normal @ self.fill, 0)[:, None] * self.scene.fill_color.astype(np.float32)
         lit: Floats = albedo * (main + second + self.scene.ambient.astype(np.float32))
         return lit

@@ -29,7 +29,7 @@ class Fold:
 
     Attributes:
         name: of the fold.
-        train, test: labelled rows, and rows to predict.
+        train, test: labeled rows, and rows to predict.
         val: people held out of the training side, or the data set's own, or None.
         subsets: boolean masks over the test rows by name, whose errors are reported apart.
         known: why people are on both sides; empty where they are not.
@@ -64,13 +64,13 @@ class Settings:
     Attributes:
         seed: of everything drawn.
         people: how many are held out.
-        labelled: images of a person that are trained on where the person is known.
+        labeled: images of a person that are trained on where the person is known.
         other: the data set that is tested on, across data sets.
     """
 
     seed: int = 0
     people: int = 1
-    labelled: int = 200
+    labeled: int = 200
     other: GazeFolder | None = None
 
 
@@ -85,8 +85,8 @@ class Protocol:
     folds: Folds
 
 
-def labelled_pool(folder: GazeFolder) -> GazeSplit:
-    """All labelled rows.
+def labeled_pool(folder: GazeFolder) -> GazeSplit:
+    """All labeled rows.
 
     Raises:
         InputError: where there are none.
@@ -135,28 +135,28 @@ def _own_split(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list
 
 
 def _person_specific(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[str]]:
-    """A fold a person: some labelled images are trained on, the person's others are tested."""
+    """A fold a person: some labeled images are trained on, the person's others are tested."""
     name = next((n for n in ("test_person_specific", "test") if n in folder.splits), None)
     split = folder.splits.get(name or "")
     if split is None or split.gaze is None:
-        raise InputError(f"{folder.folder}: expected a labelled part test_person_specific or test, found none")
+        raise InputError(f"{folder.folder}: expected a labeled part test_person_specific or test, found none")
     folds = []
     rng = np.random.default_rng(settings.seed)
     for number, person in enumerate(split.people):
         rows = np.flatnonzero(split.person == number)
-        if len(rows) <= settings.labelled:
+        if len(rows) <= settings.labeled:
             raise InputError(
-                f"{person}: expected more than {settings.labelled} labelled images, found {len(rows)}; see --labelled"
+                f"{person}: expected more than {settings.labeled} labeled images, found {len(rows)}; see --labeled"
             )
-        drawn = np.sort(rng.permutation(rows)[: settings.labelled])
+        drawn = np.sort(rng.permutation(rows)[: settings.labeled])
         rest = np.setdiff1d(rows, drawn)
         known = "the person is known by design; images are not shared"
         folds.append(Fold(person, split.at(drawn, "train"), split.at(rest, "test"), known=known))
-    return folds, [f"{settings.labelled} images of each person of {name} drawn by seed {settings.seed}"]
+    return folds, [f"{settings.labeled} images of each person of {name} drawn by seed {settings.seed}"]
 
 
 def _leave_one_out(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[str]]:
-    pool = labelled_pool(folder)
+    pool = labeled_pool(folder)
     notes = []
     if folder.dataset.startswith("mpiifacegaze") and len(pool.people) != 15:
         notes.append(f"{len(pool.people)} people, not MPIIFaceGaze's 15: not the published protocol")
@@ -165,7 +165,7 @@ def _leave_one_out(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], 
 
 def _eyediap(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[str]]:
     """The cluster files where they are, else four groups drawn by seed."""
-    pool = labelled_pool(folder)
+    pool = labeled_pool(folder)
     clusters = {name: people for name, people in folder.parts.items() if name.lower().startswith("cluster")}
     if clusters:
         return _test_each(pool, list(clusters.values()), list(clusters)), []
@@ -177,7 +177,7 @@ def _eyediap(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[s
 
 
 def _rtgene(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[str]]:
-    pool = labelled_pool(folder)
+    pool = labeled_pool(folder)
     tested = {person for people in RTGENE_FOLDS for person in people}
     apart = [person for person in pool.people if person not in tested]
     groups = [[person for person in people if person in pool.people] for people in RTGENE_FOLDS]
@@ -213,7 +213,7 @@ def _cross(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[str
             f"cross: {folder.folder} is in frame {folder.frame}, {other.folder} in frame {other.frame}: angles of the two mean "
             "different things. MPIIFaceGaze's text can be read in frame R; other frames cannot be turned into one another"
         )
-    train, test = labelled_pool(folder), labelled_pool(other)
+    train, test = labeled_pool(folder), labeled_pool(other)
     train.people = [f"{folder.dataset}/{person}" for person in train.people]
     test.people = [f"{other.dataset}/{person}" for person in test.people]
     if folder.folder.resolve() == other.folder.resolve():
@@ -228,7 +228,7 @@ def _cross(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[str
 
 def _held_out(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[str]]:
     """Everybody is tested once, so many people at a time."""
-    pool = labelled_pool(folder)
+    pool = labeled_pool(folder)
     if not 1 <= settings.people < len(pool.people):
         raise InputError(
             f"--people: expected 1 to {len(pool.people) - 1} of {len(pool.people)}, found {settings.people}"
@@ -240,7 +240,7 @@ def _held_out(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[
 
 def _familiar(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[str]]:
     """A new session of people who are trained on, beside people who are not."""
-    pool = labelled_pool(folder)
+    pool = labeled_pool(folder)
     if pool.session is None:
         raise InputError(
             f"{folder.folder}: expected recording sessions, found none; a table's column session says them"
@@ -295,10 +295,10 @@ def hold_out_validation(fold: Fold, seed: int) -> Fold:
 
 PROTOCOLS: dict[str, Protocol] = {
     "ethxgaze": Protocol(
-        "train on everybody of train, predict test; a file for the leaderboard where it is unlabelled", _own_split
+        "train on everybody of train, predict test; a file for the leaderboard where it is unlabeled", _own_split
     ),
     "ethxgaze-person": Protocol(
-        "person-specific: labelled images of a person are trained on, the others tested", _person_specific
+        "person-specific: labeled images of a person are trained on, the others tested", _person_specific
     ),
     "mpiifacegaze": Protocol("leave one person out, in turn", _leave_one_out),
     "eyediap": Protocol("the four cluster files in turn", _eyediap),

@@ -20,7 +20,7 @@ from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.run_folder import RunFolder
-from gazenas.training.subruns import Subrun, Surroundings, finetune
+from gazenas.training.subruns import Run, Surroundings, finetune
 
 Floats = NDArray[np.float32]
 DONE = "fold.json"
@@ -85,7 +85,7 @@ def train_fold(
     build: Callable[[], GazeModel],
     recipe: FinetuneRecipe,
     config: dict[str, Any],
-    place: Surroundings,
+    surroundings: Surroundings,
 ) -> None:
     """Fine-tunes on a fold's training side and predicts its test side; goes on with what is there.
 
@@ -95,21 +95,23 @@ def train_fold(
         build: makes the network to begin with.
         recipe: its ``keep`` is ``last``, or ``best`` where the fold has ``val``.
         config: what must not change between a beginning and its end.
-        place: where and how.
+        surroundings: where and how.
 
     Raises:
         StoppedError: after a signal, everything saved.
     """
     splits = {"train": fold.train, "test": fold.test} | ({} if fold.val is None else {"val": fold.val})
     own = replace(folder, splits=splits, notes=[], parts={})
-    part = Subrun(fold_path(place.out, fold), "protocol", build, recipe, config)
-    finetune(part, own, place, lambda run, predictions: finish_fold(fold, run, predictions, config))
+    part = Run(fold_path(surroundings.out, fold), "protocol", build, recipe, config)
+    finetune(part, own, surroundings, lambda run, predictions: finish_fold(fold, run, predictions, config))
 
 
-def evaluate_fold(fold: Fold, predict: Callable[[Fold], Floats], config: dict[str, Any], place: Surroundings) -> None:
+def evaluate_fold(
+    fold: Fold, predict: Callable[[Fold], Floats], config: dict[str, Any], surroundings: Surroundings
+) -> None:
     """Predicts a fold's test side with a model that is not trained."""
-    with RunFolder(fold_path(place.out, fold), "protocol", resume=True) as run:
-        run.settle_config(config)
+    with RunFolder(fold_path(surroundings.out, fold), "protocol", resume=True) as run:
+        run.resolve_config(config)
         finish_fold(fold, run, predict(fold), config)
 
 
@@ -142,7 +144,7 @@ def report(out: Path, folds: Sequence[Fold]) -> dict[str, Any]:
 
     Returns:
         ``folds`` and ``people`` as rows, ``mean_over_folds_deg``, ``mean_over_images_deg``, ``std_over_folds_deg``,
-        ``interval_95_deg`` (bootstrap over people), ``subsets``; errors are None where nothing is labelled.
+        ``interval_95_deg`` (bootstrap over people), ``subsets``; errors are None where nothing is labeled.
     """
     rows: list[dict[str, Any]] = []
     people: dict[str, list[Floats]] = {}

@@ -26,18 +26,18 @@ class BinnedAngles(nn.Module):
         width: of a bin in degrees; bins lie evenly around 0.
     """
 
-    centres: Tensor
+    centers: Tensor
 
     def __init__(self, *, in_features: int, angles: int, bins: int, width: float) -> None:
         super().__init__()
         self.width = width
         self.branches = nn.ModuleList(nn.Linear(in_features, bins) for _ in range(angles))
-        self.register_buffer("centres", (torch.arange(bins) - (bins - 1) / 2) * width, persistent=False)
+        self.register_buffer("centers", (torch.arange(bins) - (bins - 1) / 2) * width, persistent=False)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """``(N, in_features)`` to ``(N, angles)`` radians and ``(N, angles, bins)`` logits."""
         logits = torch.stack([branch(features) for branch in self.branches], 1)
-        return (logits.softmax(-1) * self.centres).sum(-1) * (math.pi / 180), logits
+        return (logits.softmax(-1) * self.centers).sum(-1) * (math.pi / 180), logits
 
 
 def binned_losses(

@@ -24,7 +24,7 @@ def contribution_score(
     """
     blocks, found = network.blocks(), {}
     for group in unit_groups(network):
-        name, operator, key = group.place
+        name, operator, key = group.key
         if group.is_stream:
             norms = [piece.module for piece in group.slices if isinstance(piece.module, StreamNorm)]
             found[group.name] = sum(

@@ -1,4 +1,4 @@
-"""Normalisation against the data set authors' numbers, against rays traced one by one, and there and back."""
+"""Normalization against the data set authors' numbers, against rays traced one by one, and there and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gazenas.data.normalization.geometry import Camera, Screen, Target, face_centre, solve_pose, view_face, warp_image
+from gazenas.data.normalization.geometry import Camera, Screen, Target, face_center, solve_pose, view_face, warp_image
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.landmarks import project_landmarks
 from gazenas.data.synthetic.person import sample_person
@@ -34,7 +34,7 @@ def test_the_authors_numbers(name: str) -> None:
     camera = Camera(numbers(case, "K"), np.zeros(0))
     rotation = Rotation.from_rotvec(numbers(case, "out_hr", "hr")).as_matrix()
     translation, model = numbers(case, "out_ht", "ht"), numbers(case, "face_model6")
-    view = view_face(camera, rotation, face_centre(model, rotation, translation), Target(448, 960, 300))
+    view = view_face(camera, rotation, face_center(model, rotation, translation), Target(448, 960, 300))
     np.testing.assert_allclose(view.rotation, numbers(case, "out_R"), atol=1e-6)
     np.testing.assert_allclose(
         Rotation.from_matrix(view.rotation @ rotation).as_rotvec(), numbers(case, "out_hr_norm"), atol=1e-6
@@ -45,7 +45,7 @@ def test_the_authors_numbers(name: str) -> None:
     seen = numbers(case, "landmarks6")
     np.testing.assert_allclose(view.landmarks(camera, seen), numbers(case, "out_landmarks448"), atol=0.01)
     if "out_landmarks224_demo" in case:
-        small = view_face(camera, rotation, face_centre(model, rotation, translation), Target())
+        small = view_face(camera, rotation, face_center(model, rotation, translation), Target())
         np.testing.assert_allclose(small.landmarks(camera, seen), numbers(case, "out_landmarks224_demo"), atol=0.01)
     lens = Camera(camera.matrix, np.array(case.get("dist", [])).ravel())
 
@@ -70,18 +70,18 @@ def random_case(seed: int) -> tuple[Camera, Any, Any, Any]:
 def test_against_coordinates_and_rays(seed: int) -> None:
     """Written from the description: axes by Gram-Schmidt, angles from coordinates, landmarks as points seen by two cameras."""
     camera, rotation, translation, target = random_case(seed)
-    centre = face_centre(MODEL, rotation, translation)
-    view = view_face(camera, rotation, centre, Target())
-    z = centre / np.linalg.norm(centre)
+    center = face_center(MODEL, rotation, translation)
+    view = view_face(camera, rotation, center, Target())
+    z = center / np.linalg.norm(center)
     x = rotation[:, 0] - z * (z @ rotation[:, 0])
     x /= np.linalg.norm(x)
     y = np.array([z[1] * x[2] - z[2] * x[1], z[2] * x[0] - z[0] * x[2], z[0] * x[1] - z[1] * x[0]])
-    gaze = target - centre
+    gaze = target - center
     gx, gy, gz = (gaze @ axis / np.linalg.norm(gaze) for axis in (x, y, z))
     np.testing.assert_allclose(view.gaze_at(target), [np.arcsin(-gy), np.arctan2(-gx, -gz)], atol=1e-9)
     points = MODEL @ rotation.T + translation
     own = np.stack([points @ x, points @ y, points @ z], 1)
-    scale = 600 / np.linalg.norm(centre)
+    scale = 600 / np.linalg.norm(center)
     expected = 960 * own[:, :2] / (own[:, 2:] * scale) + 112
     np.testing.assert_allclose(view.landmarks(camera, camera.project(points)), expected, atol=1e-3)
     np.testing.assert_allclose(view.to_camera(view.gaze_at(target)), gaze / np.linalg.norm(gaze), atol=1e-9)
@@ -116,14 +116,14 @@ def test_screen_there_and_back() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rendered_faces_through_a_turned_camera(seed: int) -> None:
-    """A marked pixel of the photo lands where the normalised landmarks say; angles are the renderer's."""
+    """A marked pixel of the photo lands where the normalized landmarks say; angles are the renderer's."""
     rng = np.random.default_rng(seed)
     head, scene = build_head(sample_person(rng)), sample_scene(rng)
     turn = Rotation.from_euler("xyz", rng.uniform(-0.2, 0.2, 3)).as_matrix()
     camera = Camera(np.array([[900.0, 0, 500], [0, 900, 400], [0, 0, 1]]), np.zeros(0))
-    centre = turn @ np.array([0, 0, 600.0])
-    view = view_face(camera, turn @ scene.rotation, centre, Target())
-    np.testing.assert_allclose(view.gaze_at(turn @ scene.rotation @ scene.target + centre), scene.gaze, atol=1e-6)
+    center = turn @ np.array([0, 0, 600.0])
+    view = view_face(camera, turn @ scene.rotation, center, Target())
+    np.testing.assert_allclose(view.gaze_at(turn @ scene.rotation @ scene.target + center), scene.gaze, atol=1e-6)
     np.testing.assert_allclose(view.head, scene.head_pose, atol=1e-6)
     known = project_landmarks(head, scene, 224)  # continuous positions with the same principal point
     rays = np.concatenate([(known - 112) / 960, np.ones((len(known), 1))], 1) @ turn.T
