@@ -39,7 +39,7 @@ REFERENCE = "gazenas-tiny-9m"  # trained on rendered faces alone, whose conventi
 
 def run(argv: list[str]) -> None:
     """Runs the verb: its first argument says what to do."""
-    actions = {"show": _show, "check": _check, "prepare": _prepare, "normalize": normalize}
+    actions = {"show": _show, "check": _check, "prepare": _prepare, "normalize": normalize_photos}
     if not argv or argv[0] not in actions:
         if argv and argv[0] not in ("-h", "--help"):
             raise InputError(f"data: unknown action {argv[0]!r}: expected one of {', '.join(actions)}")
