@@ -18,6 +18,7 @@ from gazenas.commands._common import (
     reading_of,
     use_device,
 )
+from gazenas.commands._normalize import normalize_photos
 from gazenas.data.checks.folder import FAIL, check_folder
 from gazenas.data.dataset import GazeFolder, GazeSplit, hold_out_test
 from gazenas.data.preparation import prepare
