@@ -11,7 +11,7 @@ from gazenas.costs.budget import empty_widths, limits_met, macs_resource
 from gazenas.counting import count_macs
 from gazenas.models.network import Network
 from gazenas.models.parts import leaving_together
-from gazenas.ops.units import round_up
+from gazenas.ops.channels import round_up
 from gazenas.search.importance import IMPORTANCES
 from gazenas.search.importance.sensitivity import Sensitivity
 from gazenas.search.random_baseline import random_scores
@@ -59,9 +59,9 @@ class Controller:
             return None
         left = widths_after(network, {name: ~mask for name, mask in dead.items()})
         for group in unit_groups(network):
-            owner, operator, key = group.key
-            together = leaving_together(operator, self.plan.channel_multiple)
-            left[owner][operator][key] = round_up(left[owner][operator][key], together, len(group))
+            together = leaving_together(group.key.operator, self.plan.channel_multiple)
+            counts = left[group.key.owner][group.key.operator]
+            counts[group.key.group] = round_up(counts[group.key.group], together, len(group))
         floors = [resource.total(network, left) for resource in self.plan.resources]
         waypoint = self.schedule.waypoint(step)
         bounds = [min(limit, max(floor, w)) for limit, floor, w in zip(limits, floors, waypoint, strict=True)]
@@ -100,7 +100,7 @@ class Controller:
         def thinned(share: float) -> dict[str, Tensor]:
             keep = {}
             for group in groups:
-                together = leaving_together(group.key[1], self.plan.channel_multiple)
+                together = leaving_together(group.key.operator, self.plan.channel_multiple)
                 count = max(group.least, min(len(group), together * max(1, round(share * len(group) / together))))
                 keep[group.name] = torch.arange(len(group)) < count
             return keep
@@ -120,7 +120,7 @@ class Controller:
     def set_floors(self, network: Network, of_stream: float, of_block: float) -> None:
         """From now on every stream keeps a share of the width that it has now, and every other unit group one of its own."""
         for group in unit_groups(network):
-            together = leaving_together(group.key[1], self.plan.channel_multiple)
+            together = leaving_together(group.key.operator, self.plan.channel_multiple)
             share = of_stream if group.is_stream else of_block
             self.floors[group.key] = round_up(share * len(group), together, len(group))
 
@@ -197,6 +197,6 @@ def widths_after(network: Network, keep: Survivors) -> dict[str, dict[str, dict[
     """Units by block, operator and group once those not in ``keep`` are gone."""
     widths = network.widths()
     for group in unit_groups(network):
-        owner, operator, key = group.key
-        widths[owner][operator] = widths[owner][operator] | {key: int(keep[group.name].sum())}
+        operators, left = widths[group.key.owner], {group.key.group: int(keep[group.name].sum())}
+        operators[group.key.operator] = operators[group.key.operator] | left
     return widths

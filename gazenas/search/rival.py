@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gazenas.costs.budget import show
@@ -23,6 +22,7 @@ from gazenas.models.baselines.handmade import (
     stretch,
     strided_convolutions,
 )
+from gazenas.ops.channels import ALIGNED, channels_at_once
 from gazenas.search.targets import file_bytes
 
 PROPORTIONS = (
@@ -31,7 +31,6 @@ PROPORTIONS = (
     1.55,
     2.4,
 )  # of the widths of four convolutions, the best tried; more or fewer lie on the same curve
-MULTIPLE = 4  # channels come in fours: any other count leaves the layout in which onnxruntime is fast
 SHARE = 0.98  # of a budget that is at least spent, and
 MS_SHARE = 0.95  # of milliseconds, which a neighbor's work moves by a few hundredths
 REACH = 4  # multiples on either side of exact proportions that are tried, fewer where the networks would be more than
@@ -74,7 +73,7 @@ def scaled_rival(
     """
     if not budgets or not set(budgets) <= set(WORDS):
         raise InputError(f"hand-made rival: expected budgets of {', '.join(WORDS)}, found {dict(budgets)}")
-    together = multiple or (channels_at_once() if "ms" in budgets else MULTIPLE)
+    together = multiple or (channels_at_once() if "ms" in budgets else ALIGNED)
     fit = Fit(dict(budgets), input_size, together, stretch(proportions, strided_convolutions(input_size)), hidden)
     if "size" in budgets:
         fit.learn_file_size(fit.smallest())
@@ -84,11 +83,6 @@ def scaled_rival(
             break
         chosen = fit.by_milliseconds() if "ms" in budgets else fit.by_formula()
     return fit.build(chosen)
-
-
-def channels_at_once() -> int:
-    """Channels that onnxruntime computes together on this processor: it pads every convolution to a multiple of these."""
-    return 16 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 8
 
 
 @dataclass

@@ -20,7 +20,7 @@ from gazenas.costs.budget import Resource, empty_widths, limits_met, show
 from gazenas.errors import InputError
 from gazenas.models.network import Network
 from gazenas.models.parts import leaving_together
-from gazenas.ops.units import round_up
+from gazenas.ops.channels import round_up
 from gazenas.search.units import GroupKey, UnitGroup, touched
 
 TOLERANCE = 0.02  # how far below a limit what stays may be
@@ -116,8 +116,8 @@ class _Knapsack:
             best_first = np.argsort(-scores, kind="stable")
             self.groups[group.key], self.order[group.key] = group, best_first
             self.sums[group.key] = np.concatenate([[0.0], np.cumsum(scores[best_first])])
-            self.owned.setdefault(group.key[0], []).append(group.key)
-            self.touched[group.key[0]] = touched(self.parts, group.key)
+            self.owned.setdefault(group.key.owner, []).append(group.key)
+            self.touched[group.key.owner] = touched(self.parts, group.key)
         self.leave_together(channel_multiple)
         self.stay(1.0, {})
         self.neighbors = {
@@ -130,7 +130,7 @@ class _Knapsack:
 
     def leave_together(self, channel_multiple: int) -> None:
         """From now on channels leave and come back in this multiple."""
-        self.together = {key: leaving_together(key[1], channel_multiple) for key in self.groups}
+        self.together = {key: leaving_together(key.operator, channel_multiple) for key in self.groups}
 
     def stay(self, at_most: float, floors: Mapping[GroupKey, int]) -> None:
         """From now on so many units of every group stay, and as many as leave its share ``at_most`` free to go."""
@@ -148,16 +148,16 @@ class _Knapsack:
         return [r.factor * r.of_part(self.parts[part], self.widths) for r in self.resources]
 
     def _count(self, key: GroupKey) -> int:
-        return self.widths[key[0]][key[1]][key[2]]
+        return self.widths[key.owner][key.operator][key.group]
 
     def _add(self, key: GroupKey, number: int) -> None:
-        self.widths[key[0]][key[1]][key[2]] += number
+        self.widths[key.owner][key.operator][key.group] += number
 
     def _take(self, keys: Sequence[GroupKey], count: int | None) -> None:
         """Takes ``count`` units of each key out, or all; puts back with a negative count."""
         for key in keys:
             self._add(key, -self._count(key) if count is None else -count)
-        for name in self.touched[keys[0][0]]:
+        for name in self.touched[keys[0].owner]:
             before, after = self.amounts[name], self._amounts(name)
             self.amounts[name] = after
             self.totals = [t + a - b for t, a, b in zip(self.totals, after, before, strict=True)]
@@ -183,7 +183,7 @@ class _Knapsack:
         operators: dict[str, list[GroupKey]] = {}
         for key in self.owned[owner]:
             if self._count(key) > self.floors[key]:
-                operators.setdefault(key[1], []).append(key)
+                operators.setdefault(key.operator, []).append(key)
         for keys in operators.values():
             options: list[tuple[list[GroupKey], int | None]] = [([key], self._down(key)) for key in keys]
             if not any(self.floors[key] for key in keys):
@@ -198,7 +198,7 @@ class _Knapsack:
     def saving(self, keys: list[GroupKey], count: int | None, open_: Sequence[bool]) -> float:
         """What taking units out saves of the resources that are still too high, each relative to its total."""
         held = {key: self._count(key) if count is None else count for key in keys}
-        names = self.touched[keys[0][0]]
+        names = self.touched[keys[0].owner]
         before = [self.amounts[name] for name in names]
         for key, number in held.items():
             self._add(key, -number)

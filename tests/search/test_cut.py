@@ -110,7 +110,7 @@ def test_channels_leave_in_multiples_where_milliseconds_count(any_net: Network, 
     remove(shrunk, keep)
     assert count_macs(shrunk, 32) <= limit
     for group in groups:
-        together, stays = leaving_together(group.key[1], 4), keep[group.name]
+        together, stays = leaving_together(group.key.operator, 4), keep[group.name]
         count = int(stays.sum())
         assert count % together == 0 or count in (group.least, len(group))
         if stays.any() and (~stays).any():
@@ -122,7 +122,7 @@ def test_channels_leave_in_multiples_where_milliseconds_count(any_net: Network, 
             ] = True
             remove(fuller, keep | {group.name: more})
             assert count_macs(fuller, 32) > limit  # nothing more would have fitted
-    assert any(leaving_together(group.key[1], 4) > 1 for group in groups)
+    assert any(leaving_together(group.key.operator, 4) > 1 for group in groups)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.9])

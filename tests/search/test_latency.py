@@ -25,7 +25,7 @@ from gazenas.costs.latency.measurement import (
     whole_networks,
     write_kit,
 )
-from gazenas.costs.latency.table import PAIRS, STEP, LatencyTable, measured_counts, multiple_key
+from gazenas.costs.latency.table import PAIRS, LatencyTable, measured_counts, multiple_key
 from gazenas.counting import count_macs
 from gazenas.errors import InputError
 from gazenas.export.timing import measure_kit
@@ -33,6 +33,7 @@ from gazenas.files import cache_folder
 from gazenas.models.build import full_architecture
 from gazenas.models.parts import leaving_together
 from gazenas.models.zoo import build_subnet, build_supernet, load_space
+from gazenas.ops.channels import ALIGNED
 from gazenas.search import unit_groups
 from gazenas.search.shrinking import shrink
 from gazenas.space.search_space import SearchSpace, StageSpec
@@ -104,7 +105,7 @@ def test_whole_networks_differ_and_come_in_multiples(name: Path) -> None:
         for block, operators in arch.kept.items():
             for operator, groups in operators.items():
                 for group, count in groups.items():
-                    most, together = full.kept[block][operator][group], leaving_together(operator, STEP)
+                    most, together = full.kept[block][operator][group], leaving_together(operator, ALIGNED)
                     assert count % together == 0 or count in (most, space.least_stream_width)
 
 
@@ -113,7 +114,7 @@ def test_groups_are_measured_in_multiples() -> None:
         for full in (3, 8, 20, 64):
             counts = measured_counts(operator, full)
             assert (counts[0], counts[-1]) == (1, full)
-            assert all(count % leaving_together(operator, STEP) == 0 for count in counts[1:-1])
+            assert all(count % leaving_together(operator, ALIGNED) == 0 for count in counts[1:-1])
 
 
 def by_rule(models: Models) -> dict[str, float]:
@@ -166,10 +167,13 @@ def test_unit_costs_follow_the_table(micro_space: SearchSpace, tmp_path: Path) -
     network = build_supernet(micro_space)
     for group in unit_groups(network):
         assert float(group.cost(partial(latency, table=table))[0]) == pytest.approx(0.001, rel=0.01)
-        block, operator, key = group.key
         alone = empty_widths(network)
-        alone[block][operator][key] = 1  # the last unit takes the path and squeeze-and-excite along
-        saved = [latency(network.parts()[block], widths, table=table) for widths in (alone, empty_widths(network))]
+        alone[group.key.owner][group.key.operator][group.key.group] = (
+            1  # the last unit takes the path and squeeze-and-excite along
+        )
+        saved = [
+            latency(network.parts()[group.key.owner], widths, table=table) for widths in (alone, empty_widths(network))
+        ]
         assert saved[0] - saved[1] == pytest.approx(1.501, rel=0.01)
 
 

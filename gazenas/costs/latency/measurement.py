@@ -18,7 +18,6 @@ from torch import nn
 from gazenas.costs.latency.table import (
     NOTHING,
     PAIRS,
-    STEP,
     STREAM_SHARES,
     TABLE_FORMAT,
     LatencyTable,
@@ -37,8 +36,9 @@ from gazenas.models.build import full_architecture
 from gazenas.models.parts import BlockPart, HeadPart, Part, StemPart, leaving_together
 from gazenas.models.zoo import build_subnet, build_supernet
 from gazenas.ops import OPS
+from gazenas.ops.channels import ALIGNED, round_up
 from gazenas.ops.squeeze_excite import SqueezeExcite
-from gazenas.ops.units import Convolution, round_up
+from gazenas.ops.units import Convolution
 from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import STREAM, SearchSpace, Size
 
@@ -71,7 +71,7 @@ def _thinned(space: SearchSpace, shares: list[float]) -> Architecture:
 
     def count(block: str, operator: str, group: str, units: int) -> int:
         least = space.least_stream_width if operator == STREAM else 0
-        together = leaving_together(operator, max(STEP, space.channel_multiple))
+        together = leaving_together(operator, max(ALIGNED, space.channel_multiple))
         return max(least, round_up(next(share) * units, together, units))
 
     return full_architecture(space).with_counts(count)
