@@ -12,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gazenas.costs.budget import show
+from gazenas.costs.latency.cost import LATENCY
+from gazenas.costs.macs import MACS
+from gazenas.costs.params import PARAMS
+from gazenas.costs.size import SIZE, file_bytes
 from gazenas.errors import InputError
 from gazenas.models.baselines.baseline import Baseline
 from gazenas.models.baselines.handmade import (
@@ -23,7 +27,6 @@ from gazenas.models.baselines.handmade import (
     strided_convolutions,
 )
 from gazenas.ops.channels import ALIGNED, channels_at_once
-from gazenas.search.targets import file_bytes
 
 PROPORTIONS = (
     1.0,
@@ -40,7 +43,7 @@ RUNGS = 4  # networks of growing size that are timed together
 NEAR = 1.2  # how many times more or fewer MACs networks near the milliseconds have
 TIMED, BATCHES = 12, 10  # of these are timed together, and how often until one fits
 
-WORDS = {"macs": "MACs", "params": "parameters", "size": "bytes", "ms": "ms"}
+UNITS = {quantity.budget: quantity.unit for quantity in (MACS, PARAMS, SIZE, LATENCY)}
 
 Channels = tuple[int, ...]
 IntArray = NDArray[np.int64]
@@ -71,8 +74,8 @@ def scaled_rival(
     Raises:
         InputError: where no widths spend a budget so well; it says the nearest below and above.
     """
-    if not budgets or not set(budgets) <= set(WORDS):
-        raise InputError(f"hand-made rival: expected budgets of {', '.join(WORDS)}, found {dict(budgets)}")
+    if not budgets or not set(budgets) <= set(UNITS):
+        raise InputError(f"hand-made rival: expected budgets of {', '.join(UNITS)}, found {dict(budgets)}")
     together = multiple or (channels_at_once() if "ms" in budgets else ALIGNED)
     fit = Fit(dict(budgets), input_size, together, stretch(proportions, strided_convolutions(input_size)), hidden)
     if "size" in budgets:
@@ -276,4 +279,4 @@ def _widths(row: IntArray) -> Channels:
 
 
 def _said(amounts: Mapping[str, float]) -> str:
-    return ", ".join(f"{show(amount)} {WORDS[name]}" for name, amount in amounts.items())
+    return ", ".join(f"{show(amount)} {UNITS[name]}" for name, amount in amounts.items())

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gazenas.costs.budget import Resource, empty_widths, limits_met, show
+from gazenas.costs.budget import limits_met, show
+from gazenas.costs.quantity import Resource
 from gazenas.errors import InputError
 from gazenas.models.network import Network
 from gazenas.models.parts import leaving_together
@@ -58,11 +59,11 @@ def cut(
     Raises:
         InputError: where even removing every unit leaves too much.
     """
-    least = [resource.total(network, empty_widths(network)) for resource in resources]
+    least = [resource.floor(network) for resource in resources]
     for resource, limit, floor in zip(resources, limits, least, strict=True):
         if floor > limit:
             raise InputError(
-                f"cannot leave at most {show(limit)} {resource.name}: with every unit gone {show(floor, up=True)} remain"
+                f"cannot leave at most {show(limit)} {resource.unit}: with every unit gone {show(floor, up=True)} remain"
             )
     if not groups:
         return {}
@@ -72,7 +73,7 @@ def cut(
         if knapsack.empty_until(limits):
             break
     knapsack.fill(limits)
-    ragged = all(resource.channel_multiple == 1 for resource in resources)
+    ragged = all(resource.quantity.channel_multiple == 1 for resource in resources)
     while ragged and channel_multiple > 1 and knapsack.falls_short(limits):
         channel_multiple //= 2
         knapsack.leave_together(channel_multiple)
@@ -145,7 +146,7 @@ class _Knapsack:
         return all(total < (1 - TOLERANCE) * limit for total, limit in zip(self.totals, limits, strict=True))
 
     def _amounts(self, part: str) -> list[float]:
-        return [r.factor * r.of_part(self.parts[part], self.widths) for r in self.resources]
+        return [r.amount(self.parts[part], self.widths) for r in self.resources]
 
     def _count(self, key: GroupKey) -> int:
         return self.widths[key.owner][key.operator][key.group]

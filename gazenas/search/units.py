@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gazenas.costs import COSTS, CostMetric
+from gazenas.errors import InputError
 from gazenas.models.build import full_architecture
 from gazenas.models.network import Network, as_network
 from gazenas.models.parts import NetworkWidths, Part
@@ -75,10 +76,10 @@ class UnitGroup:
         return self.alpha.numel()
 
     def cost(self, metric: str | CostMetric = "macs") -> Tensor:
-        """What removing each unit alone would save now: ``(n,)``, integers but for milliseconds.
+        """What removing each unit alone would save now: ``(n,)``, whole numbers where the quantity has only these.
 
         Args:
-            metric: a key of ``COSTS``, or a function like those.
+            metric: a key of ``COSTS``, or a function of a part and of the network's widths.
         """
         value = unit_cost(self.parts, self.network.widths(), self.key, metric)
         return torch.full((len(self),), value if value != int(value) else int(value))
@@ -113,8 +114,16 @@ def unit_groups(supernet: nn.Module) -> list[UnitGroup]:
 
 
 def cost_metric(metric: str | CostMetric) -> CostMetric:
-    """A cost metric by name, or itself."""
-    return COSTS[metric] if isinstance(metric, str) else metric
+    """What a part takes of a quantity, by the quantity's name, or the function itself.
+
+    Raises:
+        InputError: where no quantity has the name.
+    """
+    if not isinstance(metric, str):
+        return metric
+    if metric not in COSTS:
+        raise InputError(f"cost: expected one of {', '.join(COSTS)}, found {metric!r}")
+    return COSTS[metric].amount
 
 
 def touched(parts: Mapping[str, Part], key: GroupKey) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-import gazenas
-from gazenas.costs.budget import empty_widths, ms_resource
-from gazenas.costs.latency.cost import latency
+from gazenas.commands.latency import write_board_kit
+from gazenas.costs.latency.cost import latency, latency_by_table
 from gazenas.costs.latency.measurement import (
     Models,
     machine_table,
@@ -23,9 +23,9 @@ from gazenas.costs.latency.measurement import (
     part_models,
     space_models,
     whole_networks,
-    write_kit,
 )
 from gazenas.costs.latency.table import PAIRS, LatencyTable, measured_counts, multiple_key
+from gazenas.costs.widths import empty_widths
 from gazenas.counting import count_macs
 from gazenas.errors import InputError
 from gazenas.export.timing import measure_kit
@@ -39,15 +39,13 @@ from gazenas.search.shrinking import shrink
 from gazenas.space.search_space import SearchSpace, StageSpec
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS
 
-TOOL = Path(gazenas.__file__).parents[1] / "tools" / "measure_latency.py"
-
 
 @pytest.fixture
 def kit(micro_space: SearchSpace, tmp_path: Path) -> Path:
     """A few of the space's models, among them a whole network."""
     path = tmp_path / "kit.zip"
     models = list(space_models(micro_space).items())
-    write_kit(dict([*models[:12], models[-1]]), path)
+    write_board_kit(dict([*models[:12], models[-1]]), path)
     return path
 
 
@@ -63,10 +61,17 @@ def made_up(space: SearchSpace, path: Path) -> Path:
 
 
 def test_a_kit_is_measured_without_torch(kit: Path, tmp_path: Path) -> None:
-    """By the tool as a board runs it: neither torch nor onnx can be imported."""
-    block = "import sys, runpy; sys.modules['torch'] = sys.modules['onnx'] = None; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-    command = [sys.executable, "-c", block, str(TOOL), "--kit", str(kit), "--out", str(tmp_path / "table.json")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    """As a board runs it: alone in a folder, with a Python that can import nothing else than numpy and onnxruntime."""
+    block = (
+        "import sys, runpy; sys.path = [p for p in sys.path if p]; "
+        "sys.modules |= dict.fromkeys(['torch', 'onnx', 'jsonargparse', 'rich', 'einops', 'safetensors']); "
+        "sys.argv = sys.argv[1:]\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "finally: assert 'kit.zip' in sys.modules['gazenas.export.timing'].__file__, 'not the one in the kit'"
+    )
+    command = [sys.executable, "-c", block, str(kit), "--out", str(tmp_path / "table.json")]
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=bare)
     assert result.returncode == 0, result.stderr
     table = json.loads((tmp_path / "table.json").read_text())
     assert LatencyTable.load(tmp_path / "table.json").ms == table["ms"]
@@ -84,8 +89,8 @@ def test_what_is_no_kit_is_said(tmp_path: Path) -> None:
 
 def test_the_table_agrees_with_whole_networks(micro_space: SearchSpace, tmp_path: Path) -> None:
     network = build_supernet(micro_space)
-    resource = ms_resource(network, str(made_up(micro_space, tmp_path / "table.json")))
-    assert resource.total(network, empty_widths(network)) == pytest.approx(3.0)
+    resource = latency_by_table(str(made_up(micro_space, tmp_path / "table.json")), micro_space).of(network)
+    assert resource.floor(network) == pytest.approx(3.0)
     wholes = {which: arch.kept for which, arch in whole_networks(micro_space).items() if which != "empty"}
     sums = [resource.total(network, kept) for kept in wholes.values()]
     assert sum(sums) == pytest.approx(20.0 * len(wholes))
@@ -194,17 +199,17 @@ def test_the_cache_is_filled_once_and_by_what_is_missing(
 
 
 def test_bad_tables(micro_space: SearchSpace, tmp_path: Path) -> None:
-    network, path = build_supernet(micro_space), tmp_path / "table.json"
+    path = tmp_path / "table.json"
     with pytest.raises(InputError, match="No such file"):
-        ms_resource(network, str(path))
+        latency_by_table(str(path), micro_space)
     for text in ("not json", "[]", '{"ms": 3}', '{"ms": {"a": "b"}}'):
         path.write_text(text)
         with pytest.raises(InputError, match=r"--latency-table: .*table\.json: expected a table"):
-            ms_resource(network, str(path))
+            latency_by_table(str(path), micro_space)
     path.write_text('{"format": 7, "ms": {}}')
     with pytest.raises(InputError, match="expected format 3, found 7"):
-        ms_resource(network, str(path))
+        latency_by_table(str(path), micro_space)
     path.write_text('{"format": 3, "ms": {}}')
     with pytest.raises(InputError, match="lacks"):
-        ms_resource(network, str(path))
+        latency_by_table(str(path), micro_space)
     assert full_architecture(micro_space).fingerprint() in network_key(micro_space, "full")

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from gazenas.errors import InputError
+from gazenas.export.timing import TABLE_FORMAT
 from gazenas.models.parts import BlockPart, HeadPart, NetworkWidths, Part, StemPart, leaving_together
 from gazenas.ops import OPS
 from gazenas.ops.channels import ALIGNED, BLOCK, SMALL_BLOCK, round_up
 from gazenas.ops.units import Convolution, Extent, Widths
 
-TABLE_FORMAT = 3
 NOTHING = "nothing"  # a model that passes its input on: what a call costs
 LEAST = 1e-6  # milliseconds that a unit takes at least
 SHARES = (0.125, 0.5, 1.0)  # of a group's full width, measured besides a single unit
@@ -57,12 +57,10 @@ class LatencyTable:
         except OSError as error:
             raise InputError(f"--latency-table: {path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"--latency-table: {path}: expected a table of tools/measure_latency.py ({error!r})"
-            ) from error
+            raise InputError(f"--latency-table: {path}: expected a table of 'gazenas latency' ({error!r})") from error
         if found != TABLE_FORMAT:
             raise InputError(
-                f"--latency-table: {path}: expected format {TABLE_FORMAT}, found {found!r}: measure it again with tools/measure_latency.py"
+                f"--latency-table: {path}: expected format {TABLE_FORMAT}, found {found!r}: measure it again with 'gazenas latency'"
             )
         return LatencyTable(entries, str(path))
 
@@ -83,7 +81,7 @@ class LatencyTable:
         """
         if key not in self.ms:
             raise InputError(
-                f"{self.source}: lacks {key!r}: expected a table of tools/measure_latency.py --space with the space that is searched"
+                f"{self.source}: lacks {key!r}: expected a table of 'gazenas latency --space' with the space that is searched"
             )
         return max(self.ms[key] - self.ms.get(NOTHING, 0.0), 1e-6)
 
