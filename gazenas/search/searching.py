@@ -101,6 +101,7 @@ class Search:
         self.shrunk = self.chosen = 0  # shrinks that were done, and that losers were chosen for
         self.removed: dict[str, float] = dict(NO_SHRINK)  # in this epoch
         self.penalty = Penalty(self.network, self.cost)
+        self.penalty_gradients: tuple[Tensor, ...] = ()  # of the present step, where the penalty acts by gradient
         self.histograms: list[dict[str, Any]] = []
         self.family: list[dict[str, Any]] = []
 
@@ -189,14 +190,18 @@ class Search:
     def extra_losses(self) -> Losses:
         """Lambda times the penalty at the present step; with a proximal step, without a gradient."""
         weight = self.penalty_weight()
+        self.penalty_gradients = ()
         if not weight:
             return {"penalty": torch.zeros((), device=self.job.device)}
         penalty = weight * self.penalty()
-        return {"penalty": penalty if self.recipe.regularizer == "l1" else penalty.detach()}
+        if self.recipe.regularizer != "l1":
+            return {"penalty": penalty.detach()}
+        self.penalty_gradients = self.penalty.gradients(weight)  # before the step moves the factors
+        return {"penalty": penalty}
 
     def after_step(self) -> None:
         """Presses importance factors, moves the average and the learning rate."""
-        self.sensitivity.update()
+        self.sensitivity.update(self.penalty_gradients)
         if self.recipe.regularizer == "proximal" and self.penalty_weight():
             proximal_step(self.penalty.alphas, self.penalty.parts, self.penalty_weight(), self.optimizer)
         interval = self.schedule.next_interval(self.shrunk)

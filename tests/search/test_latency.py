@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,8 +36,11 @@ from gazenas.models.zoo import build_subnet, build_supernet, load_space
 from gazenas.ops.channels import ALIGNED
 from gazenas.search import unit_groups
 from gazenas.search.shrinking import shrink
+from gazenas.search.targets import Targets, make_plan, quantity_of
 from gazenas.space.search_space import SearchSpace, StageSpec
+from gazenas.training.processes import World
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS
+from tests.test_distributed import finish, start
 
 
 @pytest.fixture
@@ -213,3 +216,58 @@ def test_bad_tables(micro_space: SearchSpace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lacks"):
         latency_by_table(str(path), micro_space)
     assert full_architecture(micro_space).fingerprint() in network_key(micro_space, "full")
+
+
+# Two processes without a table: each would measure milliseconds of its own.
+TOGETHER = """
+import json, os, sys
+from pathlib import Path
+import gazenas.costs.latency.measurement as measurement
+from gazenas.training.processes import joined
+rank, out = os.environ["RANK"], Path(sys.argv[1])
+def measure(kit, *, threads, on_model):
+    (out / f"measured{rank}").touch()
+    for done in range(4):
+        on_model(done, 4)
+    return {"ms": {"multiple 8": 1.0 + int(rank), "nothing": 0.0}}
+measurement.measure_kit = measure
+measurement.write_kit = lambda models, path, *, on_model: None
+measurement.BEAT_SECONDS = 0.0
+with joined("cpu") as world:
+    table = measurement.machine_table({"multiple 8": None, "nothing": None}, world)
+    (out / f"taken{rank}").write_text(json.dumps(table.ms))
+"""
+
+
+def test_of_several_processes_one_measures_and_all_take_its_table(tmp_path: Path) -> None:
+    for status, _, said in finish(start(2, ["-c", TOGETHER, str(tmp_path)], XDG_CACHE_HOME=str(tmp_path))):
+        assert status == 0, said
+    assert [path.name for path in tmp_path.glob("measured*")] == ["measured0"]
+    tables = [json.loads((tmp_path / f"taken{rank}").read_text()) for rank in range(2)]
+    assert tables[0] == tables[1] == {"multiple 8": 1.0, "nothing": 0.0}
+
+
+@dataclass(frozen=True)
+class Second(World):
+    """Rank 1 of two, to which rank 0 sends signs of life and then a table."""
+
+    sent: list[tuple[dict[str, float], str] | None] = field(default_factory=list)
+
+    def take(self, value: object) -> object:
+        assert value is None
+        return self.sent.pop(0)
+
+
+def test_a_plan_and_a_cost_go_by_the_table_of_rank_0(
+    micro_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    ms = LatencyTable.load(made_up(micro_space, tmp_path / "table.json")).ms
+    network = build_supernet(micro_space)
+    plan = make_plan(Targets({"ms": "60%"}), network, Second(1, 2, "cpu", [None, None, (ms, "rank 0")]))
+    (resource,) = plan.resources
+    given = latency_by_table(str(tmp_path / "table.json"), micro_space).of(network)
+    assert resource.total(network, network.widths()) == given.total(network, network.widths())
+    cost = quantity_of("latency", {}, micro_space, Second(1, 2, "cpu", [(ms, "rank 0")])).amount
+    assert all(float(group.cost(cost)[0]) == pytest.approx(0.001, rel=0.01) for group in unit_groups(network))
+    assert not (tmp_path / "empty").exists()
