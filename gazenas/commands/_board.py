@@ -14,7 +14,7 @@ from pathlib import Path
 from gazenas.export.timing import measure_kit
 
 
-def main() -> int:
+def time_this_kit() -> int:
     """Measures the kit that this program came in."""
     parser = argparse.ArgumentParser(
         description="Times the models of this kit in onnxruntime and writes a table for gazenas search."
@@ -25,7 +25,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        table = measure_kit(Path(__file__).parent, threads=arguments.threads, on_model=show)
+        table = measure_kit(Path(__file__).parent, threads=arguments.threads, on_model=_count)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     aside = arguments.out.with_name(f".{arguments.out.name}.part")
@@ -35,11 +35,11 @@ def main() -> int:
     return 0
 
 
-def show(done: int, total: int) -> None:
+def _count(done: int, total: int) -> None:
     """A line that counts."""
     if sys.stderr.isatty() or done == total:
         sys.stderr.write(f"\rmeasured {done} of {total}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(time_this_kit())
