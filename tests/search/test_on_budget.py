@@ -61,6 +61,7 @@ def test_on_budget_whatever_the_recipe(data_folder: Path, tmp_path: Path, more: 
 SIZES = [
     ("--target-params", "60%"),
     ("--target-ms", "60%", "--channel-multiple", "4"),
+    ("--target-energy", "60%", "--cost", "energy", "--lambda", "1e-3"),
     pytest.param(("--target-macs", "60%", "--channel-multiple", "4"), marks=pytest.mark.slow),
     pytest.param(("--target-size", "80%"), marks=pytest.mark.slow),  # exports take seconds each
 ]
