@@ -129,7 +129,7 @@ class Controller:
     def _decide(
         self, network: Network, sensitivity: Sensitivity, limits: Sequence[float], step: int, dead: Survivors
     ) -> dict[str, Tensor]:
-        """Units score least for their cost go, ``dead`` ones first."""
+        """The units with the lowest scores for their cost go, ``dead`` ones first."""
         keep: dict[str, Tensor] = {}
         if self.world.main:
             costs = unit_costs(network, unit_groups(network), self.plan.resources)

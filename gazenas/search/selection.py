@@ -1,4 +1,4 @@
-"""Which units go: the ones score least for what they cost, until every limit is met, then a fill below the limits.
+"""Which units go: those with the lowest scores for what they cost, until every limit is met, then a fill below the limits.
 
 Units are taken one by one, or all of an operator at once where that is the better bargain: the last token of a block takes the
 encoder and decoder along, most of a small network's parameters, so that no single token looks expensive while all together are.
@@ -26,9 +26,8 @@ from gazenas.search.units import GroupKey, UnitGroup, touched
 
 TOLERANCE = 0.02  # how far below a limit what stays may be
 Values = Mapping[str, Tensor]  # group name to (n,) importance scores, not negative
-Bargain = tuple[
-    float, int, str, int, list[GroupKey], int | None
-]  # score for cost, serial, owner, version, what, how many
+# Score for cost, serial, owner, version, what, how many.
+Bargain = tuple[float, int, str, int, list[GroupKey], int | None]
 
 
 def cut(
@@ -174,7 +173,7 @@ class _Knapsack:
         return round_up(count + 1, self.together[key], len(self.groups[key])) - count
 
     def _score(self, key: GroupKey, fewer: int) -> float:
-        """What the ``fewer`` lowest of the units that are in are score together."""
+        """The sum of scores of the ``fewer`` lowest of the units that are in."""
         count = self._count(key)
         return float(self.sums[key][count] - self.sums[key][count - fewer])
 

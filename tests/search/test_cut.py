@@ -1,4 +1,4 @@
-"""Who goes: the least score for its cost, as few as the limits ask, the last token's shared weights included."""
+"""Who goes: the lowest score for its cost, as few as the limits ask, the last token's shared weights included."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gazenas.search.units import GroupKey
 from tests.running import MICRO_CHAIN, MICRO_STREAMS, disturb
 
 
-def random_worth(network: Network, seed: int = 0) -> dict[str, torch.Tensor]:
+def random_scores_of(network: Network, seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {group.name: torch.rand(len(group), generator=generator) for group in unit_groups(network)}
 
@@ -40,7 +40,7 @@ def test_every_limit_is_met_and_one_of_them_closely(any_net: Network, share: flo
     counted = {"macs": lambda n: count_macs(n, 32), "params": lambda n: count_params(freeze(n))}
     limits = [f + share * (counted[name](any_net) - f) for f, name in zip(floors, names, strict=True)]
     groups = unit_groups(any_net)
-    keep = cut(any_net, groups, random_worth(any_net), resources, limits)
+    keep = cut(any_net, groups, random_scores_of(any_net), resources, limits)
     shrunk = copy.deepcopy(any_net)
     remove(shrunk, keep)
     left = [counted[name](shrunk) for name in names]
@@ -49,15 +49,15 @@ def test_every_limit_is_met_and_one_of_them_closely(any_net: Network, share: flo
     dearest = {name: max(costs[name].values()) * counted[name](any_net) for name in names}
     assert any(limit - amount <= dearest[name] for amount, limit, name in zip(left, limits, names, strict=True))
     for group in groups:  # within a group the score alone decides
-        score, stays = random_worth(any_net)[group.name], keep[group.name]
+        score, stays = random_scores_of(any_net)[group.name], keep[group.name]
         if stays.any() and (~stays).any():
             assert score[stays].min() >= score[~stays].max()
 
 
-def test_greedy_is_the_worth_for_cost_ranking(micro_net: Network) -> None:
+def test_greedy_is_the_ranking_by_score_for_cost(micro_net: Network) -> None:
     """Against a plain loop over single units, where no path is emptied and the cost of a unit does not change."""
     groups = [group for group in unit_groups(micro_net) if group.kind != "token"]
-    score = random_worth(micro_net) | {
+    score = random_scores_of(micro_net) | {
         group.name: torch.full((len(group),), 1e6) for group in unit_groups(micro_net) if group.kind == "token"
     }
     for group in groups:
@@ -87,7 +87,7 @@ def test_greedy_is_the_worth_for_cost_ranking(micro_net: Network) -> None:
 
 
 def test_the_last_tokens_shared_weights_can_be_crossed(micro_net: Network) -> None:
-    """Single tokens look too dear to be score removing; all of a block together are the better bargain."""
+    """Single tokens look too dear to be worth removing; all of a block together are the better bargain."""
     resource = PARAMS.of(micro_net)
     groups = unit_groups(micro_net)
     score = {
@@ -106,7 +106,7 @@ def test_the_last_tokens_shared_weights_can_be_crossed(micro_net: Network) -> No
 def test_channels_leave_in_multiples_where_milliseconds_count(any_net: Network, share: float) -> None:
     resource = replace(MACS, channel_multiple=4).of(any_net)
     floor, full = resource.floor(any_net), count_macs(any_net, 32)
-    groups, score, limit = unit_groups(any_net), random_worth(any_net), floor + share * (full - floor)
+    groups, score, limit = unit_groups(any_net), random_scores_of(any_net), floor + share * (full - floor)
     keep = cut(any_net, groups, score, [resource], [limit], 4)
     shrunk = copy.deepcopy(any_net)
     remove(shrunk, keep)
@@ -132,7 +132,7 @@ def test_fewer_channels_leave_together_where_a_multiple_would_miss_the_limit(any
     resource = MACS.of(any_net)
     floor, full = resource.floor(any_net), count_macs(any_net, 32)
     limit = floor + share * (full - floor)
-    keep = cut(any_net, unit_groups(any_net), random_worth(any_net), [resource], [limit], 4)
+    keep = cut(any_net, unit_groups(any_net), random_scores_of(any_net), [resource], [limit], 4)
     dearest = max(float(group.cost()[0]) for group in unit_groups(any_net))
     remove(any_net, keep)
     assert min(0.98 * limit, limit - dearest) <= count_macs(any_net, 32) <= limit
@@ -143,7 +143,7 @@ def test_greedy_over_streams_is_a_plain_loop(name: Path) -> None:
     """Against recounting every network that one more unit could leave behind."""
     torch.manual_seed(0)
     network = disturb(build_supernet(name))
-    groups, score, resource = unit_groups(network), random_worth(network), MACS.of(network)
+    groups, score, resource = unit_groups(network), random_scores_of(network), MACS.of(network)
     full = count_macs(network, 32)
     limit = 0.93 * full
     widths = {group.key: len(group) for group in groups}
@@ -174,7 +174,7 @@ def test_impossible_limits_say_what_remains(any_net: Network) -> None:
     resource = MACS.of(any_net)
     floor = resource.floor(any_net)
     with pytest.raises(InputError, match=f"{int(floor):,} remain"):
-        cut(any_net, unit_groups(any_net), random_worth(any_net), [resource], [floor - 1])
+        cut(any_net, unit_groups(any_net), random_scores_of(any_net), [resource], [floor - 1])
 
 
 @pytest.mark.parametrize("kind", KINDS)
