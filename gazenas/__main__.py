@@ -17,6 +17,7 @@ VERBS = {
     "calibrate": "adapt a model to a person, and say whether it helped",
     "compare": "put networks side by side: size, latency, memory, error",
     "benchmark": "time networks in one process, turn by turn",
+    "latency": "measure a search space's layers on this machine or another, for a budget of milliseconds",
     "export": "write a verified ONNX file",
     "summary": "MACs, parameters, and what survived in each block",
 }

@@ -173,7 +173,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
                 "shrink_every": 1.0,
             }  # after the timed epoch
             recipe = SearchRecipe(epochs=3, batch_size=arguments.batch, recalibration=1, **late)
-            targets = Targets(macs=f"{min(arguments.share, 50)}%")
+            targets = Targets({"macs": f"{min(arguments.share, 50)}%"})
             training = Search(recipe, space, targets, job, FOUND if arguments.share == 100 else "uniform")
         macs = count_macs(training.network, space.input_size)
         training.train_epoch()

@@ -18,8 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from gazenas.costs.budget import Resource, empty_widths, ms_resource
+from gazenas.costs.latency.cost import latency_by_table
 from gazenas.costs.latency.measurement import THREADS, write_kit
+from gazenas.costs.quantity import Resource
+from gazenas.costs.widths import architecture_with
 from gazenas.errors import InputError
 from gazenas.export.timing import measure_kit
 from gazenas.models.network import Network
@@ -28,7 +30,6 @@ from gazenas.models.zoo import build_subnet, build_supernet, load_space
 from gazenas.search.controller import widths_after
 from gazenas.search.random_baseline import KINDS, random_scores
 from gazenas.search.selection import cut, unit_costs
-from gazenas.search.targets import architecture_with
 from gazenas.search.units import unit_groups
 
 SHARES = (0.2, 0.35, 0.5, 0.7)  # of the way from no units to the supernet
@@ -42,10 +43,10 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         network = build_supernet(load_space(arguments.space))
-        resource = ms_resource(network, arguments.latency_table)
+        resource = latency_by_table(arguments.latency_table, network.space).of(network)
     except InputError as error:
         parser.error(str(error))
-    multiples = (resource.channel_multiple, 1)
+    multiples = (resource.quantity.channel_multiple, 1)
     drawn = {
         (kind, share, multiple): draw(network, resource, kind, share, multiple)
         for kind in KINDS
@@ -83,9 +84,9 @@ def main() -> int:
 def draw(network: Network, resource: Resource, kind: str, share: float, multiple: int) -> NetworkWidths:
     """Widths of a network thinned by chance to ``share`` of the milliseconds above the network of no units."""
     groups = unit_groups(network)
-    least, most = (resource.total(network, widths) for widths in (empty_widths(network), network.widths()))
-    worth = random_scores(network, kind, unit_costs(network, groups, [resource]), seed=0)
-    keep = cut(network, groups, worth, [resource], [least + share * (most - least)], multiple)
+    least, most = resource.floor(network), resource.total(network, network.widths())
+    score = random_scores(network, kind, unit_costs(network, groups, [resource]), seed=0)
+    keep = cut(network, groups, score, [resource], [least + share * (most - least)], multiple)
     return widths_after(network, keep)
 
 

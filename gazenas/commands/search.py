@@ -17,7 +17,7 @@ from gazenas.commands._common import (
 )
 from gazenas.commands._control import CONTROLS, HANDMADE, controls_of, run_control
 from gazenas.commands._training import TrainingVerb, run_training
-from gazenas.costs import COSTS
+from gazenas.costs import COSTS, budgets, tables
 from gazenas.costs.budget import show
 from gazenas.counting import count_params
 from gazenas.errors import InputError
@@ -57,14 +57,6 @@ HELPS = TRAINING_HELPS | {
 }
 
 
-BUDGETS = {
-    "macs": "MACs of the found network: 12000000, 12M, 1.2G or 40% of the supernet",
-    "params": "parameters of the found network: 300000, 300k or 40%",
-    "size": "bytes of the exported float32 file: 1000000, 1M or 40%",
-    "ms": "milliseconds of onnxruntime on one thread by the latency table: 2.5 or 40%",
-}
-
-
 def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "search",
@@ -73,18 +65,13 @@ def _parse(argv: list[str]) -> Namespace:
     )
     add_training_arguments(parser)
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
-    for name, text in BUDGETS.items():
-        parser.add_argument(f"--target_{name}", f"--target-{name}", type=str, default="", help=text)
+    for word, quantity in budgets().items():
+        parser.add_argument(f"--target_{word}", f"--target-{word}", type=str, default="", help=quantity.help)
     parser.add_argument(
         "--targets", type=str, default="", help="several MACs, such as 5M,10M,20M: one search freezes a subnet at each"
     )
-    parser.add_argument(
-        "--latency_table",
-        "--latency-table",
-        type=str,
-        default="",
-        help="file of tools/measure_latency.py, for --target-ms and --cost latency; measured here without it",
-    )
+    for name, table in tables().items():
+        parser.add_argument(f"--{name}_table", f"--{name}-table", type=str, default="", help=table.help)
     parser.add_argument(
         "--channel_multiple",
         "--channel-multiple",
@@ -120,13 +107,12 @@ def run(argv: list[str]) -> None:
     recipe = SearchRecipe(**recipe_values(arguments, HELPS))
     controls = controls_of(arguments.control)
     space = load_space(arguments.space)
-    budgets = {name: getattr(arguments, f"target_{name}") for name in BUDGETS}
+    wanted = {word: arguments[f"target_{word}"] for word in budgets()}
+    files = {name: arguments[f"{name}_table"] for name in tables()}
     family = tuple(part.strip() for part in arguments.targets.split(",") if part.strip())
-    if not (family or any(budgets.values()) or recipe.penalty_weight):
+    if not (family or any(wanted.values()) or recipe.penalty_weight):
         raise InputError("--target-macs: expected a budget, or a --lambda that decides how much goes; found neither")
-    targets = Targets(
-        **budgets, family=family, latency_table=arguments.latency_table, channel_multiple=arguments.channel_multiple
-    )
+    targets = Targets(wanted, family=family, tables=files, channel_multiple=arguments.channel_multiple)
 
     def run_one(values: Namespace, control: str, given: Architecture | None = None) -> None:
         verb = TrainingVerb(
@@ -141,7 +127,7 @@ def run(argv: list[str]) -> None:
     if not controls:
         run_one(arguments, FOUND)
         return
-    if not (family or any(budgets.values())):
+    if not (family or any(wanted.values())):
         raise InputError("--control: expected a budget such as --target-macs, which the others share")
     recipe.check()
     amounts = make_plan(targets, build_supernet(space)).targets if HANDMADE in controls else {}
@@ -170,11 +156,12 @@ def _draw(search: Search, run: RunFolder) -> None:
 
 def _sizes(search: Search) -> dict[str, str]:
     params = count_params(build_supernet(search.space))
-    budgets = ", ".join(f"{show(target)} {name}" for name, target in search.plan.targets.items())
+    units = {resource.name: resource.unit for resource in search.plan.resources}
+    asked = ", ".join(f"{show(target)} {units[name]}" for name, target in search.plan.targets.items())
     rows = {
         "supernet": f"{search.full_macs / 1e6:.2f} M MACs, {params:,} parameters",
-        "budget": budgets or f"none: lambda {search.recipe.penalty_weight:g} decides",
+        "budget": asked or f"none: lambda {search.recipe.penalty_weight:g} decides",
     }
     if search.clock.rows and search.plan.targets:
-        rows["reached"] = ", ".join(f"{show(amount)} {name}" for name, amount in search.amounts().items())
+        rows["reached"] = ", ".join(f"{show(amount)} {units[name]}" for name, amount in search.amounts().items())
     return rows

@@ -18,11 +18,12 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gazenas.export.token_form import TokenForm
-from gazenas.export.widening import BLOCK, conv, hidden_width, norm_affine, rounded, widened
+from gazenas.export.widening import conv, hidden_width, norm_affine, widened
 from gazenas.models.heads import Head
 from gazenas.models.heads.mrft import MRFTHead
 from gazenas.models.network import Network
 from gazenas.models.search_block import SearchBlock
+from gazenas.ops.channels import BLOCK, round_up
 from gazenas.ops.conv import ConvPair
 from gazenas.ops.mixconv import MixConv
 from gazenas.ops.squeeze_excite import SqueezeExcite
@@ -73,10 +74,10 @@ def _reform(network: Network, widths: Mapping[str, int]) -> None:
     blocks = network.blocks()
     # Other operators read and write exactly the channels that they were built for.
     fills = all(isinstance(path, FILLED) for block in blocks.values() for path in block.paths.values())
-    multiple = BLOCK if fills else 1
+    multiple = BLOCK if fills else 1  # onnxruntime pools in blocks only where all are whole
     for name, block in blocks.items():
         spec = specs[name]
-        channels = rounded(widths[spec.source], multiple), rounded(widths[spec.target], multiple)
+        channels = round_up(widths[spec.source], multiple), round_up(widths[spec.target], multiple)
         form = BlockForm(block, channels, side=network.space.size_at(spec.reduction)[0], stride=spec.stride)
         network.set_submodule(paths[id(block)], form)
     if fills:
@@ -88,13 +89,13 @@ def _fill_ends(network: Network, channels: Sequence[int]) -> None:
     stem, before = network.stem, network.input_channels
     for number, layer in enumerate(stem):
         if isinstance(layer, nn.Conv2d):
-            stem[number] = widened(layer, before, rounded(layer.out_channels))
-            before = rounded(layer.out_channels)
+            stem[number] = widened(layer, before, round_up(layer.out_channels, BLOCK))
+            before = round_up(layer.out_channels, BLOCK)
     if isinstance(network.head, MRFTHead):
         for reduce in network.head.reduce:
             layers = cast(nn.Sequential, reduce)
             first = cast(nn.Conv2d, layers[0])
-            layers[0] = widened(first, rounded(first.in_channels), first.out_channels)
+            layers[0] = widened(first, round_up(first.in_channels, BLOCK), first.out_channels)
     else:
         network.head = Narrowed(network.head, channels)
 
@@ -228,7 +229,7 @@ def _runs(counts: Kernels) -> list[list[Kernels]]:
 
 def _effort(part: Kernels, side: int, channels: int) -> int:
     """Multiply-accumulates of a chain in whole blocks, and as many as could be done while it begins."""
-    width = rounded(sum(count for _, count in part))
+    width = round_up(sum(count for _, count in part), BLOCK)
     return BEGINNING + side**2 * width * (channels + DEPTHWISE * part[-1][0] ** 2)
 
 

@@ -1,7 +1,8 @@
 """How long small ONNX models take in onnxruntime on this machine, with numpy and onnxruntime alone.
 
 A kit is a zip file of models with ``kit.json``, which says each model's key and input shape; a table is JSON with the machine's
-description and milliseconds by key. ``gazenas.search.latency`` makes the one and reads the other.
+description and milliseconds by key. ``gazenas.costs.latency`` makes the one and reads the other. A kit carries this file along, so that a
+board needs nothing else of gazenas.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
-FORMAT = 3
+TABLE_FORMAT = 3
 ROUNDS = 5  # passes over all models, so that a machine's drift hits all alike
 ROUND_SECONDS = 0.03  # for one model in one round, and
 ROUND_RUNS = 20  # at least
+OnnxModels = dict[str, tuple[bytes, list[int]]]  # by key, an ONNX file and its input's shape
+Table = dict[str, Any]  # what JSON holds: ``format``, ``machine``, ``ms`` by key
 
 
 def describe_machine(threads: int) -> dict[str, Any]:
     """What a table's milliseconds depend on."""
+    import onnxruntime  # whoever only reads a table does without
+
     return {
         "processor": _processor(),
         "machine": platform.machine(),
@@ -42,18 +46,8 @@ def machine_key(machine: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def measure_kit(
-    kit: Path, *, threads: int = 1, on_model: Callable[[int, int], None] = lambda done, total: None
-) -> dict[str, Any]:
-    """Times every model of a kit.
-
-    Args:
-        kit: zip file.
-        threads: of onnxruntime.
-        on_model: called with how many models have been timed, and how many there are.
-
-    Returns:
-        The table: ``format``, ``machine``, ``ms`` by key.
+def read_kit(kit: Path) -> OnnxModels:
+    """The models of a kit, a zip file.
 
     Raises:
         ValueError: where the file is no kit.
@@ -61,21 +55,43 @@ def measure_kit(
     try:
         with zipfile.ZipFile(kit) as archive:
             index = json.loads(archive.read("kit.json"))
-            models = {entry["key"]: (archive.read(entry["file"]), entry["shape"]) for entry in index["models"]}
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{kit}: expected a kit written by tools/measure_latency.py --write-kit, found {error}"
-        ) from error
+            return {entry["key"]: (archive.read(entry["file"]), entry["shape"]) for entry in index["models"]}
+    except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{kit}: expected a kit of 'gazenas latency --write-kit', found {error}") from error
+
+
+def measure_kit(
+    kit: Path, *, threads: int = 1, on_model: Callable[[int, int], None] = lambda done, total: None
+) -> Table:
+    """As :func:`measure_models`, of every model of a kit; raises as :func:`read_kit`."""
+    return measure_models(read_kit(kit), threads=threads, on_model=on_model)
+
+
+def measure_models(
+    models: OnnxModels, *, threads: int = 1, on_model: Callable[[int, int], None] = lambda done, total: None
+) -> Table:
+    """Times models.
+
+    Args:
+        models: by key.
+        threads: of onnxruntime.
+        on_model: called with how many models have been timed, and how many there are, both over all rounds.
+
+    Returns:
+        The table: ``format``, ``machine``, ``ms`` by key.
+    """
     best: dict[str, float] = {}
     for number in range(ROUNDS):
         for done, (key, (data, shape)) in enumerate(models.items()):
             best[key] = min(best.get(key, np.inf), _milliseconds(data, shape, threads))
             on_model(number * len(models) + done + 1, ROUNDS * len(models))
-    return {"format": FORMAT, "machine": describe_machine(threads), "ms": best}
+    return {"format": TABLE_FORMAT, "machine": describe_machine(threads), "ms": best}
 
 
 def _milliseconds(data: bytes, shape: list[int], threads: int) -> float:
     """The fastest of many runs: where others use the machine too, whatever is slower is theirs."""
+    import onnxruntime  # whoever only reads a table does without
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

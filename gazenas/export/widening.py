@@ -6,18 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-BLOCK = 16  # channels that onnxruntime computes at once with AVX-512; it pools in blocks only where all are whole
-ALIGNED = 4  # a convolution of more than BLOCK channels runs in blocks where their number is a multiple of this
-
-
-def rounded(count: int, multiple: int = BLOCK) -> int:
-    """``count`` rounded up to a multiple."""
-    return -(-count // multiple) * multiple
+from gazenas.ops.channels import ALIGNED, BLOCK, round_up
 
 
 def hidden_width(count: int) -> int:
     """Channels between two convolutions: at least a block, then a multiple of ``ALIGNED``, which keeps the file smaller."""
-    return max(BLOCK, rounded(count, ALIGNED))
+    return max(BLOCK, round_up(count, ALIGNED))
 
 
 def conv(

@@ -8,8 +8,8 @@ import torch
 
 from gazenas.models.build import build_network, full_architecture
 from gazenas.models.network import Network
-from gazenas.ops import OPS
-from gazenas.ops.units import round_up
+from gazenas.models.parts import leaving_together
+from gazenas.ops.channels import round_up
 from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import STREAM
 
@@ -53,11 +53,8 @@ def _filled(arch: Architecture, multiple: int) -> Architecture:
     full = full_architecture(arch.space).kept
 
     def filled(block: str, operator: str, group: str, units: int) -> int:
-        return (
-            units
-            if operator == STREAM or not OPS[operator].channelwise
-            else round_up(units, multiple, full[block][operator][group])
-        )
+        together = 1 if operator == STREAM else leaving_together(operator, multiple)
+        return round_up(units, together, full[block][operator][group])
 
     return arch.with_counts(filled)
 

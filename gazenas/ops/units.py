@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -78,11 +77,6 @@ class Units:
     kind: str
     alpha: nn.Parameter
     slices: tuple[TensorSlice, ...]
-
-
-def round_up(count: float, multiple: int, full: int) -> int:
-    """``count`` units and as many more as make a whole multiple, at most ``full``."""
-    return min(full, math.ceil(count / multiple) * multiple)
 
 
 def fit_attributes(module: nn.Module) -> None:

@@ -7,21 +7,24 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gazenas.costs.budget import empty_widths, limits_met, macs_resource
-from gazenas.counting import count_macs
+from gazenas.costs.budget import limits_met
+from gazenas.costs.macs import MACS
+from gazenas.costs.quantity import Resource
+from gazenas.costs.widths import architecture_with
 from gazenas.models.network import Network
-from gazenas.models.parts import leaving_together
-from gazenas.ops.units import round_up
+from gazenas.models.parts import NetworkWidths, leaving_together
+from gazenas.ops.channels import round_up
 from gazenas.search.importance import IMPORTANCES
 from gazenas.search.importance.sensitivity import Sensitivity
 from gazenas.search.random_baseline import random_scores
 from gazenas.search.schedule import Schedule
 from gazenas.search.selection import cut, unit_costs
-from gazenas.search.targets import EXPORTS, TOLERANCE, Plan, architecture_with, exported_bytes
+from gazenas.search.targets import Plan
 from gazenas.search.units import GroupKey, unit_groups
-from gazenas.space.architecture import Architecture
 from gazenas.training.processes import World
 
+MEASUREMENTS = 10  # at most, until what is measured exactly fits
+TOLERANCE = 0.015  # how far below its limit a measured amount may end before the fill is tried again
 BISECTIONS = 20  # until the share that is left of every unit group is known
 Survivors = Mapping[str, Tensor]  # by unit group, (n,) booleans
 
@@ -40,7 +43,7 @@ class Controller:
     def __init__(self, plan: Plan, schedule: Schedule, importance: str, at_most: float, world: World) -> None:
         self.plan, self.schedule, self.importance, self.at_most, self.world = plan, schedule, importance, at_most, world
         self.floors: dict[GroupKey, int] = {}
-        self.sizes: dict[str, int] = {}  # bytes by fingerprint, since an export takes seconds
+        self.measured: dict[tuple[str, str], float] = {}  # by quantity and fingerprint, since an export takes seconds
 
     def choose(self, network: Network, sensitivity: Sensitivity, step: int) -> dict[str, Tensor] | None:
         """What stays after the shrink that is due after ``step`` steps, or None where none is."""
@@ -59,9 +62,9 @@ class Controller:
             return None
         left = widths_after(network, {name: ~mask for name, mask in dead.items()})
         for group in unit_groups(network):
-            owner, operator, key = group.key
-            together = leaving_together(operator, self.plan.channel_multiple)
-            left[owner][operator][key] = round_up(left[owner][operator][key], together, len(group))
+            together = leaving_together(group.key.operator, self.plan.channel_multiple)
+            counts = left[group.key.owner][group.key.operator]
+            counts[group.key.group] = round_up(counts[group.key.group], together, len(group))
         floors = [resource.total(network, left) for resource in self.plan.resources]
         waypoint = self.schedule.waypoint(step)
         bounds = [min(limit, max(floor, w)) for limit, floor, w in zip(limits, floors, waypoint, strict=True)]
@@ -70,9 +73,8 @@ class Controller:
     def settle_freely(self, network: Network, dead: Survivors, least: float) -> dict[str, Tensor]:
         """Without a budget: ``dead`` units go once at least ``least`` MACs would go with them."""
         keep = {name: ~mask.cpu() for name, mask in dead.items()}
-        saved = count_macs(network, network.input_size) - macs_resource(network).total(
-            network, widths_after(network, keep)
-        )
+        resource = MACS.of(network)
+        saved = resource.total(network, network.widths()) - resource.total(network, widths_after(network, keep))
         if saved < least:
             keep = {name: torch.ones_like(mask) for name, mask in keep.items()}
         kept: dict[str, Tensor] = self.world.take(keep)
@@ -93,14 +95,14 @@ class Controller:
         """
         groups = unit_groups(network)
         limits = [
-            max(times * target, resource.total(network, empty_widths(network)))
+            max(times * target, resource.floor(network))
             for resource, target in zip(self.plan.resources, self.plan.waypoints[0], strict=True)
         ]
 
         def thinned(share: float) -> dict[str, Tensor]:
             keep = {}
             for group in groups:
-                together = leaving_together(group.key[1], self.plan.channel_multiple)
+                together = leaving_together(group.key.operator, self.plan.channel_multiple)
                 count = max(group.least, min(len(group), together * max(1, round(share * len(group) / together))))
                 keep[group.name] = torch.arange(len(group)) < count
             return keep
@@ -120,14 +122,14 @@ class Controller:
     def set_floors(self, network: Network, of_stream: float, of_block: float) -> None:
         """From now on every stream keeps a share of the width that it has now, and every other unit group one of its own."""
         for group in unit_groups(network):
-            together = leaving_together(group.key[1], self.plan.channel_multiple)
+            together = leaving_together(group.key.operator, self.plan.channel_multiple)
             share = of_stream if group.is_stream else of_block
             self.floors[group.key] = round_up(share * len(group), together, len(group))
 
     def _decide(
         self, network: Network, sensitivity: Sensitivity, limits: Sequence[float], step: int, dead: Survivors
     ) -> dict[str, Tensor]:
-        """Units score least for their cost go, ``dead`` ones first."""
+        """The units with the lowest scores for their cost go, ``dead`` ones first."""
         keep: dict[str, Tensor] = {}
         if self.world.main:
             costs = unit_costs(network, unit_groups(network), self.plan.resources)
@@ -145,34 +147,30 @@ class Controller:
         return decided
 
     def _fills(self, network: Network, keep: Survivors, limits: Sequence[float]) -> bool:
-        """Whether exporting what stays shows that it meets a target in bytes, and every other limit: nothing is left to cut."""
-        names = [resource.name for resource in self.plan.resources]
-        if not keep or "size" not in names:
+        """Whether measuring what stays, such as its file, shows that it meets that limit and every other: nothing is left to cut."""
+        index = self.plan.measured
+        if not keep or index is None:
             return False
         widths = widths_after(network, keep)
-        amounts = [resource.total(network, widths) for resource in self.plan.resources]
-        index = names.index("size")
-        amounts[index] = self.file_size(architecture_with(network, widths))
+        amounts = [self.amount(network, resource, widths) for resource in self.plan.resources]
         return limits_met(amounts, limits) and amounts[index] >= (1 - TOLERANCE) * limits[index]
 
     def _cut(
         self, network: Network, score: Survivors, limits: Sequence[float], arrives: bool, at_most: float
     ) -> dict[str, Tensor]:
         """What stays under ``limits``; where a size in bytes is arrived at, as large as exporting it shows to fit."""
-        groups, resources = unit_groups(network), self.plan.resources
-        names = [resource.name for resource in resources]
-        if not arrives or "size" not in names:
+        groups, resources, index = unit_groups(network), self.plan.resources, self.plan.measured
+        if not arrives or index is None:
             return cut(network, groups, score, resources, limits, self.plan.channel_multiple, at_most, self.floors)
-        index = names.index("size")
-        target, least = limits[index], resources[index].total(network, empty_widths(network))
+        target, least = limits[index], resources[index].floor(network)
         aim, limit = target * (1 - TOLERANCE / 2), target
-        fits: tuple[float, float, dict[str, Tensor]] | None = None  # limit, bytes, what stays
+        fits: tuple[float, float, dict[str, Tensor]] | None = None  # limit, measured, what stays
         exceeds: tuple[float, float] | None = None
         keep: dict[str, Tensor] = {}
-        for _ in range(EXPORTS):
+        for _ in range(MEASUREMENTS):
             bounds = [*limits[:index], max(limit, least), *limits[index + 1 :]]
             keep = cut(network, groups, score, resources, bounds, self.plan.channel_multiple, at_most, self.floors)
-            measured = self.file_size(architecture_with(network, widths_after(network, keep)))
+            measured = self.amount(network, resources[index], widths_after(network, keep))
             if measured > target:
                 exceeds = (limit, measured)
             elif fits is None or measured > fits[1]:
@@ -185,18 +183,21 @@ class Controller:
                 limit += aim - measured
         return keep if fits is None else fits[2]
 
-    def file_size(self, arch: Architecture) -> int:
-        """Bytes of the exported file of ``arch``, measured once."""
-        key = arch.fingerprint()
-        if key not in self.sizes:
-            self.sizes[key] = exported_bytes(arch)
-        return self.sizes[key]
+    def amount(self, network: Network, resource: Resource, widths: NetworkWidths) -> float:
+        """What ``network`` takes with ``widths``: measured, once, where the quantity can be, else by the sum over parts."""
+        if resource.quantity.measure is None:
+            return resource.total(network, widths)
+        arch = architecture_with(network, widths)
+        key = resource.name, arch.fingerprint()
+        if key not in self.measured:
+            self.measured[key] = resource.quantity.measure(arch)
+        return self.measured[key]
 
 
 def widths_after(network: Network, keep: Survivors) -> dict[str, dict[str, dict[str, int]]]:
     """Units by block, operator and group once those not in ``keep`` are gone."""
     widths = network.widths()
     for group in unit_groups(network):
-        owner, operator, key = group.key
-        widths[owner][operator] = widths[owner][operator] | {key: int(keep[group.name].sum())}
+        operators, left = widths[group.key.owner], {group.key.group: int(keep[group.name].sum())}
+        operators[group.key.operator] = operators[group.key.operator] | left
     return widths

@@ -34,6 +34,11 @@ class Penalty:
             return torch.zeros(())
         return torch.dot(torch.cat(self.alphas).abs(), self.costs)
 
+    @torch.no_grad()
+    def gradients(self, weight: float) -> tuple[Tensor, ...]:
+        """By unit group, the gradient of ``weight`` times the penalty at the present factors."""
+        return tuple(weight * cost * alpha.sign() for alpha, cost in zip(self.alphas, self.parts, strict=True))
+
 
 def penalty(supernet: nn.Module, cost: str | CostMetric = "macs") -> Tensor:
     """The penalty as a scalar, for one's own training loop; see :class:`Penalty`."""

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gazenas.costs.budget import show
+from gazenas.costs.latency.cost import LATENCY
+from gazenas.costs.macs import MACS
+from gazenas.costs.params import PARAMS
+from gazenas.costs.size import SIZE, file_bytes
 from gazenas.errors import InputError
 from gazenas.models.baselines.baseline import Baseline
 from gazenas.models.baselines.handmade import (
@@ -23,7 +26,7 @@ from gazenas.models.baselines.handmade import (
     stretch,
     strided_convolutions,
 )
-from gazenas.search.targets import file_bytes
+from gazenas.ops.channels import ALIGNED, channels_at_once
 
 PROPORTIONS = (
     1.0,
@@ -31,7 +34,6 @@ PROPORTIONS = (
     1.55,
     2.4,
 )  # of the widths of four convolutions, the best tried; more or fewer lie on the same curve
-MULTIPLE = 4  # channels come in fours: any other count leaves the layout in which onnxruntime is fast
 SHARE = 0.98  # of a budget that is at least spent, and
 MS_SHARE = 0.95  # of milliseconds, which a neighbor's work moves by a few hundredths
 REACH = 4  # multiples on either side of exact proportions that are tried, fewer where the networks would be more than
@@ -41,7 +43,7 @@ RUNGS = 4  # networks of growing size that are timed together
 NEAR = 1.2  # how many times more or fewer MACs networks near the milliseconds have
 TIMED, BATCHES = 12, 10  # of these are timed together, and how often until one fits
 
-WORDS = {"macs": "MACs", "params": "parameters", "size": "bytes", "ms": "ms"}
+UNITS = {quantity.budget: quantity.unit for quantity in (MACS, PARAMS, SIZE, LATENCY)}
 
 Channels = tuple[int, ...]
 IntArray = NDArray[np.int64]
@@ -72,9 +74,9 @@ def scaled_rival(
     Raises:
         InputError: where no widths spend a budget so well; it says the nearest below and above.
     """
-    if not budgets or not set(budgets) <= set(WORDS):
-        raise InputError(f"hand-made rival: expected budgets of {', '.join(WORDS)}, found {dict(budgets)}")
-    together = multiple or (channels_at_once() if "ms" in budgets else MULTIPLE)
+    if not budgets or not set(budgets) <= set(UNITS):
+        raise InputError(f"hand-made rival: expected budgets of {', '.join(UNITS)}, found {dict(budgets)}")
+    together = multiple or (channels_at_once() if "ms" in budgets else ALIGNED)
     fit = Fit(dict(budgets), input_size, together, stretch(proportions, strided_convolutions(input_size)), hidden)
     if "size" in budgets:
         fit.learn_file_size(fit.smallest())
@@ -84,11 +86,6 @@ def scaled_rival(
             break
         chosen = fit.by_milliseconds() if "ms" in budgets else fit.by_formula()
     return fit.build(chosen)
-
-
-def channels_at_once() -> int:
-    """Channels that onnxruntime computes together on this processor: it pads every convolution to a multiple of these."""
-    return 16 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 8
 
 
 @dataclass
@@ -282,4 +279,4 @@ def _widths(row: IntArray) -> Channels:
 
 
 def _said(amounts: Mapping[str, float]) -> str:
-    return ", ".join(f"{show(amount)} {WORDS[name]}" for name, amount in amounts.items())
+    return ", ".join(f"{show(amount)} {UNITS[name]}" for name, amount in amounts.items())

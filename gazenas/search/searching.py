@@ -5,16 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gazenas.costs import CostMetric
-from gazenas.costs.latency.cost import latency
-from gazenas.costs.latency.table import LatencyTable
 from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
 from gazenas.gaze import angular_error
@@ -29,7 +25,7 @@ from gazenas.search.recipe import SearchRecipe
 from gazenas.search.regularization import Penalty, proximal_step
 from gazenas.search.schedule import Losers, Schedule, plan_schedule
 from gazenas.search.shrinking import ShrinkReport, remove, with_least
-from gazenas.search.targets import Plan, Targets, make_plan
+from gazenas.search.targets import Plan, Targets, make_plan, quantity_of
 from gazenas.search.units import unit_groups
 from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import SearchSpace
@@ -76,7 +72,7 @@ class Search:
         self.loader = replace(job.loader("train", recipe.batch_size, train=True), augmentation=recipe.augment)
         self._place(build_supernet(space))
         self.full_macs = count_macs(self.network, space.input_size)
-        self.plan: Plan = make_plan(targets, self.network)
+        self.plan: Plan = make_plan(targets, self.network, job.world)
         self.schedule: Schedule = plan_schedule(
             self.plan.full,
             self.plan.waypoints,
@@ -96,9 +92,7 @@ class Search:
             self.controller.schedule = self.schedule = replace(self.schedule, waypoints=(), shrinks=())
         elif self.plan.waypoints:
             self._begin_narrow()
-        self.cost: str | CostMetric = recipe.cost
-        if recipe.cost == "latency" and targets.latency_table:
-            self.cost = partial(latency, table=LatencyTable.load(Path(targets.latency_table)))
+        self.cost: CostMetric = quantity_of(recipe.cost, targets.tables, space, job.world).amount
         self.average = WeightAverage(self.network, limit=recipe.average)
         self.optimizer = self._optimizer()
         self.learning_rate = recipe.learning_rate(len(self.loader))
@@ -107,6 +101,7 @@ class Search:
         self.shrunk = self.chosen = 0  # shrinks that were done, and that losers were chosen for
         self.removed: dict[str, float] = dict(NO_SHRINK)  # in this epoch
         self.penalty = Penalty(self.network, self.cost)
+        self.penalty_gradients: tuple[Tensor, ...] = ()  # of the present step, where the penalty acts by gradient
         self.histograms: list[dict[str, Any]] = []
         self.family: list[dict[str, Any]] = []
 
@@ -125,8 +120,8 @@ class Search:
         for resource in self.plan.resources:
             if resource.checks:
                 self.job.say(
-                    f"latency table: its sums are {min(resource.checks):.2f} to {max(resource.checks):.2f} times "
-                    f"the milliseconds of {len(resource.checks)} networks measured whole"
+                    f"{resource.quantity.name}: sums over parts are {min(resource.checks):.2f} to {max(resource.checks):.2f} times "
+                    f"the {resource.unit} of {len(resource.checks)} networks measured whole"
                 )
         while self.clock.epoch < self.recipe.epochs:
             self.train_epoch()
@@ -195,14 +190,18 @@ class Search:
     def extra_losses(self) -> Losses:
         """Lambda times the penalty at the present step; with a proximal step, without a gradient."""
         weight = self.penalty_weight()
+        self.penalty_gradients = ()
         if not weight:
             return {"penalty": torch.zeros((), device=self.job.device)}
         penalty = weight * self.penalty()
-        return {"penalty": penalty if self.recipe.regularizer == "l1" else penalty.detach()}
+        if self.recipe.regularizer != "l1":
+            return {"penalty": penalty.detach()}
+        self.penalty_gradients = self.penalty.gradients(weight)  # before the step moves the factors
+        return {"penalty": penalty}
 
     def after_step(self) -> None:
         """Presses importance factors, moves the average and the learning rate."""
-        self.sensitivity.update()
+        self.sensitivity.update(self.penalty_gradients)
         if self.recipe.regularizer == "proximal" and self.penalty_weight():
             proximal_step(self.penalty.alphas, self.penalty.parts, self.penalty_weight(), self.optimizer)
         interval = self.schedule.next_interval(self.shrunk)
@@ -219,11 +218,9 @@ class Search:
         return self.recipe.penalty_weight * min(1.0, self.clock.steps / max(rise, 1))
 
     def amounts(self) -> dict[str, float]:
-        """Of each resource with a budget, what the network takes now; bytes by exporting, not by the plan's estimate."""
-        found = {r.name: r.total(self.network, self.network.widths()) for r in self.plan.resources}
-        if "size" in found:
-            found["size"] = self.controller.file_size(self.network.architecture())
-        return found
+        """Of each resource with a budget, what the network takes now; measured, not estimated, where the quantity can be."""
+        widths = self.network.widths()
+        return {r.name: self.controller.amount(self.network, r, widths) for r in self.plan.resources}
 
     def measured_family(self) -> list[dict[str, Any]]:
         """The networks frozen on the way down, with their errors on the test people where those are labeled."""

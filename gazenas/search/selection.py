@@ -1,4 +1,4 @@
-"""Which units go: the ones score least for what they cost, until every limit is met, then a fill below the limits.
+"""Which units go: those with the lowest scores for what they cost, until every limit is met, then a fill below the limits.
 
 Units are taken one by one, or all of an operator at once where that is the better bargain: the last token of a block takes the
 encoder and decoder along, most of a small network's parameters, so that no single token looks expensive while all together are.
@@ -16,18 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gazenas.costs.budget import Resource, empty_widths, limits_met, show
+from gazenas.costs.budget import limits_met, show
+from gazenas.costs.quantity import Resource
 from gazenas.errors import InputError
 from gazenas.models.network import Network
 from gazenas.models.parts import leaving_together
-from gazenas.ops.units import round_up
+from gazenas.ops.channels import round_up
 from gazenas.search.units import GroupKey, UnitGroup, touched
 
 TOLERANCE = 0.02  # how far below a limit what stays may be
 Values = Mapping[str, Tensor]  # group name to (n,) importance scores, not negative
-Bargain = tuple[
-    float, int, str, int, list[GroupKey], int | None
-]  # score for cost, serial, owner, version, what, how many
+# Score for cost, serial, owner, version, what, how many.
+Bargain = tuple[float, int, str, int, list[GroupKey], int | None]
 
 
 def cut(
@@ -58,11 +58,11 @@ def cut(
     Raises:
         InputError: where even removing every unit leaves too much.
     """
-    least = [resource.total(network, empty_widths(network)) for resource in resources]
+    least = [resource.floor(network) for resource in resources]
     for resource, limit, floor in zip(resources, limits, least, strict=True):
         if floor > limit:
             raise InputError(
-                f"cannot leave at most {show(limit)} {resource.name}: with every unit gone {show(floor, up=True)} remain"
+                f"cannot leave at most {show(limit)} {resource.unit}: with every unit gone {show(floor, up=True)} remain"
             )
     if not groups:
         return {}
@@ -72,7 +72,7 @@ def cut(
         if knapsack.empty_until(limits):
             break
     knapsack.fill(limits)
-    ragged = all(resource.channel_multiple == 1 for resource in resources)
+    ragged = all(resource.quantity.channel_multiple == 1 for resource in resources)
     while ragged and channel_multiple > 1 and knapsack.falls_short(limits):
         channel_multiple //= 2
         knapsack.leave_together(channel_multiple)
@@ -116,8 +116,8 @@ class _Knapsack:
             best_first = np.argsort(-scores, kind="stable")
             self.groups[group.key], self.order[group.key] = group, best_first
             self.sums[group.key] = np.concatenate([[0.0], np.cumsum(scores[best_first])])
-            self.owned.setdefault(group.key[0], []).append(group.key)
-            self.touched[group.key[0]] = touched(self.parts, group.key)
+            self.owned.setdefault(group.key.owner, []).append(group.key)
+            self.touched[group.key.owner] = touched(self.parts, group.key)
         self.leave_together(channel_multiple)
         self.stay(1.0, {})
         self.neighbors = {
@@ -130,7 +130,7 @@ class _Knapsack:
 
     def leave_together(self, channel_multiple: int) -> None:
         """From now on channels leave and come back in this multiple."""
-        self.together = {key: leaving_together(key[1], channel_multiple) for key in self.groups}
+        self.together = {key: leaving_together(key.operator, channel_multiple) for key in self.groups}
 
     def stay(self, at_most: float, floors: Mapping[GroupKey, int]) -> None:
         """From now on so many units of every group stay, and as many as leave its share ``at_most`` free to go."""
@@ -145,19 +145,19 @@ class _Knapsack:
         return all(total < (1 - TOLERANCE) * limit for total, limit in zip(self.totals, limits, strict=True))
 
     def _amounts(self, part: str) -> list[float]:
-        return [r.factor * r.of_part(self.parts[part], self.widths) for r in self.resources]
+        return [r.amount(self.parts[part], self.widths) for r in self.resources]
 
     def _count(self, key: GroupKey) -> int:
-        return self.widths[key[0]][key[1]][key[2]]
+        return self.widths[key.owner][key.operator][key.group]
 
     def _add(self, key: GroupKey, number: int) -> None:
-        self.widths[key[0]][key[1]][key[2]] += number
+        self.widths[key.owner][key.operator][key.group] += number
 
     def _take(self, keys: Sequence[GroupKey], count: int | None) -> None:
         """Takes ``count`` units of each key out, or all; puts back with a negative count."""
         for key in keys:
             self._add(key, -self._count(key) if count is None else -count)
-        for name in self.touched[keys[0][0]]:
+        for name in self.touched[keys[0].owner]:
             before, after = self.amounts[name], self._amounts(name)
             self.amounts[name] = after
             self.totals = [t + a - b for t, a, b in zip(self.totals, after, before, strict=True)]
@@ -173,7 +173,7 @@ class _Knapsack:
         return round_up(count + 1, self.together[key], len(self.groups[key])) - count
 
     def _score(self, key: GroupKey, fewer: int) -> float:
-        """What the ``fewer`` lowest of the units that are in are score together."""
+        """The sum of scores of the ``fewer`` lowest of the units that are in."""
         count = self._count(key)
         return float(self.sums[key][count] - self.sums[key][count - fewer])
 
@@ -183,7 +183,7 @@ class _Knapsack:
         operators: dict[str, list[GroupKey]] = {}
         for key in self.owned[owner]:
             if self._count(key) > self.floors[key]:
-                operators.setdefault(key[1], []).append(key)
+                operators.setdefault(key.operator, []).append(key)
         for keys in operators.values():
             options: list[tuple[list[GroupKey], int | None]] = [([key], self._down(key)) for key in keys]
             if not any(self.floors[key] for key in keys):
@@ -198,7 +198,7 @@ class _Knapsack:
     def saving(self, keys: list[GroupKey], count: int | None, open_: Sequence[bool]) -> float:
         """What taking units out saves of the resources that are still too high, each relative to its total."""
         held = {key: self._count(key) if count is None else count for key in keys}
-        names = self.touched[keys[0][0]]
+        names = self.touched[keys[0].owner]
         before = [self.amounts[name] for name in names]
         for key, number in held.items():
             self._add(key, -number)

@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import torch
-
-from gazenas.costs.budget import (
-    Resource,
-    check_target,
-    empty_widths,
-    macs_resource,
-    ms_resource,
-    params_resource,
-    parse_amount,
-)
+from gazenas.costs import COSTS, Quantity, budgets
+from gazenas.costs.budget import check_target, parse_amount
+from gazenas.costs.macs import MACS
+from gazenas.costs.quantity import Resource
 from gazenas.errors import InputError
 from gazenas.models.network import Network
-from gazenas.models.parts import NetworkWidths
-from gazenas.models.zoo import GazeModel, build_subnet
 from gazenas.search.units import unit_groups
-from gazenas.space.architecture import Architecture
-
-EXPORTS = 10  # at most, until the file's size fits
-TOLERANCE = 0.015  # how far below its size a file may end before the fill is tried again
+from gazenas.space.search_space import SearchSpace
+from gazenas.training.processes import ALONE, World
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Budgets as given on the command line; empty where not given.
+    """Budgets as given on the command line.
 
     Attributes:
-        macs, params: such as ``12M`` or ``40%``.
-        size: bytes of the exported float32 ONNX file, such as ``1M``.
-        ms: milliseconds by the latency table, such as ``2.5`` or ``40%``.
+        budgets: by the word of ``--target-WORD``, such as ``{"macs": "12M", "params": "40%"}``; empty texts count as not given.
         family: several MACs to arrive at in turn, such as ``("20M", "10M")``.
-        latency_table: file to look milliseconds up in; empty for the one of this machine.
+        tables: by the name of a quantity that goes by a table, the file to look it up in; without one the quantity's own.
         channel_multiple: the number of channels that leave together; 0 for the latency table's under ``ms``, else the space's.
     """
 
-    macs: str = ""
-    params: str = ""
-    size: str = ""
-    ms: str = ""
+    budgets: Mapping[str, str] = field(default_factory=dict)
     family: tuple[str, ...] = ()
-    latency_table: str = ""
+    tables: Mapping[str, str] = field(default_factory=dict)
     channel_multiple: int = 0
 
 
@@ -71,9 +56,35 @@ class Plan:
         """The last waypoint, by resource."""
         return dict(zip([r.name for r in self.resources], self.waypoints[-1], strict=True)) if self.waypoints else {}
 
+    @property
+    def measured(self) -> int | None:
+        """Which resource is measured in the end, or None."""
+        return next((index for index, r in enumerate(self.resources) if r.quantity.measure is not None), None)
 
-def make_plan(targets: Targets, network: Network) -> Plan:
+
+def quantity_of(name: str, tables: Mapping[str, str], space: SearchSpace, world: World = ALONE) -> Quantity:
+    """A quantity as a search of ``space`` reckons with it.
+
+    Args:
+        name: a key of ``COSTS``.
+        tables: as in :class:`Targets`.
+        space: what is searched.
+        world: the processes that reckon with the same numbers.
+
+    Raises:
+        InputError: where a table does not fit.
+    """
+    table = COSTS[name].table
+    return COSTS[name] if table is None else table.load(tables.get(name, ""), space, world)
+
+
+def make_plan(targets: Targets, network: Network, world: World = ALONE) -> Plan:
     """Checks every budget against the supernet and against what remains with every unit gone.
+
+    Args:
+        targets: what was asked for.
+        network: the supernet.
+        world: the processes that plan together, of which rank 0 measures what is to be measured.
 
     Raises:
         InputError: where a budget cannot be read or met, or two kinds of targets exclude each other.
@@ -84,87 +95,48 @@ def make_plan(targets: Targets, network: Network) -> Plan:
         raise InputError(
             f"--channel-multiple: expected a positive number of channels, found {targets.channel_multiple}"
         )
-    plan = _plan(targets, network)
-    measured = max([network.space.channel_multiple, *(resource.channel_multiple for resource in plan.resources)])
+    plan = _family(targets, network) if targets.family else _plan(targets, network, world)
+    measured = max([network.space.channel_multiple, *(r.quantity.channel_multiple for r in plan.resources)])
     plan.channel_multiple = targets.channel_multiple or measured
     return plan
 
 
-def _plan(targets: Targets, network: Network) -> Plan:
-    if targets.family:
-        if any((targets.macs, targets.params, targets.size, targets.ms)):
-            raise InputError("--targets: expected no other --target-..., the family's budgets are MACs")
-        return _family(targets, network)
-    wanted = {"macs": targets.macs, "params": targets.params, "size": targets.size, "ms": targets.ms}
+def _plan(targets: Targets, network: Network, world: World) -> Plan:
     plan = Plan([], (), [], [])
     point: list[float] = []
-    for name, text in wanted.items():
+    for word, entry in budgets().items():
+        text = targets.budgets.get(word, "")
         if not text:
             continue
-        resource = _resource(name, network, targets)
+        quantity = quantity_of(entry.name, targets.tables, network.space, world)
+        resource = quantity.of(network)
         full = resource.total(network, network.widths())
-        flag = f"--target-{name}"
-        target = parse_amount(text, full, flag, "2.5 or 40%" if name == "ms" else "12000000, 12M, 1.2G or 40%")
-        target = target if name == "ms" else round(target)
+        flag = f"--target-{word}"
+        target = parse_amount(text, full, flag, quantity)
         check_target(network, resource, target, flag)
         plan.resources.append(resource)
         plan.full += (full,)
         point.append(target)
         plan.labels = [" ".join([*plan.labels, text])]
+    measured = [f"--target-{resource.name}" for resource in plan.resources if resource.quantity.measure is not None]
+    if len(measured) > 1:
+        raise InputError(
+            f"{' and '.join(measured)}: expected one budget that is met by measuring, found {len(measured)}"
+        )
     if point:
         plan.waypoints = [tuple(point)]
     return plan
 
 
 def _family(targets: Targets, network: Network) -> Plan:
-    resource = macs_resource(network)
+    if any(targets.budgets.values()):
+        raise InputError("--targets: expected no other --target-..., the family's budgets are MACs")
+    resource = MACS.of(network)
     full = resource.total(network, network.widths())
-    amounts = {text: round(parse_amount(text, full, "--targets")) for text in targets.family}
+    amounts = {text: parse_amount(text, full, "--targets", MACS) for text in targets.family}
     for amount in amounts.values():
         check_target(network, resource, amount, "--targets")
     if len(set(amounts.values())) != len(targets.family):
         raise InputError(f"--targets: expected each budget once, found {', '.join(targets.family)}")
     down = sorted(amounts, key=lambda text: -amounts[text])
     return Plan([resource], (full,), [(amounts[text],) for text in down], down)
-
-
-def _resource(name: str, network: Network, targets: Targets) -> Resource:
-    if name == "macs":
-        return macs_resource(network)
-    if name == "ms":
-        return ms_resource(network, targets.latency_table)
-    resource = params_resource(network)
-    if name == "params":
-        return resource
-    return _size_resource(network, resource)
-
-
-def _size_resource(network: Network, params: Resource) -> Resource:
-    """Bytes of the exported file, in proportion to parameters between the supernet and the network of no units."""
-    full, none = network.widths(), empty_widths(network)
-    largest, least = (exported_bytes(architecture_with(network, widths)) for widths in (full, none))
-    below = params.total(network, none)
-    exact = Resource("size", params.fixed + least - below, params.of_part)
-    return exact.stretched(network, (largest - least) / (params.total(network, full) - below))
-
-
-def exported_bytes(arch: Architecture) -> int:
-    """Size of the float32 ONNX file that ``gazenas export`` writes for a subnet of ``arch``, whatever its weights."""
-    return file_bytes(build_subnet(arch))
-
-
-def file_bytes(network: GazeModel) -> int:
-    """The same of a network with fresh weights, which are overwritten."""
-    from gazenas.export.onnx import onnx_bytes
-
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for tensor in network.state_dict().values():
-            if tensor.is_floating_point():  # the exporter keeps equal tensors once, and trained ones never are equal
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-    return len(onnx_bytes(network))
-
-
-def architecture_with(network: Network, widths: NetworkWidths) -> Architecture:
-    """The architecture of ``network`` once it has ``widths``."""
-    return network.architecture().with_counts(lambda block, operator, group, units: widths[block][operator][group])

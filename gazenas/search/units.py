@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from gazenas.costs import COSTS, CostMetric
+from gazenas.errors import InputError
 from gazenas.models.build import full_architecture
 from gazenas.models.network import Network, as_network
 from gazenas.models.parts import NetworkWidths, Part
 from gazenas.ops.units import TensorSlice, Units
 from gazenas.space.search_space import STREAM
 
-GroupKey = tuple[str, str, str]  # block or stream, operator, group
+
+class GroupKey(NamedTuple):
+    """Which units of a network a group holds; written out, such as ``stage2.parallel.branch1.block1.mixconv.3``.
+
+    Attributes:
+        owner: block or stream.
+        operator: of the block, or ``stream``.
+        group: among the operator's.
+    """
+
+    owner: str
+    operator: str
+    group: str
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the units are shared by all blocks that write or read one stream."""
+        return self.operator == STREAM
+
+    def __str__(self) -> str:
+        return ".".join(self)
 
 
 @dataclass(frozen=True)
@@ -24,7 +46,7 @@ class UnitGroup:
     when the group is made.
 
     Attributes:
-        key: block or stream, operator and group.
+        key: which units they are.
         kind: ``conv3x3``, ``conv5x5``, ..., ``hidden``, ``token`` or ``stream``.
         alpha: importance factors ``(n,)``, the network's own parameter.
         slices: the tensors that hold one slice a unit.
@@ -42,22 +64,22 @@ class UnitGroup:
 
     @property
     def name(self) -> str:
-        """Unique in the network, such as ``stage2.parallel.branch1.block1.mixconv.3``."""
-        return ".".join(self.key)
+        """The key, written out."""
+        return str(self.key)
 
     @property
     def is_stream(self) -> bool:
         """Whether the units are shared by all blocks that write or read one stream."""
-        return self.key[1] == STREAM
+        return self.key.is_stream
 
     def __len__(self) -> int:
         return self.alpha.numel()
 
     def cost(self, metric: str | CostMetric = "macs") -> Tensor:
-        """What removing each unit alone would save now: ``(n,)``, integers but for milliseconds.
+        """What removing each unit alone would save now: ``(n,)``, whole numbers where the quantity has only these.
 
         Args:
-            metric: a key of ``COSTS``, or a function like those.
+            metric: a key of ``COSTS``, or a function of a part and of the network's widths.
         """
         value = unit_cost(self.parts, self.network.widths(), self.key, metric)
         return torch.full((len(self),), value if value != int(value) else int(value))
@@ -71,41 +93,51 @@ def unit_groups(supernet: nn.Module) -> list[UnitGroup]:
     """
     network = as_network(supernet)
     parts = network.parts()
-    found: list[tuple[str, str, Units]] = [(name, STREAM, units) for name, units in network.stream_units().items()]
+    found: list[tuple[GroupKey, Units]] = [
+        (GroupKey(stream, STREAM, units.group), units) for stream, units in network.stream_units().items()
+    ]
     for name, block in network.blocks().items():
-        found += [(name, key, units) for key, operator in block.operators().items() for units in operator.units()]
+        for operator, path in block.operators().items():
+            found += [(GroupKey(name, operator, units.group), units) for units in path.units()]
     return [
         UnitGroup(
-            (name, operator, units.group),
+            key,
             units.kind,
             units.alpha,
             units.slices,
-            network.space.least_stream_width if operator == STREAM else 0,
+            network.space.least_stream_width if key.is_stream else 0,
             parts,
             network,
         )
-        for name, operator, units in found
+        for key, units in found
     ]
 
 
 def cost_metric(metric: str | CostMetric) -> CostMetric:
-    """A cost metric by name, or itself."""
-    return COSTS[metric] if isinstance(metric, str) else metric
+    """What a part takes of a quantity, by the quantity's name, or the function itself.
+
+    Raises:
+        InputError: where no quantity has the name.
+    """
+    if not isinstance(metric, str):
+        return metric
+    if metric not in COSTS:
+        raise InputError(f"cost: expected one of {', '.join(COSTS)}, found {metric!r}")
+    return COSTS[metric].amount
 
 
 def touched(parts: Mapping[str, Part], key: GroupKey) -> list[str]:
     """The parts whose amounts depend on the units of ``key``: its block, or all that read or write its stream."""
-    if key[1] != STREAM:
-        return [key[0]]
-    return [name for name, part in parts.items() if key[0] in part.streams]
+    if not key.is_stream:
+        return [key.owner]
+    return [name for name, part in parts.items() if key.owner in part.streams]
 
 
 def without(widths: NetworkWidths, key: GroupKey, count: int = 1) -> NetworkWidths:
     """``widths`` with ``count`` units of ``key`` fewer."""
-    block, operator, group = key
-    groups = dict(widths[block][operator])
-    groups[group] -= count
-    return dict(widths) | {block: dict(widths[block]) | {operator: groups}}
+    groups = dict(widths[key.owner][key.operator])
+    groups[key.group] -= count
+    return dict(widths) | {key.owner: dict(widths[key.owner]) | {key.operator: groups}}
 
 
 def total(parts: Mapping[str, Part], names: Iterable[str], widths: NetworkWidths, metric: str | CostMetric) -> float:
@@ -124,8 +156,8 @@ def full_unit_costs(network: Network, metric: str | CostMetric) -> list[tuple[in
     """For every unit group of the full space, how many units it has and what one of them costs."""
     parts, widths = network.parts(), full_architecture(network.space).kept
     return [
-        (count, unit_cost(parts, widths, (block, operator, group), metric))
-        for block, operators in widths.items()
+        (count, unit_cost(parts, widths, GroupKey(owner, operator, group), metric))
+        for owner, operators in widths.items()
         for operator, groups in operators.items()
         for group, count in groups.items()
     ]

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from gazenas.costs.budget import macs_resource
+from gazenas.costs.macs import MACS
 from gazenas.counting import count_macs
 from gazenas.errors import InputError
 from gazenas.models.network import Network
@@ -57,7 +57,7 @@ def test_pressed_losers_are_zero_before_they_go_and_removing_them_moves_nothing(
     target = 0.6 * count_macs(micro_net, 32)
     groups = unit_groups(micro_net)
     score = {group.name: group.alpha.detach().abs() * group.cost() for group in groups}
-    keep = cut(micro_net, groups, score, [macs_resource(micro_net)], [target])
+    keep = cut(micro_net, groups, score, [MACS.of(micro_net)], [target])
     losers = Losers(micro_net, keep, 0.75)
     before = {group.name: group.alpha.detach().clone() for group in groups}
     losers.press(0.4)

@@ -55,9 +55,8 @@ def test_costs_of_every_group_of_the_shipped_spaces(name: str, counts: tuple[int
     for group in unit_groups(network):
         if len(group) <= group.least:
             continue  # a stream keeps so many
-        block, operator, key = group.key
         kept = {name: {op: dict(groups) for op, groups in ops.items()} for name, ops in arch.kept.items()}
-        kept[block][operator][key] -= 1
+        kept[group.key.owner][group.key.operator][group.key.group] -= 1
         fewer = count_macs(build_subnet(Architecture(arch.space, kept)), network.input_size)
         assert group.cost("macs").tolist() == [macs - fewer] * len(group), group.name
 
@@ -65,7 +64,7 @@ def test_costs_of_every_group_of_the_shipped_spaces(name: str, counts: tuple[int
 def test_the_papers_delta(micro_net: Network) -> None:
     specs = {spec.name: spec for spec in micro_net.space.blocks()}
     for group in unit_groups(micro_net):
-        spec = specs[group.name.rsplit(".", 2)[0]]
+        spec = specs[group.key.owner]
         if group.kind != "token":
             kernel, side = int(group.kind[-1]), 32 // spec.reduction // spec.stride
             assert group.cost("paper").tolist() == [kernel**2 * side**2] * len(group)
@@ -116,3 +115,13 @@ def test_every_metric_is_positive(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(latency_cache))
     assert all(bool((group.cost(metric) > 0).all()) for group in unit_groups(micro_net))
+
+
+def test_a_group_key_is_a_tuple_that_writes_itself_out(any_net: Network) -> None:
+    widths = any_net.widths()
+    for group in unit_groups(any_net):
+        owner, operator, key = group.key
+        assert (group.key.owner, group.key.operator, group.key.group) == (owner, operator, key)
+        assert widths[owner][operator][key] == len(group)
+        assert str(group.key) == f"{group.key}" == group.name == f"{owner}.{operator}.{key}"
+        assert group.is_stream == group.key.is_stream == (group.kind == "stream")

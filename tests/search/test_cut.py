@@ -1,4 +1,4 @@
-"""Who goes: the least score for its cost, as few as the limits ask, the last token's shared weights included."""
+"""Who goes: the lowest score for its cost, as few as the limits ask, the last token's shared weights included."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gazenas.costs.budget import empty_widths, macs_resource, params_resource
+from gazenas.costs import COSTS
+from gazenas.costs.macs import MACS
+from gazenas.costs.params import PARAMS
 from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
 from gazenas.models.freezing import freeze
@@ -25,7 +27,7 @@ from gazenas.search.units import GroupKey
 from tests.running import MICRO_CHAIN, MICRO_STREAMS, disturb
 
 
-def random_worth(network: Network, seed: int = 0) -> dict[str, torch.Tensor]:
+def random_scores_of(network: Network, seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {group.name: torch.rand(len(group), generator=generator) for group in unit_groups(network)}
 
@@ -33,12 +35,12 @@ def random_worth(network: Network, seed: int = 0) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
 @pytest.mark.parametrize("names", [("macs",), ("params",), ("macs", "params")])
 def test_every_limit_is_met_and_one_of_them_closely(any_net: Network, share: float, names: tuple[str, ...]) -> None:
-    resources = [{"macs": macs_resource, "params": params_resource}[name](any_net) for name in names]
-    floors = [resource.total(any_net, empty_widths(any_net)) for resource in resources]
+    resources = [COSTS[name].of(any_net) for name in names]
+    floors = [resource.floor(any_net) for resource in resources]
     counted = {"macs": lambda n: count_macs(n, 32), "params": lambda n: count_params(freeze(n))}
     limits = [f + share * (counted[name](any_net) - f) for f, name in zip(floors, names, strict=True)]
     groups = unit_groups(any_net)
-    keep = cut(any_net, groups, random_worth(any_net), resources, limits)
+    keep = cut(any_net, groups, random_scores_of(any_net), resources, limits)
     shrunk = copy.deepcopy(any_net)
     remove(shrunk, keep)
     left = [counted[name](shrunk) for name in names]
@@ -47,20 +49,20 @@ def test_every_limit_is_met_and_one_of_them_closely(any_net: Network, share: flo
     dearest = {name: max(costs[name].values()) * counted[name](any_net) for name in names}
     assert any(limit - amount <= dearest[name] for amount, limit, name in zip(left, limits, names, strict=True))
     for group in groups:  # within a group the score alone decides
-        score, stays = random_worth(any_net)[group.name], keep[group.name]
+        score, stays = random_scores_of(any_net)[group.name], keep[group.name]
         if stays.any() and (~stays).any():
             assert score[stays].min() >= score[~stays].max()
 
 
-def test_greedy_is_the_worth_for_cost_ranking(micro_net: Network) -> None:
+def test_greedy_is_the_ranking_by_score_for_cost(micro_net: Network) -> None:
     """Against a plain loop over single units, where no path is emptied and the cost of a unit does not change."""
     groups = [group for group in unit_groups(micro_net) if group.kind != "token"]
-    score = random_worth(micro_net) | {
+    score = random_scores_of(micro_net) | {
         group.name: torch.full((len(group),), 1e6) for group in unit_groups(micro_net) if group.kind == "token"
     }
     for group in groups:
         score[group.name][0] = 1e6
-    resource = macs_resource(micro_net)
+    resource = MACS.of(micro_net)
     full = count_macs(micro_net, 32)
     limit = 0.9 * full
     keep = cut(micro_net, unit_groups(micro_net), score, [resource], [limit])
@@ -85,8 +87,8 @@ def test_greedy_is_the_worth_for_cost_ranking(micro_net: Network) -> None:
 
 
 def test_the_last_tokens_shared_weights_can_be_crossed(micro_net: Network) -> None:
-    """Single tokens look too dear to be score removing; all of a block together are the better bargain."""
-    resource = params_resource(micro_net)
+    """Single tokens look too dear to be worth removing; all of a block together are the better bargain."""
+    resource = PARAMS.of(micro_net)
     groups = unit_groups(micro_net)
     score = {
         group.name: torch.full((len(group),), 0.5 if group.kind == "token" else 1.0) * group.cost("params")
@@ -102,15 +104,15 @@ def test_the_last_tokens_shared_weights_can_be_crossed(micro_net: Network) -> No
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
 def test_channels_leave_in_multiples_where_milliseconds_count(any_net: Network, share: float) -> None:
-    resource = replace(macs_resource(any_net), channel_multiple=4)
-    floor, full = resource.total(any_net, empty_widths(any_net)), count_macs(any_net, 32)
-    groups, score, limit = unit_groups(any_net), random_worth(any_net), floor + share * (full - floor)
+    resource = replace(MACS, channel_multiple=4).of(any_net)
+    floor, full = resource.floor(any_net), count_macs(any_net, 32)
+    groups, score, limit = unit_groups(any_net), random_scores_of(any_net), floor + share * (full - floor)
     keep = cut(any_net, groups, score, [resource], [limit], 4)
     shrunk = copy.deepcopy(any_net)
     remove(shrunk, keep)
     assert count_macs(shrunk, 32) <= limit
     for group in groups:
-        together, stays = leaving_together(group.key[1], 4), keep[group.name]
+        together, stays = leaving_together(group.key.operator, 4), keep[group.name]
         count = int(stays.sum())
         assert count % together == 0 or count in (group.least, len(group))
         if stays.any() and (~stays).any():
@@ -122,15 +124,15 @@ def test_channels_leave_in_multiples_where_milliseconds_count(any_net: Network, 
             ] = True
             remove(fuller, keep | {group.name: more})
             assert count_macs(fuller, 32) > limit  # nothing more would have fitted
-    assert any(leaving_together(group.key[1], 4) > 1 for group in groups)
+    assert any(leaving_together(group.key.operator, 4) > 1 for group in groups)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
 def test_fewer_channels_leave_together_where_a_multiple_would_miss_the_limit(any_net: Network, share: float) -> None:
-    resource = macs_resource(any_net)
-    floor, full = resource.total(any_net, empty_widths(any_net)), count_macs(any_net, 32)
+    resource = MACS.of(any_net)
+    floor, full = resource.floor(any_net), count_macs(any_net, 32)
     limit = floor + share * (full - floor)
-    keep = cut(any_net, unit_groups(any_net), random_worth(any_net), [resource], [limit], 4)
+    keep = cut(any_net, unit_groups(any_net), random_scores_of(any_net), [resource], [limit], 4)
     dearest = max(float(group.cost()[0]) for group in unit_groups(any_net))
     remove(any_net, keep)
     assert min(0.98 * limit, limit - dearest) <= count_macs(any_net, 32) <= limit
@@ -141,7 +143,7 @@ def test_greedy_over_streams_is_a_plain_loop(name: Path) -> None:
     """Against recounting every network that one more unit could leave behind."""
     torch.manual_seed(0)
     network = disturb(build_supernet(name))
-    groups, score, resource = unit_groups(network), random_worth(network), macs_resource(network)
+    groups, score, resource = unit_groups(network), random_scores_of(network), MACS.of(network)
     full = count_macs(network, 32)
     limit = 0.93 * full
     widths = {group.key: len(group) for group in groups}
@@ -169,15 +171,15 @@ def test_greedy_over_streams_is_a_plain_loop(name: Path) -> None:
 
 
 def test_impossible_limits_say_what_remains(any_net: Network) -> None:
-    resource = macs_resource(any_net)
-    floor = resource.total(any_net, empty_widths(any_net))
+    resource = MACS.of(any_net)
+    floor = resource.floor(any_net)
     with pytest.raises(InputError, match=f"{int(floor):,} remain"):
-        cut(any_net, unit_groups(any_net), random_worth(any_net), [resource], [floor - 1])
+        cut(any_net, unit_groups(any_net), random_scores_of(any_net), [resource], [floor - 1])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_drawn_architectures(any_net: Network, kind: str) -> None:
-    resource, groups = macs_resource(any_net), unit_groups(any_net)
+    resource, groups = MACS.of(any_net), unit_groups(any_net)
     costs, limit = unit_costs(any_net, groups, [resource]), 0.5 * count_macs(any_net, 32)
     drawn = []
     for seed in range(3):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 
+from gazenas.__main__ import main
 from gazenas.models.network import Network
 from gazenas.ops import OPS
 from gazenas.search import unit_groups
 from gazenas.search.importance import IMPORTANCES
 from gazenas.search.importance.sensitivity import DECAY, Sensitivity
-from gazenas.search.regularization import proximal_step
-from tests.running import disturb
+from gazenas.search.regularization import Penalty, proximal_step
+from gazenas.search.searching import Search
+from tests.running import disturb, search
 
 
 def test_contribution_is_the_deviation_that_a_channel_adds() -> None:
@@ -98,6 +101,51 @@ def test_sensitivity_predicts_what_a_small_change_of_alpha_does(micro_net: Netwo
         change = float(loss() - base) / step
         alpha[0] = old
     assert float(sensitivity.means()[group.name][0].sqrt()) == pytest.approx(abs(change), rel=1e-3)
+
+
+@pytest.mark.parametrize("weight", [0.1, 10.0])
+def test_sensitivity_is_of_the_task_s_loss_alone(any_net: Network, weight: float) -> None:
+    """Against the same network without a penalty."""
+    images, free = torch.randn(4, 3, 32, 32), copy.deepcopy(any_net)
+    found, expected = Sensitivity(any_net), Sensitivity(free)
+    penalty = Penalty(any_net, "macs")
+    ((any_net(images) - 0.2).abs().mean() + weight * penalty()).backward()
+    found.update(penalty.gradients(weight))
+    (free(images) - 0.2).abs().mean().backward()
+    expected.update()
+    for name, means in found.means().items():
+        torch.testing.assert_close(means, expected.means()[name], rtol=1e-3, atol=1e-9 * weight**2, msg=name)
+
+
+class EnoughSeenError(Exception):
+    pass
+
+
+def test_taylor_sees_no_penalty_in_a_search_by_l1(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda rises from 0, so that the second step's gradients are taken where a search without a penalty takes its own."""
+    seen: list[list[torch.Tensor]] = []
+    after_step = Search.after_step
+
+    def noted(search: Search) -> None:
+        for total in search.sensitivity.sums:
+            total.zero_()
+        after_step(search)
+        if search.clock.steps == 2:
+            alphas = search.network.importances()
+            seen.append([(s / (1 - DECAY)).sqrt() / a.detach().abs() for s, a in zip(search.sensitivity.sums, alphas)])
+            raise EnoughSeenError
+
+    monkeypatch.setattr(Search, "after_step", noted)
+    for weight in ("0.5", "0"):
+        words = search(
+            data_folder, tmp_path / weight, "--regularizer", "l1", "--lambda", weight, "--lambda-warm-up", "0"
+        )
+        with pytest.raises(EnoughSeenError):
+            main(words)
+    for with_penalty, without in zip(*seen, strict=True):
+        torch.testing.assert_close(with_penalty, without, rtol=1e-3, atol=1e-6)
 
 
 def test_sensitivity_is_an_unbiased_running_mean_and_outlives_a_shrink(micro_net: Network) -> None:

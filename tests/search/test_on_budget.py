@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from gazenas.__main__ import main
-from gazenas.costs.budget import empty_widths, macs_resource
+from gazenas.costs.macs import MACS
 from gazenas.data.synthetic.generation import generate
 from gazenas.models.build import full_architecture
 from gazenas.models.zoo import build_supernet
@@ -61,6 +61,7 @@ def test_on_budget_whatever_the_recipe(data_folder: Path, tmp_path: Path, more: 
 SIZES = [
     ("--target-params", "60%"),
     ("--target-ms", "60%", "--channel-multiple", "4"),
+    ("--target-energy", "60%", "--cost", "energy", "--lambda", "1e-3"),
     pytest.param(("--target-macs", "60%", "--channel-multiple", "4"), marks=pytest.mark.slow),
     pytest.param(("--target-size", "80%"), marks=pytest.mark.slow),  # exports take seconds each
 ]
@@ -160,9 +161,9 @@ def test_a_fixed_lambda_decides_by_itself_and_may_leave_nothing(
     said = " ".join(capsys.readouterr().out.split())
     none, everything = (json.loads((tmp_path / n / "summary.json").read_text()) for n in ("none", "all"))
     network = build_supernet(MICRO)
-    resource = macs_resource(network)
+    resource = MACS.of(network)
     assert none["macs"] == resource.total(network, network.widths()) == none["supernet_macs"]
-    assert everything["macs"] == resource.total(network, empty_widths(network))
+    assert everything["macs"] == resource.floor(network)
     assert none["target_macs"] is None
     assert "no unit survived lambda 1000" in said
 
@@ -205,8 +206,8 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("step", range(5))
 def test_five_targets_and_three_seeds(faces: Path, tmp_path: Path, step: int, seed: int) -> None:
     network = build_supernet("gazenas_tiny")
-    resource = macs_resource(network)
-    floor = 100 * resource.total(network, empty_widths(network)) / resource.total(network, network.widths())
+    resource = MACS.of(network)
+    floor = 100 * resource.floor(network) / resource.total(network, network.widths())
     target = float(np.linspace(floor + 8, 90, 5)[step])
     words = ["search", "--data", str(faces), "--space", "gazenas_tiny", "--target-macs", f"{target:.2f}%"]
     words += ["--epochs", "5", "--batch-size", "16", "--seed", str(seed), "--threads", "1", *GENTLE]

@@ -20,7 +20,7 @@ from gazenas.training.processes import ALONE
 
 
 def controller_of(network: Network, macs: str, *, at_most: float = 0.5) -> Controller:
-    plan = make_plan(Targets(macs=macs), network)
+    plan = make_plan(Targets({"macs": macs}), network)
     schedule = plan_schedule(plan.full, plan.waypoints, epochs=12, epoch_steps=10, every=0.5, begin=0.04, end=0.25)
     return Controller(plan, schedule, "alpha", at_most, ALONE)
 

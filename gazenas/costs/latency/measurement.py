@@ -6,11 +6,13 @@ import itertools
 import json
 import logging
 import tempfile
+import time
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -18,9 +20,7 @@ from torch import nn
 from gazenas.costs.latency.table import (
     NOTHING,
     PAIRS,
-    STEP,
     STREAM_SHARES,
-    TABLE_FORMAT,
     LatencyTable,
     channel_grid,
     convolution_key,
@@ -31,18 +31,21 @@ from gazenas.costs.latency.table import (
     thinner,
 )
 from gazenas.export.forms import runtime_form
-from gazenas.export.timing import describe_machine, machine_key, measure_kit
+from gazenas.export.timing import TABLE_FORMAT, describe_machine, machine_key, measure_kit
 from gazenas.files import cache_folder, write_aside
 from gazenas.models.build import full_architecture
 from gazenas.models.parts import BlockPart, HeadPart, Part, StemPart, leaving_together
 from gazenas.models.zoo import build_subnet, build_supernet
 from gazenas.ops import OPS
+from gazenas.ops.channels import ALIGNED, round_up
 from gazenas.ops.squeeze_excite import SqueezeExcite
-from gazenas.ops.units import Convolution, round_up
+from gazenas.ops.units import Convolution
 from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import STREAM, SearchSpace, Size
+from gazenas.training.processes import ALONE, World
 
 THREADS = 1
+BEAT_SECONDS = 30.0
 OPSET = 18
 THINNED = (1.0, 0.0, 0.25, 0.5, 0.125)  # shares that one unit group after another keeps, in turns
 # By key, what builds a model, and its input's channels, height and width.
@@ -71,7 +74,7 @@ def _thinned(space: SearchSpace, shares: list[float]) -> Architecture:
 
     def count(block: str, operator: str, group: str, units: int) -> int:
         least = space.least_stream_width if operator == STREAM else 0
-        together = leaving_together(operator, max(STEP, space.channel_multiple))
+        together = leaving_together(operator, max(ALIGNED, space.channel_multiple))
         return max(least, round_up(next(share) * units, together, units))
 
     return full_architecture(space).with_counts(count)
@@ -145,19 +148,63 @@ def _layer(layer: Convolution) -> nn.Module:
     return nn.Sequential(convolution, nn.ReLU())
 
 
-def write_kit(models: Models, path: Path) -> None:
-    """Writes models as a kit that ``gazenas.export.timing.measure_kit`` times."""
+def write_kit(
+    models: Models,
+    path: Path,
+    *,
+    programs: Mapping[str, str] = MappingProxyType({}),
+    on_model: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Writes models as a kit that ``gazenas.export.timing.measure_kit`` times.
+
+    Args:
+        models: to be timed.
+        path: zip file to write.
+        programs: text files that go along, by their names in the zip file.
+        on_model: called with how many models have been written, and how many there are.
+    """
     index = []
     with write_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, (key, (build, channels, size)) in enumerate(models.items()):
             shape = [1, channels, *size]
             archive.writestr(f"{number}.onnx", _onnx_bytes(build(), shape))
             index.append({"key": key, "file": f"{number}.onnx", "shape": shape})
+            on_model(number + 1, len(models))
+        for name, text in programs.items():
+            archive.writestr(name, text)
         archive.writestr("kit.json", json.dumps({"format": TABLE_FORMAT, "models": index}, indent=1))
 
 
-def machine_table(models: Models) -> LatencyTable:
-    """This machine's table with at least ``models``; what is not yet in the cache is measured now."""
+def machine_table(models: Models, world: World = ALONE) -> LatencyTable:
+    """This machine's table with at least ``models``; what is not yet in the cache is measured now.
+
+    Several processes take what rank 0 finds or measures, so that all reckon with the same milliseconds and one writes the cache. The
+    others wait for longer than an exchange may take: meanwhile rank 0 gives a sign of life now and then.
+    """
+    if world.main:
+        found = world.take(_known_or_measured(models, Heartbeat(world)))
+    else:
+        while (found := world.take(None)) is None:
+            pass
+    ms, source = found
+    return LatencyTable(ms, source)
+
+
+class Heartbeat:
+    """Tells waiting processes, at most once in ``BEAT_SECONDS``, that there is nothing to take yet."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.last = world, time.monotonic()
+
+    def __call__(self, *_: object) -> None:
+        """To be called often."""
+        if time.monotonic() - self.last > BEAT_SECONDS:
+            self.last = time.monotonic()
+            self.world.take(None)
+
+
+def _known_or_measured(models: Models, beat: Callable[..., None]) -> tuple[dict[str, float], str]:
+    """Milliseconds by key, and the file of the cache that holds them."""
     machine = describe_machine(THREADS)
     path = cache_folder() / f"latency-{TABLE_FORMAT}-{machine_key(machine)}.json"
     known = LatencyTable.load(path).ms if path.exists() else {}
@@ -165,14 +212,14 @@ def machine_table(models: Models) -> LatencyTable:
     if missing:
         with tempfile.TemporaryDirectory() as aside:
             kit = Path(aside) / "kit.zip"
-            write_kit(missing, kit)
-            known |= measure_kit(kit, threads=THREADS)["ms"]
+            write_kit(missing, kit, on_model=beat)
+            known |= measure_kit(kit, threads=THREADS, on_model=beat)["ms"]
         path.parent.mkdir(parents=True, exist_ok=True)
         with write_aside(path) as half:
             half.write_text(
                 json.dumps({"format": TABLE_FORMAT, "machine": machine, "ms": known}, indent=1), encoding="utf-8"
             )
-    return LatencyTable(known, str(path))
+    return known, str(path)
 
 
 def network_key(space: SearchSpace, which: str) -> str:

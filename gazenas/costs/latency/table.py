@@ -16,21 +16,20 @@ from typing import Any
 import numpy as np
 
 from gazenas.errors import InputError
-from gazenas.models.parts import BlockPart, HeadPart, NetworkWidths, Part, StemPart
+from gazenas.export.timing import TABLE_FORMAT
+from gazenas.models.parts import BlockPart, HeadPart, NetworkWidths, Part, StemPart, leaving_together
 from gazenas.ops import OPS
-from gazenas.ops.units import Convolution, Extent, Widths, round_up
+from gazenas.ops.channels import ALIGNED, BLOCK, SMALL_BLOCK, round_up
+from gazenas.ops.units import Convolution, Extent, Widths
 
-TABLE_FORMAT = 3
 NOTHING = "nothing"  # a model that passes its input on: what a call costs
 LEAST = 1e-6  # milliseconds that a unit takes at least
 SHARES = (0.125, 0.5, 1.0)  # of a group's full width, measured besides a single unit
 STREAM_SHARES = (0.5, 1.0)  # of the streams' full widths, at which paths are measured where streams are searched
-STEP = 4  # counts of channels at which paths are measured are multiples of this
 CHANNELS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
-MULTIPLES = (16, 8)  # of channels that may be computed together, each shown by the pair of counts below
-PAIRS = {16: (40, 48), 8: (20, 24)}
+# By the number of channels that may be computed together, the largest first, the two counts that show it.
+PAIRS = {BLOCK: (40, 48), SMALL_BLOCK: (20, 24)}
 PADDED = 0.85  # where the smaller count of a pair takes more than this share of the larger one's time, both are computed alike
-LONE = 4  # multiple of channels where neither pair is computed alike
 
 
 class LatencyTable:
@@ -58,23 +57,21 @@ class LatencyTable:
         except OSError as error:
             raise InputError(f"--latency-table: {path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"--latency-table: {path}: expected a table of tools/measure_latency.py ({error!r})"
-            ) from error
+            raise InputError(f"--latency-table: {path}: expected a table of 'gazenas latency' ({error!r})") from error
         if found != TABLE_FORMAT:
             raise InputError(
-                f"--latency-table: {path}: expected format {TABLE_FORMAT}, found {found!r}: measure it again with tools/measure_latency.py"
+                f"--latency-table: {path}: expected format {TABLE_FORMAT}, found {found!r}: measure it again with 'gazenas latency'"
             )
         return LatencyTable(entries, str(path))
 
     @property
     def channel_multiple(self) -> int:
         """The number of channels that the measured machine computes together: 4, 8 or 16."""
-        for multiple in MULTIPLES:
-            smaller, larger = (self.net(multiple_key(count)) for count in PAIRS[multiple])
+        for multiple, pair in PAIRS.items():
+            smaller, larger = (self.net(multiple_key(count)) for count in pair)
             if smaller > PADDED * larger:
                 return multiple
-        return LONE
+        return ALIGNED
 
     def net(self, key: str) -> float:
         """Milliseconds of one model without what a call costs.
@@ -84,7 +81,7 @@ class LatencyTable:
         """
         if key not in self.ms:
             raise InputError(
-                f"{self.source}: lacks {key!r}: expected a table of tools/measure_latency.py --space with the space that is searched"
+                f"{self.source}: lacks {key!r}: expected a table of 'gazenas latency --space' with the space that is searched"
             )
         return max(self.ms[key] - self.ms.get(NOTHING, 0.0), 1e-6)
 
@@ -172,7 +169,7 @@ class LatencyTable:
 
 def measured_counts(operator: str, full: int) -> list[int]:
     """Numbers of units at which a group is measured: one, and more up to all."""
-    step = STEP if OPS[operator].channelwise else 1
+    step = leaving_together(operator, ALIGNED)
     return sorted({1, *(round_up(share * full, step, full) for share in SHARES)})
 
 

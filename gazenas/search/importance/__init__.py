@@ -1,8 +1,8 @@
-"""How much a unit is score: what the ranking of a search goes by.
+"""Importance scores of units: what the ranking of a search goes by.
 
 ``IMPORTANCES`` maps the names used on the command line to functions of a network, of running means of
 ``(alpha * dL/dalpha)^2`` by unit group, and of unit costs by unit group. Each gives, by group, ``(n,)`` numbers that are not
-negative; what leaves first is what is score least for its cost.
+negative; the lowest scores for their cost leave first.
 """
 
 from __future__ import annotations

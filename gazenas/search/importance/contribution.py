@@ -22,14 +22,14 @@ def contribution_score(
     times abs(gamma) over the deviation of the closing BatchNorm: a common factor that this BatchNorm cancels has no effect.
     A stream's channel has the variance that all BatchNorms together write to it.
     """
-    blocks, found = network.blocks(), {}
+    operators = {name: block.operators() for name, block in network.blocks().items()}
+    found = {}
     for group in unit_groups(network):
-        name, operator, key = group.key
         if group.is_stream:
             norms = [piece.module for piece in group.slices if isinstance(piece.module, StreamNorm)]
             found[group.name] = sum(
                 (norm.scale_and_shift()[0] ** 2 for norm in dict.fromkeys(norms)), torch.zeros_like(group.alpha)
             )
         else:
-            found[group.name] = blocks[name].operators()[operator].contributions()[key] ** 2
+            found[group.name] = operators[group.key.owner][group.key.operator].contributions()[group.key.group] ** 2
     return found

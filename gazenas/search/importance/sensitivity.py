@@ -1,8 +1,8 @@
-"""How strongly the loss depends on each unit: running means of the squared product of a factor and its gradient."""
+"""How strongly the task's loss depends on each unit: running means of the squared product of a factor and its gradient."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ DECAY = 0.99  # of the running mean, a hundred steps
 
 
 class Sensitivity:
-    """Running mean of ``(alpha * dL/dalpha)^2`` by unit, unbiased from the first step on.
+    """Running mean of ``(alpha * dL/dalpha)^2`` by unit, L the task's loss, unbiased from the first step on.
 
     The product does not change when a factor is moved between alpha and the weights around it, so it needs no
     common scale of importance factors.
@@ -32,12 +32,18 @@ class Sensitivity:
         self.steps = 0
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Takes in the gradients that the factors hold."""
+    def update(self, penalty: Sequence[Tensor] = ()) -> None:
+        """Takes in the gradients that the factors hold.
+
+        Args:
+            penalty: by unit group, what of them is a penalty's, which says nothing about the task; none where there is no penalty.
+        """
         self.steps += 1
         if not self.alphas:
             return
         gradients = [alpha.grad if alpha.grad is not None else torch.zeros_like(alpha) for alpha in self.alphas]
+        if penalty:
+            gradients = list(torch._foreach_sub(gradients, list(penalty)))
         products = torch._foreach_mul(self.alphas, gradients)
         torch._foreach_mul_(self.sums, DECAY)
         torch._foreach_addcmul_(self.sums, products, products, 1 - DECAY)
