@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
-from gazenas.layers.batch_norm import BatchNorm2d
-from gazenas.ops.stream import Stream, closing_norm, folded
+from gazenas.ops.stream import Stream, closing_norm, folded, projected_deviation
 from gazenas.ops.units import (
     Convolution,
     Extent,
@@ -19,7 +18,6 @@ from gazenas.ops.units import (
     Widths,
     norm_slices,
     normalized_zero,
-    projected_deviation,
     rectified_deviation,
     scale_,
 )
@@ -64,7 +62,7 @@ class ConvPair(nn.Module):
         self.register_parameter("alpha", nn.Parameter(torch.ones(hidden)) if importance and hidden else None)
         if hidden:
             self.first = nn.Conv2d(in_channels, hidden, kernel, stride, kernel // 2, bias=False)
-            self.first_norm = BatchNorm2d(hidden)
+            self.first_norm = nn.BatchNorm2d(hidden)
             self.second = nn.Conv2d(hidden, out_channels, kernel, 1, kernel // 2, bias=False)
 
     @classmethod

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
-from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.layers.depthwise import DepthwiseConv2d
-from gazenas.ops.stream import Stream, closing_norm, folded
+from gazenas.ops.stream import Stream, closing_norm, folded, projected_deviation
 from gazenas.ops.units import (
     Convolution,
     Extent,
@@ -20,13 +19,9 @@ from gazenas.ops.units import (
     Widths,
     norm_slices,
     normalized_zero,
-    projected_deviation,
     rectified_deviation,
     scale_,
 )
-
-WIDE = 32  # channels a kernel on average from which a training step on a CPU takes the kernels one by one
-LARGE = 2**21  # values that all kernels' maps must have together, for copies of them to matter
 
 
 class MixConv(nn.Module):
@@ -72,8 +67,8 @@ class MixConv(nn.Module):
         )
         if total:
             self.expand = nn.Conv2d(in_channels, total, 1, bias=False)
-            self.expand_norm = BatchNorm2d(total)
-            self.depthwise_norm = BatchNorm2d(total)
+            self.expand_norm = nn.BatchNorm2d(total)
+            self.depthwise_norm = nn.BatchNorm2d(total)
             self.project = nn.Conv2d(total, out_channels, 1, bias=False)
 
     @classmethod
@@ -107,10 +102,6 @@ class MixConv(nn.Module):
         weight = self.project.weight
         if len(self.alphas):
             weight = weight * self._joined_alphas().view(1, -1, 1, 1)
-        projected = self._one_by_one(x, weight) if self._is_wide(x) else self._side_by_side(x, weight)
-        return self.norm(projected)  # type: ignore[no-any-return]
-
-    def _side_by_side(self, x: Tensor, weight: Tensor) -> Tensor:
         # In place, since memory is what thin networks wait for; BatchNorm's gradient needs its input, not its output.
         hidden = F.relu(self.expand_norm(self.expand(x)), inplace=True)
         if len(self.depthwise) == 1:
@@ -119,25 +110,8 @@ class MixConv(nn.Module):
         else:
             parts = torch.split(hidden, self._counts(), 1)
             hidden = torch.cat([conv(part) for conv, part in zip(self.depthwise.values(), parts, strict=True)], 1)
-        return F.conv2d(F.relu(self.depthwise_norm(hidden), inplace=True), weight)
-
-    def _is_wide(self, x: Tensor) -> bool:
-        kernels, total = len(self.depthwise), self.expand.weight.shape[0]
-        values = x.numel() // x.shape[1] * total
-        trains = self.expand_norm.training and self.depthwise_norm.training and torch.is_grad_enabled()
-        return trains and x.device.type == "cpu" and kernels > 1 and total >= WIDE * kernels and values >= LARGE
-
-    def _one_by_one(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The same function: more operations, but no wide map is split, copied and joined, nor are their gradients."""
-        counts = self._counts()
-        rows, columns = torch.split(self.expand.weight, counts), torch.split(weight, counts, 1)
-        projected, start = [], 0
-        for convolution, into, out in zip(self.depthwise.values(), rows, columns, strict=True):
-            hidden = F.relu(self.expand_norm.normalize_part(F.conv2d(x, into), start), inplace=True)
-            hidden = F.relu(self.depthwise_norm.normalize_part(convolution(hidden), start), inplace=True)
-            projected.append(F.conv2d(hidden, out))
-            start += into.shape[0]
-        return sum(projected[1:], projected[0])
+        projected: Tensor = self.norm(F.conv2d(F.relu(self.depthwise_norm(hidden), inplace=True), weight))
+        return projected
 
     def _counts(self) -> list[int]:
         return [count for count in self.widths().values() if count]

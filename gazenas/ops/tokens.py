@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from gazenas.errors import InputError
 from gazenas.layers.attention import gated_attention
-from gazenas.layers.batch_norm import BatchNorm2d
-from gazenas.ops.stream import Stream, closing_norm, folded
+from gazenas.ops.stream import Stream, closing_norm, folded, projected_deviation
 from gazenas.ops.units import (
     Convolution,
     Extent,
@@ -20,7 +19,6 @@ from gazenas.ops.units import (
     Widths,
     norm_slices,
     normalized_zero,
-    projected_deviation,
     scale_,
 )
 
@@ -88,7 +86,7 @@ class TokenTransformer(nn.Module):
         if not tokens:
             return
         self.project = nn.Conv2d(in_channels + 2, tokens, 1, bias=False)
-        self.project_norm = BatchNorm2d(tokens)
+        self.project_norm = nn.BatchNorm2d(tokens)
         self.encoder, self.decoder = TransformerLayer(width=width), TransformerLayer(width=width)
         self.queries = nn.Parameter(torch.randn(tokens, width))
         self.restore = nn.Conv2d(tokens, out_channels, 1, bias=False)

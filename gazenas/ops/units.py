@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from gazenas.layers.batch_norm import BatchNorm2d
-
 Widths = Mapping[str, int]
 
 
@@ -107,19 +105,6 @@ def normalized_zero(norm: nn.BatchNorm2d) -> Tensor:
     zero = norm.weight.new_zeros(1, norm.num_features, 1, 2)
     constant: Tensor = norm(zero)[..., :1]
     return constant
-
-
-def projected_deviation(weight: Tensor, norm: BatchNorm2d) -> Tensor:
-    """``(n,)``: deviation at the output of ``norm`` for each of n inputs of a convolution, per unit of its own deviation.
-
-    Args:
-        weight: ``(c', n, k, k)``; neighboring pixels count as independent.
-        norm: that closes the convolution.
-    """
-    assert norm.running_var is not None, "BatchNorm keeps running statistics"
-    gain = norm.scale_and_shift()[0] * torch.rsqrt(norm.running_var + norm.eps)
-    through: Tensor = torch.linalg.vector_norm(weight * gain.view(-1, 1, 1, 1), dim=(0, 2, 3))
-    return through
 
 
 def rectified_deviation(norm: nn.BatchNorm2d) -> Tensor:

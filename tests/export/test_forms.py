@@ -18,7 +18,6 @@ from gazenas.export.compaction import compact
 from gazenas.export.forms import BlockForm, _runs, fold_norms, mixconv_forms, runtime_form
 from gazenas.export.onnx import export_onnx
 from gazenas.export.token_form import Resize, TokenForm
-from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.models.build import full_architecture
 from gazenas.models.zoo import build_subnet, build_supernet, load_space, space_folder
 from gazenas.ops.tokens import TokenTransformer
@@ -132,10 +131,10 @@ def test_runs_are_all_ways_to_cut() -> None:
 def test_norms_fold_into_the_convolutions_before_them() -> None:
     layers = nn.Sequential(
         nn.Conv2d(3, 4, 3, bias=False),
-        BatchNorm2d(4),
+        nn.BatchNorm2d(4),
         nn.ReLU(),
-        BatchNorm2d(4),
-        nn.Sequential(nn.Conv2d(4, 2, 1), BatchNorm2d(2)),
+        nn.BatchNorm2d(4),
+        nn.Sequential(nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2)),
     )
     for norm in (layer for layer in layers.modules() if isinstance(layer, nn.BatchNorm2d)):
         norm.running_mean = torch.randn(norm.num_features)

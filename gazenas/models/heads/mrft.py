@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
-from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.heads.head import Head, square_sides
 from gazenas.ops.units import TensorSlice
@@ -85,7 +84,7 @@ class MRFTHead(Head):
         self.patches, self.sizes = patches, list(sizes)
         tokens = (sides[0] // patches[0]) ** 2
         self.reduce = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, r, 1, bias=False), BatchNorm2d(r))
+            nn.Sequential(nn.Conv2d(c, r, 1, bias=False), nn.BatchNorm2d(r))
             for c, r in zip(in_channels, channels, strict=True)
         )
         learned = (

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gazenas.models.network import Network
-from gazenas.ops.stream import StreamNorm
+from gazenas.ops.stream import StreamNorm, channel_scale
 from gazenas.search.units import unit_groups
 
 
@@ -28,7 +28,7 @@ def contribution_score(
         if group.is_stream:
             norms = [piece.module for piece in group.slices if isinstance(piece.module, StreamNorm)]
             found[group.name] = sum(
-                (norm.scale_and_shift()[0] ** 2 for norm in dict.fromkeys(norms)), torch.zeros_like(group.alpha)
+                (channel_scale(norm) ** 2 for norm in dict.fromkeys(norms)), torch.zeros_like(group.alpha)
             )
         else:
             found[group.name] = blocks[name].operators()[operator].contributions()[key] ** 2
