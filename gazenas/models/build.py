@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -13,7 +13,7 @@ from gazenas.models.heads import HEADS, Head
 from gazenas.models.network import Network
 from gazenas.models.search_block import ProjectedResidual, SearchBlock
 from gazenas.models.stages import FusionModule, ParallelModule, Stage
-from gazenas.ops import OPS
+from gazenas.ops import OPS, build_operator
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.stream import Stream, closing_norm
 from gazenas.space.architecture import Architecture
@@ -104,8 +104,8 @@ def _build_block(
         if set(full) != set(widths) or any(widths[group] > full[group] for group in full):
             raise InputError(f"{spec.name}: {name}: expected at most {full}, found {dict(widths)}")
         if importance or any(widths.values()):
-            build = cast(Callable[..., nn.Module], OPS[name])
-            paths[name] = build(
+            paths[name] = build_operator(
+                name,
                 **ends,
                 widths={group: widths[group] for group in full},
                 importance=importance,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from gazenas.errors import InputError
 from gazenas.layers.depthwise import DepthwiseConv2d
-from gazenas.ops.stream import Stream, closing_norm, folded, projected_deviation
+from gazenas.ops.stream import Stream, closing_norm, folded
 from gazenas.ops.units import (
     Convolution,
     Extent,
@@ -39,7 +39,7 @@ class MixConv(nn.Module):
         stream: what is written, where its channels have importance factors.
     """
 
-    channelwise = True
+    channelwise: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -129,15 +129,16 @@ class MixConv(nn.Module):
         groups, start = [], 0
         for kernel in self.depthwise if len(self.alphas) else ():
             alpha = self.alphas[kernel]
+            columns = TensorSlice(self.project, "weight", 1, start)
             slices = (
                 TensorSlice(self.alphas, kernel, 0),
                 TensorSlice(self.expand, "weight", 0, start),
                 *norm_slices(self.expand_norm, start),
                 TensorSlice(self.depthwise[kernel], "weight", 0),
                 *norm_slices(self.depthwise_norm, start),
-                TensorSlice(self.project, "weight", 1, start),
+                columns,
             )
-            groups.append(Units(kernel, f"conv{kernel}x{kernel}", alpha, slices))
+            groups.append(Units(kernel, f"conv{kernel}x{kernel}", alpha, slices, columns, linear=True))
             start += alpha.numel()
         return groups
 
@@ -171,24 +172,12 @@ class MixConv(nn.Module):
         return normalized_zero(self.norm)
 
     @torch.no_grad()
-    def contributions(self) -> dict[str, Tensor]:
-        """By kernel size: abs(alpha) times the deviation of the rectified channel times its way through the projection."""
+    def deviations(self) -> dict[str, Tensor]:
+        """Of the rectified channels, by kernel size."""
         if not len(self.alphas):
             return {}
-        through = rectified_deviation(self.depthwise_norm) * projected_deviation(self.project.weight, self.norm)
-        each = self._joined_alphas().abs() * through
-        return dict(zip(self.alphas, torch.split(each, [alpha.numel() for alpha in self.alphas.values()]), strict=True))
-
-    @torch.no_grad()
-    def pin(self) -> None:
-        """Moves the largest abs(alpha) into the projection, so that it is 1: the closing BatchNorm cancels it anyway."""
-        if not len(self.alphas):
-            return
-        largest = self._joined_alphas().abs().max()
-        if largest > 0:
-            self.project.weight.mul_(largest)
-            for alpha in self.alphas.values():
-                alpha.div_(largest)
+        each = torch.split(rectified_deviation(self.depthwise_norm), self._counts())
+        return dict(zip(self.alphas, each, strict=True))
 
     def macs(self, widths: Widths, extent: Extent) -> int:
         """Expansion on the input's pixels, depthwise and projection on the output's."""

@@ -71,16 +71,3 @@ def folded(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
     for tensor in (plain.weight, plain.bias):
         scale_(tensor, norm.stream.alpha.detach(), 0)
     return plain
-
-
-def projected_deviation(weight: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    """``(n,)``: deviation at the output of ``norm`` for each of n inputs of a convolution, per unit of its own deviation.
-
-    Args:
-        weight: ``(c', n, k, k)``; neighboring pixels count as independent.
-        norm: that closes the convolution.
-    """
-    assert norm.running_var is not None, "BatchNorm keeps running statistics"
-    gain = channel_scale(norm) * torch.rsqrt(norm.running_var + norm.eps)
-    through: Tensor = torch.linalg.vector_norm(weight * gain.view(-1, 1, 1, 1), dim=(0, 2, 3))
-    return through

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from gazenas.errors import InputError
 from gazenas.layers.attention import gated_attention
-from gazenas.ops.stream import Stream, closing_norm, folded, projected_deviation
+from gazenas.ops.stream import Stream, closing_norm, folded
 from gazenas.ops.units import (
     Convolution,
     Extent,
@@ -63,7 +63,7 @@ class TokenTransformer(nn.Module):
         stream: what is written, where its channels have importance factors.
     """
 
-    channelwise = False
+    channelwise: ClassVar[bool] = False
     coordinates: Tensor
 
     def __init__(
@@ -137,14 +137,15 @@ class TokenTransformer(nn.Module):
         """One group, or none."""
         if self.alpha is None:
             return []
+        columns = TensorSlice(self.restore, "weight", 1)
         slices = (
             TensorSlice(self, "alpha", 0),
             TensorSlice(self.project, "weight", 0),
             *norm_slices(self.project_norm),
             TensorSlice(self, "queries", 0),
-            TensorSlice(self.restore, "weight", 1),
+            columns,
         )
-        return [Units("token", "token", self.alpha, slices)]
+        return [Units("token", "token", self.alpha, slices, columns)]
 
     def reads(self) -> tuple[TensorSlice, ...]:
         """Columns of the first projection, before those of the coordinates."""
@@ -181,15 +182,11 @@ class TokenTransformer(nn.Module):
         return normalized_zero(self.norm)
 
     @torch.no_grad()
-    def contributions(self) -> dict[str, Tensor]:
-        """abs(alpha) times the deviation of the decoder's normalized output times its way through the projection."""
+    def deviations(self) -> dict[str, Tensor]:
+        """Root mean square of the decoder's normalized output, the same for every token."""
         if self.alpha is None:
             return {}
-        decoded = self.decoder.norm.weight.square().mean().sqrt()
-        return {"token": self.alpha.abs() * decoded * projected_deviation(self.restore.weight, self.norm)}
-
-    def pin(self) -> None:
-        """Nothing: a token's factor also weighs it inside the attention, where no normalization cancels it."""
+        return {"token": self.decoder.norm.weight.square().mean().sqrt().expand_as(self.alpha)}
 
     def macs(self, widths: Widths, extent: Extent) -> int:
         """Both projections, twelve square products a token, and four attention products."""

@@ -70,12 +70,16 @@ class Units:
         kind: ``"conv3x3"``, ``"conv5x5"``, ..., ``"hidden"``, ``"token"`` or ``"stream"``.
         alpha: importance factors, ``(n,)``.
         slices: every tensor that has one slice a unit, ``alpha`` among them.
+        projection: of an operator, where the units enter the convolution that its closing normalization follows; one of ``slices``.
+        linear: whether ``alpha`` does nothing but scale what enters ``projection``.
     """
 
     group: str
     kind: str
     alpha: nn.Parameter
     slices: tuple[TensorSlice, ...]
+    projection: TensorSlice | None = None
+    linear: bool = False
 
 
 def round_up(count: float, multiple: int, full: int) -> int:

@@ -1,5 +1,6 @@
 """Every operator in OPS: zero units contribute nothing, in value and in gradient; attention against its formula."""
 
+import copy
 import itertools
 
 import pytest
@@ -56,6 +57,24 @@ def test_params_by_formula(name: str) -> None:
     operator = build(name, importance=False)
     extent = Extent(4, 6, 8, 8)
     assert operator.params(operator.widths(), extent) == sum(p.numel() for p in operator.parameters())  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_units_say_of_their_projection(name: str) -> None:
+    """A factor can be moved into the projection's columns exactly where the group says so; each unit has a deviation."""
+    operator = build(name).double().eval()
+    x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
+    before = operator(x)
+    assert {group: len(each) for group, each in operator.deviations().items()} == operator.widths()  # type: ignore[operator]
+    for units in operator.units():  # type: ignore[operator]
+        assert units.projection in units.slices
+        changed = copy.deepcopy(operator)
+        (twin,) = [each for each in changed.units() if each.group == units.group]  # type: ignore[operator]
+        piece = twin.projection
+        with torch.no_grad():
+            twin.alpha.mul_(2)
+            getattr(piece.module, piece.name).narrow(piece.dim, piece.start, twin.alpha.numel()).div_(2)
+        assert torch.allclose(changed(x), before) == units.linear
 
 
 def test_gated_attention_against_softmax_with_log_gate() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gazenas.models.network import Network
+from gazenas.ops.operator import Operator
 from gazenas.ops.stream import StreamNorm, channel_scale
+from gazenas.ops.units import Units
 from gazenas.search.units import unit_groups
 
 
@@ -24,12 +26,35 @@ def contribution_score(
     """
     blocks, found = network.blocks(), {}
     for group in unit_groups(network):
-        name, operator, key = group.key
         if group.is_stream:
             norms = [piece.module for piece in group.slices if isinstance(piece.module, StreamNorm)]
             found[group.name] = sum(
                 (channel_scale(norm) ** 2 for norm in dict.fromkeys(norms)), torch.zeros_like(group.alpha)
             )
         else:
-            found[group.name] = blocks[name].operators()[operator].contributions()[key] ** 2
+            block, operator, key = group.key
+            found[group.name] = contributions(blocks[block].operators()[operator])[key] ** 2
     return found
+
+
+@torch.no_grad()
+def contributions(operator: Operator) -> dict[str, Tensor]:
+    """By group, ``(n,)``: standard deviation that each unit adds to the operator's output, by its weights and statistics."""
+    deviations, found = operator.deviations(), {}
+    for units in operator.units():
+        through = projected_deviation(units, operator.norm)
+        found[units.group] = units.alpha.abs() * (deviations[units.group] * through)
+    return found
+
+
+def projected_deviation(units: Units, norm: nn.BatchNorm2d) -> Tensor:
+    """``(n,)``: deviation at the output of ``norm`` for each unit, per unit of the deviation of what enters its projection.
+
+    Neighboring pixels count as independent.
+    """
+    assert units.projection is not None, f"{units.kind}: units of an operator have a projection"
+    assert norm.running_var is not None, "BatchNorm keeps running statistics"
+    weight: Tensor = getattr(units.projection.module, units.projection.name)
+    gain = channel_scale(norm) * torch.rsqrt(norm.running_var + norm.eps)
+    through: Tensor = torch.linalg.vector_norm(weight * gain.view(-1, 1, 1, 1), dim=(0, 2, 3))
+    return through.narrow(0, units.projection.start, units.alpha.numel())
