@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from gazenas.errors import InputError
 from gazenas.layers.attention import gated_attention
+from gazenas.layers.transformer import post_norm
 from gazenas.ops.stream import Stream, closing_norm, folded
 from gazenas.ops.units import (
     Convolution,
@@ -24,7 +25,7 @@ from gazenas.ops.units import (
 
 
 class TransformerLayer(nn.Module):
-    """Attention and feed-forward with residuals, each closed by a layer norm; one head, no biases.
+    """A post-norm layer whose keys have weights of their own; one head, no biases.
 
     Args:
         width: of queries, keys, values and the feed-forward's hidden layer.
@@ -41,9 +42,7 @@ class TransformerLayer(nn.Module):
     def forward(self, queries: Tensor, tokens: Tensor, gate: Tensor) -> Tensor:
         """``queries`` ``(..., n, d)`` look at ``tokens`` ``(N, n, d)``, weighted as keys by ``gate`` ``(n,)``: ``(N, n, d)``."""
         seen = gated_attention(self.query(queries), self.key(tokens), self.value(tokens), gate)
-        hidden = self.attention_norm(queries + self.out(seen))
-        closed: Tensor = self.norm(hidden + self.lower(F.relu(self.lift(hidden))))
-        return closed
+        return post_norm(self, queries, seen)
 
 
 class TokenTransformer(nn.Module):
