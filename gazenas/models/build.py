@@ -115,9 +115,9 @@ def _build_block(
         else:
             absent[name] = dict.fromkeys(full, 0)
     residual = None if spec.identity else ProjectedResidual(**ends, kernel=space.residual_kernel, stream=stream)
-    lively = any(count for groups in kept.values() for count in groups.values())
+    any_unit = any(count for groups in kept.values() for count in groups.values())
     excite = None
-    if space.squeeze and lively:
+    if space.squeeze and any_unit:
         excite = SqueezeExcite(channels=channels[spec.source], hidden=max(spec.in_channels // space.squeeze, 4))
     return SearchBlock(
         paths=paths,

@@ -115,8 +115,8 @@ class TokenTransformer(nn.Module):
         grid = F.interpolate(x, (self.grid, self.grid), mode="bilinear", align_corners=False)
         # The coordinates are the same for all images, so their part of the projection is added to the maps' part; and
         # all that follows wants the tokens dense.
-        of_map, of_place = torch.split(self.project.weight, [x.shape[1], 2], 1)
-        projected = F.conv2d(grid, of_map) + F.conv2d(self.coordinates, of_place)
+        of_map, of_position = torch.split(self.project.weight, [x.shape[1], 2], 1)
+        projected = F.conv2d(grid, of_map) + F.conv2d(self.coordinates, of_position)
         tokens = self.project_norm(projected).flatten(2).contiguous()
         gate = self.alpha if self.alpha is not None else self.key_weight
         weight = self.restore.weight
