@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,25 @@ def test_every_shipped_space_loads_and_round_trips(name: str) -> None:
     space = load_space(name)
     assert space.name == name
     assert parse_space(json.loads(json.dumps(space.to_dict())), "test") == space
+
+
+@pytest.mark.parametrize("space", [CHAIN, *map(load_space, SPACES)], ids=lambda space: space.name)
+def test_a_block_says_where_it_stands_as_its_name_does(space: SearchSpace) -> None:
+    patterns = {
+        "join": r"stage{stage}\.fusion\.branch{branch}\.from{source_branch}",
+        "opening": r"stage{stage}\.fusion\.branch{branch}\.new",
+        "parallel": r"stage{stage}\.parallel\.branch{branch}\.block{depth}",
+    }
+    blocks = space.blocks()
+    assert len({spec.name for spec in blocks}) == len(blocks)
+    for spec in blocks:
+        counted = {key: getattr(spec, key) + 1 for key in ("stage", "branch", "source_branch", "depth")}
+        assert re.fullmatch(patterns[spec.role].format(**counted), spec.name)
+        assert spec.target == f"stage{spec.stage + 1}.branch{spec.branch + 1}"
+        assert spec.out_channels == space.stages[spec.stage].channels[spec.branch]
+        reads = {"join": spec.stage - 1, "opening": spec.stage, "parallel": spec.stage}[spec.role]
+        channels = space.stages[reads].channels if reads >= 0 else space.stem[-1:]
+        assert spec.in_channels == channels[spec.source_branch]
 
 
 def test_architecture_round_trip_keeps_the_fingerprint(micro_space: SearchSpace, tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from gazenas.commands._allocator import keep_freed_memory
 from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.data.readers import DATASETS
 from gazenas.data.readers.reading import FRAMES, ORDERS, Reading
@@ -234,18 +233,6 @@ def use_device(name: str, threads: int, workers: int = 0) -> str:
     else:
         keep_freed_memory()
     return resolved
-
-
-def keep_freed_memory() -> None:
-    """Has this process keep the memory that tensors leave for the next ones, where its C library is glibc.
-
-    glibc asks the system for every tensor of more than 32 MiB and gives it back, so that each step touches gigabytes of
-    new pages. The numbers are those of M_MMAP_MAX and M_TRIM_THRESHOLD in its ``malloc.h``.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        library = ctypes.CDLL(None)
-        library.mallopt(-4, 0)
-        library.mallopt(-1, -1)
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from gazenas.commands._common import console, make_parser, print_table
 from gazenas.counting import count_macs, count_macs_by_module, count_params
 from gazenas.errors import InputError
-from gazenas.models.baselines import BASELINES
 from gazenas.models.build import full_architecture
 from gazenas.models.network import Network
-from gazenas.models.zoo import GazeModel, build_model, build_supernet, list_subnets, space_folder
+from gazenas.models.zoo import GazeModel, build_model, build_supernet, find_model
 from gazenas.report.architecture import block_widths, draw_architecture, group_label
+from gazenas.space.search_space import SearchSpace
 
 
 def run(argv: list[str]) -> None:
@@ -48,12 +48,8 @@ def run(argv: list[str]) -> None:
 
 
 def _build(name: str) -> GazeModel:
-    path = Path(name)
-    named = name in BASELINES or name in list_subnets()
-    is_space = path.suffix in (".yaml", ".yml") or (
-        not path.exists() and not named and (space_folder() / f"{name}.yaml").is_file()
-    )
-    return build_supernet(name) if is_space else build_model(name)
+    found = find_model(name).described
+    return build_supernet(found) if isinstance(found, SearchSpace) else build_model(name)
 
 
 def _print_blocks(name: str, network: Network) -> None:

@@ -18,7 +18,7 @@ from gazenas.errors import InputError
 from gazenas.evaluation.errors import evaluate_predictions
 from gazenas.export.onnx import onnx_bytes
 from gazenas.export.runtime import GazeEstimator
-from gazenas.models.zoo import GazeModel, build_model, list_subnets, load_model
+from gazenas.models.zoo import GazeModel, build_model, find_model, load_model
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.loop import predict_faces
 from gazenas.training.subruns import Run, Surroundings, finetune
@@ -84,7 +84,7 @@ def contenders(sources: Sequence[str], *, retrain: bool, input_size: int) -> lis
                 raise InputError(f"{source}: no such ONNX file")
             kind, size = "onnx", GazeEstimator(path).input_size
         else:
-            has_weights = source in list_subnets() or (path.is_dir() and (path / "weights.safetensors").is_file())
+            has_weights = find_model(source).has_weights and path.suffix != ".json"
             kind = "trained" if has_weights and not retrain else "fresh"
             size = load_model(source).input_size if kind == "trained" else _build(source, input_size).input_size
         name = _short(source, [each.name for each in found])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+ORDERS = ("RGB", "BGR")
 REQUIRED = ("input_size", "mean", "std", "color_order", "output", "convention")
 
 
@@ -28,21 +30,36 @@ class GazeEstimator:
         threads: CPU threads; 0 leaves the number to onnxruntime.
 
     Raises:
-        ValueError: where the file's metadata lacks what ``gazenas export`` writes.
+        FileNotFoundError: where there is no such file.
+        ValueError: where it is no ONNX file, or its metadata lacks what ``gazenas export`` writes.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1) -> None:
+        if not Path(path).is_file():
+            raise FileNotFoundError(ENOENT, "no such ONNX file", str(path))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        try:
+            self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own types, of which it makes no public ones
+            raise ValueError(f"{path}: expected an ONNX file written by 'gazenas export': {error}") from error
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         missing = [key for key in REQUIRED if key not in self.metadata]
         if missing:
             raise ValueError(f"{path}: metadata lacks {', '.join(missing)}; was the file written by 'gazenas export'?")
-        self.input_size = int(self.metadata["input_size"])
         self.color_order = self.metadata["color_order"]
-        self.mean = np.array(json.loads(self.metadata["mean"]), np.float32)
-        self.std = np.array(json.loads(self.metadata["std"]), np.float32)
+        try:
+            self.input_size = int(self.metadata["input_size"])
+            self.mean, self.std = (np.array(json.loads(self.metadata[key]), np.float32) for key in ("mean", "std"))
+        except ValueError as error:
+            raise ValueError(
+                f"{path}: expected numbers as input_size, mean and std in its metadata: {error}"
+            ) from error
+        if self.mean.shape != (3,) or self.std.shape != (3,) or self.color_order not in ORDERS:
+            raise ValueError(
+                f"{path}: expected three numbers as mean and std and the color order {' or '.join(ORDERS)} in its metadata, "
+                f"found {self.metadata['mean']}, {self.metadata['std']} and {self.color_order!r}"
+            )
         self.input_name: str = self.session.get_inputs()[0].name
 
     def __call__(self, faces: NDArray[np.uint8], *, color_order: str = "RGB") -> NDArray[np.float32]:
@@ -64,8 +81,8 @@ class GazeEstimator:
             raise ValueError(
                 f"expected uint8 faces of shape ({size}, {size}, 3) or (N, {size}, {size}, 3), found {faces.dtype} {faces.shape}"
             )
-        if color_order not in ("RGB", "BGR"):
-            raise ValueError(f"color_order: expected RGB or BGR, found {color_order!r}")
+        if color_order not in ORDERS:
+            raise ValueError(f"color_order: expected {' or '.join(ORDERS)}, found {color_order!r}")
         angles = self.run(self.normalize(batch if color_order == self.color_order else batch[..., ::-1]))
         return angles if faces.ndim == 4 else angles[0]
 

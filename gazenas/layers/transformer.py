@@ -1,14 +1,45 @@
-"""A post-norm transformer encoder whose positions are added to queries and keys only, as in DETR."""
+"""Post-norm transformer layers (Vaswani et al., NeurIPS 2017): what follows the attention, and an encoder layer as in DETR."""
 
 from __future__ import annotations
 
-from einops import rearrange
+from typing import Protocol
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gazenas.layers.attention import drop, multi_head_attention
+
+
+class PostNorm(Protocol):
+    """The modules of a layer that follow its attention."""
+
+    out: nn.Linear
+    attention_norm: nn.LayerNorm
+    lift: nn.Linear
+    lower: nn.Linear
+    norm: nn.LayerNorm
+
+
+def post_norm(layer: PostNorm, tokens: Tensor, seen: Tensor, *, dropout: float = 0.0) -> Tensor:
+    """The rest of a transformer layer: a projection of what was seen, then a feed-forward layer, each added and normalized after.
+
+    Args:
+        layer: holds the modules.
+        tokens: ``(..., n, d)``, to which is added.
+        seen: ``(N, n, d)``, the attention's.
+        dropout: share of activations that is left out.
+
+    Returns:
+        ``(N, n, d)``.
+    """
+    hidden = layer.attention_norm(tokens + drop(layer.out(seen), dropout))
+    lifted = drop(F.relu(layer.lift(hidden)), dropout)
+    closed: Tensor = layer.norm(hidden + drop(layer.lower(lifted), dropout))
+    return closed
+
 
 class EncoderLayer(nn.Module):
-    """Self-attention and a feed-forward layer, each added to its input and normalized after.
+    """Self-attention and a feed-forward layer; positions are added to queries and keys only, as in DETR (Carion et al., ECCV 2020).
 
     Args:
         width: of the tokens.
@@ -27,17 +58,7 @@ class EncoderLayer(nn.Module):
 
     def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """``(N, n, d)`` tokens and ``(n, d)`` positions to ``(N, n, d)``."""
-        placed = tokens + positions
-        query, key, value = (
-            rearrange(x, "b n (h d) -> b h n d", h=self.heads)
-            for x in (self.query(placed), self.key(placed), self.value(tokens))
-        )
-        scores = (query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5).softmax(-1)
-        seen = self.out(rearrange(self._drop(scores) @ value, "b h n d -> b n (h d)"))
-        tokens = self.attention_norm(tokens + self._drop(seen))
-        hidden = self.lower(self._drop(F.relu(self.lift(tokens))))
-        encoded: Tensor = self.norm(tokens + self._drop(hidden))
-        return encoded
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+        placed, dropout = tokens + positions, self.dropout if self.training else 0.0
+        query, key, value = self.query(placed), self.key(placed), self.value(tokens)
+        seen = multi_head_attention(query, key, value, heads=self.heads, dropout=dropout)
+        return post_norm(self, tokens, seen, dropout=dropout)

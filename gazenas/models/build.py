@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -13,7 +13,7 @@ from gazenas.models.heads import HEADS, Head
 from gazenas.models.network import Network
 from gazenas.models.search_block import ProjectedResidual, SearchBlock
 from gazenas.models.stages import FusionModule, ParallelModule, Stage
-from gazenas.ops import OPS
+from gazenas.ops import OPS, build_operator
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.stream import Stream, closing_norm
 from gazenas.space.architecture import Architecture
@@ -60,13 +60,12 @@ def build_network(arch: Architecture, *, importance: bool, input_channels: int =
         joins: list[dict[int, nn.Module]] = []
         opening: nn.Module | None = None
         for spec, block in zip(specs, make(specs), strict=True):
-            to, source = spec.name.split(".")[2:]
-            if source == "new":
+            if spec.role == "opening":
                 opening = block
                 continue
-            if int(to[6:]) > len(joins):
+            if spec.branch == len(joins):
                 joins.append({})
-            joins[-1][int(source[4:]) - 1] = block
+            joins[spec.branch][spec.source_branch] = block
         pending = make(space.parallel_blocks(number))
         branches = [[pending.pop(0) for _ in range(count)] for count in stage.blocks]
         stages.append(
@@ -105,8 +104,8 @@ def _build_block(
         if set(full) != set(widths) or any(widths[group] > full[group] for group in full):
             raise InputError(f"{spec.name}: {name}: expected at most {full}, found {dict(widths)}")
         if importance or any(widths.values()):
-            build = cast(Callable[..., nn.Module], OPS[name])
-            paths[name] = build(
+            paths[name] = build_operator(
+                name,
                 **ends,
                 widths={group: widths[group] for group in full},
                 importance=importance,
@@ -116,9 +115,9 @@ def _build_block(
         else:
             absent[name] = dict.fromkeys(full, 0)
     residual = None if spec.identity else ProjectedResidual(**ends, kernel=space.residual_kernel, stream=stream)
-    lively = any(count for groups in kept.values() for count in groups.values())
+    any_unit = any(count for groups in kept.values() for count in groups.values())
     excite = None
-    if space.squeeze and lively:
+    if space.squeeze and any_unit:
         excite = SqueezeExcite(channels=channels[spec.source], hidden=max(spec.in_channels // space.squeeze, 4))
     return SearchBlock(
         paths=paths,
@@ -140,15 +139,15 @@ def check_space(space: SearchSpace, where: str) -> None:
     modules = [("fusion", space.fusion)] + [
         (f"parallel[{number}]", entry) for number, entry in enumerate(space.parallel, 1)
     ]
-    for where, operators in modules:
+    for module, operators in modules:
         for name, settings in operators.items():
             if name not in OPS:
-                faults.append(f"{where}: unknown operator {name!r} (known: {', '.join(OPS)})")
+                faults.append(f"{module}: unknown operator {name!r} (known: {', '.join(OPS)})")
                 continue
             wrong = _wrong_keys(OPS[name].full_widths, settings, given={"in_channels"})
-            faults += [f"{where}: {name}: {fault}" for fault in wrong]
+            faults += [f"{module}: {name}: {fault}" for fault in wrong]
             if not wrong:
-                faults += _refusal(f"{where}: ", lambda: OPS[name].full_widths(space.stem[-1], **settings))  # noqa: B023
+                faults += _refusal(f"{module}: ", lambda: OPS[name].full_widths(space.stem[-1], **settings))  # noqa: B023
     settings = {key: value for key, value in space.head.items() if key != "kind"}
     if space.head["kind"] not in HEADS:
         faults.append(f"head: unknown kind {space.head['kind']!r} (known: {', '.join(HEADS)})")

@@ -8,7 +8,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.ops.operator import Operator
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.stream import Stream, closing_norm, folded
@@ -45,11 +44,11 @@ class ProjectedResidual(nn.Sequential):
 
     def writes(self) -> tuple[TensorSlice, ...]:
         """Rows of the convolution, and its BatchNorm."""
-        return (TensorSlice(self[1], "weight", 0), *norm_slices(cast(BatchNorm2d, self[2])))
+        return (TensorSlice(self[1], "weight", 0), *norm_slices(cast(nn.BatchNorm2d, self[2])))
 
     def fold(self) -> None:
         """Multiplies the stream's factors into the BatchNorm."""
-        self[2] = folded(cast(BatchNorm2d, self[2]))
+        self[2] = folded(cast(nn.BatchNorm2d, self[2]))
 
     def macs(self, extent: Extent) -> int:
         """Of the convolution, for one image."""

@@ -1,9 +1,10 @@
-"""Numbers in, network out: supernets of a search space and subnets of an architecture."""
+"""Names and paths in, networks out: the only place that says what a name or a path stands for."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
+import logging
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +19,89 @@ from gazenas.space.parsing import read_space, resize_space
 from gazenas.space.search_space import SearchSpace
 
 GazeModel = Network | Baseline
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """What a name or a path stands for.
+
+    Attributes:
+        described: a subnet, a comparator or a search space. A comparator by name has an input size of 0, its paper's.
+        weights: the file in which its weights lie, or would lie; None where there are none by that name.
+    """
+
+    described: Architecture | BaselineSpec | SearchSpace
+    weights: Path | None = None
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the file is there."""
+        return self.weights is not None and self.weights.is_file()
+
+
+def find_model(name_or_path: str | Path) -> ModelSource:
+    """What a name or a path stands for.
+
+    A run folder, an ``arch.json`` or a YAML file wins over a name, and a folder without ``arch.json`` does not; where there are both,
+    the log says which was taken. Of names, comparators and shipped subnets come before search spaces.
+
+    Raises:
+        InputError: where there is no such thing, or its file is damaged.
+    """
+    name, path = str(name_or_path), Path(name_or_path)
+    kind = _kind_of(name)
+    found = _find_at(path)
+    if found is not None:
+        if kind:
+            _log.warning("%s: taken from this path, not the %s of the same name", path.resolve(), kind)
+        return found
+    if not kind:
+        raise InputError(
+            f"unknown subnet {name!r}: no such run folder (with its arch.json), arch.json or YAML file, nor a name of a shipped subnet "
+            f"({', '.join(list_subnets())}), a search space or a comparator ({', '.join(BASELINES)})"
+        )
+    if path.exists():
+        _log.warning("%s: no run, since it has no arch.json; the %s of the same name was taken", path.resolve(), kind)
+    if kind == "comparator":
+        return ModelSource(BaselineSpec(name, 0))
+    if kind == "search space":
+        return ModelSource(load_space(name))
+    return _shipped(name)
+
+
+def _kind_of(name: str) -> str:
+    """What is known by a name, empty for nothing."""
+    if name in BASELINES:
+        return "comparator"
+    if name in list_subnets():
+        return "shipped subnet"
+    return "search space" if name and (space_folder() / f"{name}.yaml").is_file() else ""
+
+
+def _find_at(path: Path) -> ModelSource | None:
+    """What lies at a path, if it is a model's."""
+    if path.suffix in (".yaml", ".yml"):
+        return ModelSource(load_space(path)) if path.is_file() else None
+    file = path / "arch.json" if path.is_dir() else path
+    if file.suffix != ".json" or not file.is_file():
+        return None
+    return ModelSource(_read_described(file), file.parent / "weights.safetensors")
+
+
+def _shipped(name: str) -> ModelSource:
+    return ModelSource(_read_described(_subnet_folder() / f"{name}.json"), _subnet_folder() / f"{name}.safetensors")
+
+
+def _read_described(path: Path) -> Architecture | BaselineSpec:
+    values = read_json(path)
+    if "baseline" not in values:
+        return Architecture.from_dict(values, str(path))
+    found = BaselineSpec.from_dict(values, str(path))
+    if found.baseline not in BASELINES | SCALABLE:
+        known = ", ".join(BASELINES | SCALABLE)
+        raise InputError(f"{path}: expected a comparator of {known}, found {found.baseline!r}")
+    return found
 
 
 def space_folder() -> Path:
@@ -78,9 +162,9 @@ def build_subnet(
     """The network that an architecture describes, without importance factors, in float32.
 
     Args:
-        arch: an architecture, an ``arch.json``, or a name of :func:`list_subnets`.
-        weights: a safetensors file, loaded strictly, or ``"default"`` for those that are shipped with a name; fresh weights
-            without it.
+        arch: an architecture, an ``arch.json``, a run folder, or a name of :func:`list_subnets`.
+        weights: a safetensors file, loaded strictly, or ``"default"`` for those that are shipped with a name, which is then no path;
+            fresh weights without it.
         input_size: overrides the architecture's, divisible by 32; weights fit only where the head has no learned positions
             or the number of its tokens stays the same.
         input_channels: 3, RGB, or 1, such as infrared. Three-channel weights are then added up, which answers a gray image
@@ -89,15 +173,29 @@ def build_subnet(
     Raises:
         InputError: where a file is absent or does not fit.
     """
-    shipped = isinstance(arch, str) and arch in list_subnets()
     if weights == "default":
-        if not shipped:
+        if not isinstance(arch, str) or arch not in list_subnets():
             known = ", ".join(list_subnets())
             raise InputError(f"weights: expected 'default' with a shipped name ({known}), found it with {arch!r}")
-        weights = _subnet_folder() / f"{arch}.safetensors"
-    found = arch if isinstance(arch, Architecture) else _find_architecture(arch)
-    if not isinstance(found, Architecture):
-        raise InputError(f"{arch}: expected an architecture, found the comparator {found.baseline}; see build_model")
+        source = _shipped(arch)
+        found, weights = source.described, source.weights
+    else:
+        found = arch if isinstance(arch, Architecture) else find_model(arch).described
+    return _build_subnet(found, str(arch), weights=weights, input_size=input_size, input_channels=input_channels)
+
+
+def _build_subnet(
+    found: Architecture | BaselineSpec | SearchSpace,
+    where: str,
+    *,
+    weights: str | Path | None = None,
+    input_size: int | None = None,
+    input_channels: int = 3,
+) -> Network:
+    if isinstance(found, BaselineSpec):
+        raise InputError(f"{where}: expected an architecture, found the comparator {found.baseline}; see build_model")
+    if isinstance(found, SearchSpace):
+        raise InputError(f"{where}: expected an architecture, found the search space {found.name}; see build_supernet")
     if input_size is not None:
         found = Architecture(resize_space(found.space, input_size), found.kept)
     network = build_network(found, importance=False, input_channels=input_channels)
@@ -117,28 +215,15 @@ def build_model(name: str | Path, *, weights: str | Path | None = None, input_si
     Raises:
         InputError: as :func:`build_subnet`.
     """
-    spec = _baseline_spec(name, input_size)
-    if spec is None:
-        return build_subnet(str(name), weights=weights, input_size=input_size)
-    network = _build_baseline(spec, str(name))
+    if weights == "default":
+        return build_subnet(name, weights=weights, input_size=input_size)
+    found = find_model(name).described
+    if not isinstance(found, BaselineSpec):
+        return _build_subnet(found, str(name), weights=weights, input_size=input_size)
+    network = _build_baseline(replace(found, input_size=input_size or found.input_size), str(name))
     if weights is not None:
         load_weights(network, Path(weights))
     return network
-
-
-def _baseline_spec(name: str | Path, input_size: int | None) -> BaselineSpec | None:
-    """What a name or a file says of a comparator; an input size of 0 stands for its paper's."""
-    if str(name) in BASELINES:
-        return BaselineSpec(str(name), input_size or 0)
-    if str(name) in list_subnets() or not Path(name).exists():
-        return None
-    found = _find_architecture(name)
-    if isinstance(found, Architecture):
-        return None
-    if found.baseline not in BASELINES | SCALABLE:
-        known = ", ".join(BASELINES | SCALABLE)
-        raise InputError(f"{name}: expected a comparator of {known}, found {found.baseline!r}")
-    return replace(found, input_size=input_size or found.input_size)
 
 
 def _build_baseline(spec: BaselineSpec, where: str) -> Baseline:
@@ -162,29 +247,12 @@ def _subnet_folder() -> Path:
     return Path(str(files("gazenas"))) / "models" / "subnets"
 
 
-def _find_architecture(name_or_path: str | Path) -> Architecture | BaselineSpec:
-    path = Path(name_or_path)
-    if path.is_dir():
-        path = path / "arch.json"
-    if path.suffix != ".json":
-        path = _subnet_folder() / f"{name_or_path}.json"
-        if not path.is_file():
-            known = ", ".join(list_subnets()) or "none yet"
-            raise InputError(
-                f"unknown subnet {str(name_or_path)!r}: expected an arch.json, a run folder, or a shipped name ({known})"
-            )
-    values = read_json(path)
-    if "baseline" in values:
-        return BaselineSpec.from_dict(values, str(path))
-    return Architecture.from_dict(values, str(path))
-
-
 def load_model(path: str | Path, *, user: str | Path | None = None) -> GazeModel:
     """A trained network, ready to run.
 
     Args:
         path: a run folder (``arch.json`` and ``weights.safetensors``), an ``arch.json`` with the weights beside
-            it, or a name of :func:`list_subnets`.
+            it, or a name of :func:`list_subnets`; what exists as a path wins over a name, and the log says so.
         user: what ``gazenas calibrate --save`` wrote for a person, laid over the weights.
 
     Returns:
@@ -193,15 +261,18 @@ def load_model(path: str | Path, *, user: str | Path | None = None) -> GazeModel
     Raises:
         InputError: where a file is absent or does not fit, or ``user`` was made for other weights.
     """
-    folder = Path(path)
-    if not folder.exists() and str(path) not in list_subnets():
-        raise InputError(f"{path}: no such run folder, architecture file or subnet name")
-    if folder.exists():
-        weights = (folder if folder.is_dir() else folder.parent) / "weights.safetensors"
-    else:
-        weights = _subnet_folder() / f"{path}.safetensors"
-    spec = _baseline_spec(path, None)
-    network = build_model(path) if spec else build_subnet(path, input_channels=input_channels_of(weights))
+    source = find_model(path)
+    found, weights = source.described, source.weights
+    if weights is None:
+        raise InputError(
+            f"{path}: expected a network with weights, found the name of a comparator or a search space, which has none: "
+            "expected a run folder, an arch.json or a shipped subnet"
+        )
+    network = (
+        _build_baseline(found, str(path))
+        if isinstance(found, BaselineSpec)
+        else _build_subnet(found, str(path), input_channels=input_channels_of(weights))
+    )
     load_weights(network, weights)
     if user is not None:
         add_user(network, Path(user))

@@ -5,13 +5,27 @@
 
 from typing import Any
 
+from torch import nn
+
 from gazenas.ops.conv import ConvPair
 from gazenas.ops.mixconv import MixConv
+from gazenas.ops.operator import Operator
 from gazenas.ops.tokens import TokenTransformer
 
-# Classes that keep the protocol ``gazenas.ops.operator.Operator``.
-OPS: dict[str, Any] = {
+OPS: dict[str, type[Operator]] = {
     "mixconv": MixConv,
     "tokens": TokenTransformer,
     "conv": ConvPair,
 }
+
+
+def build_operator(name: str, **numbers: Any) -> nn.Module:
+    """An operator of ``OPS``, which keeps the protocol and is a module.
+
+    Args:
+        name: key of ``OPS``.
+        numbers: what ``Operator.__init__`` takes.
+    """
+    built = OPS[name](**numbers)
+    assert isinstance(built, nn.Module), f"{name}: expected a module, found {type(built).__name__}"
+    return built

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
-from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.ops.stream import Stream, closing_norm, folded
 from gazenas.ops.units import (
     Convolution,
@@ -19,7 +18,6 @@ from gazenas.ops.units import (
     Widths,
     norm_slices,
     normalized_zero,
-    projected_deviation,
     rectified_deviation,
     scale_,
 )
@@ -43,7 +41,7 @@ class ConvPair(nn.Module):
         stream: what is written, where its channels have importance factors.
     """
 
-    channelwise = True
+    channelwise: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -64,7 +62,7 @@ class ConvPair(nn.Module):
         self.register_parameter("alpha", nn.Parameter(torch.ones(hidden)) if importance and hidden else None)
         if hidden:
             self.first = nn.Conv2d(in_channels, hidden, kernel, stride, kernel // 2, bias=False)
-            self.first_norm = BatchNorm2d(hidden)
+            self.first_norm = nn.BatchNorm2d(hidden)
             self.second = nn.Conv2d(hidden, out_channels, kernel, 1, kernel // 2, bias=False)
 
     @classmethod
@@ -104,13 +102,14 @@ class ConvPair(nn.Module):
         """One group, or none."""
         if self.alpha is None:
             return []
+        columns = TensorSlice(self.second, "weight", 1)
         slices = (
             TensorSlice(self, "alpha", 0),
             TensorSlice(self.first, "weight", 0),
             *norm_slices(self.first_norm),
-            TensorSlice(self.second, "weight", 1),
+            columns,
         )
-        return [Units(HIDDEN, HIDDEN, self.alpha, slices)]
+        return [Units(HIDDEN, HIDDEN, self.alpha, slices, columns, linear=True)]
 
     def reads(self) -> tuple[TensorSlice, ...]:
         """Columns of the first convolution."""
@@ -140,19 +139,9 @@ class ConvPair(nn.Module):
         return normalized_zero(self.norm)
 
     @torch.no_grad()
-    def contributions(self) -> dict[str, Tensor]:
-        """abs(alpha) times the deviation of the rectified channel times its way through the second convolution."""
-        if self.alpha is None:
-            return {}
-        through = rectified_deviation(self.first_norm) * projected_deviation(self.second.weight, self.norm)
-        return {HIDDEN: self.alpha.abs() * through}
-
-    @torch.no_grad()
-    def pin(self) -> None:
-        """Moves the largest abs(alpha) into the second convolution, so that it is 1: the closing BatchNorm cancels it anyway."""
-        if self.alpha is not None and (largest := self.alpha.abs().max()) > 0:
-            self.second.weight.mul_(largest)
-            self.alpha.div_(largest)
+    def deviations(self) -> dict[str, Tensor]:
+        """Of the rectified channels."""
+        return {} if self.alpha is None else {HIDDEN: rectified_deviation(self.first_norm)}
 
     def macs(self, widths: Widths, extent: Extent) -> int:
         """Both convolutions, on the output's pixels."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
-from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.layers.depthwise import DepthwiseConv2d
 from gazenas.ops.stream import Stream, closing_norm, folded
 from gazenas.ops.units import (
@@ -20,13 +19,9 @@ from gazenas.ops.units import (
     Widths,
     norm_slices,
     normalized_zero,
-    projected_deviation,
     rectified_deviation,
     scale_,
 )
-
-WIDE = 32  # channels a kernel on average from which a training step on a CPU takes the kernels one by one
-LARGE = 2**21  # values that all kernels' maps must have together, for copies of them to matter
 
 
 class MixConv(nn.Module):
@@ -44,7 +39,7 @@ class MixConv(nn.Module):
         stream: what is written, where its channels have importance factors.
     """
 
-    channelwise = True
+    channelwise: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -72,8 +67,8 @@ class MixConv(nn.Module):
         )
         if total:
             self.expand = nn.Conv2d(in_channels, total, 1, bias=False)
-            self.expand_norm = BatchNorm2d(total)
-            self.depthwise_norm = BatchNorm2d(total)
+            self.expand_norm = nn.BatchNorm2d(total)
+            self.depthwise_norm = nn.BatchNorm2d(total)
             self.project = nn.Conv2d(total, out_channels, 1, bias=False)
 
     @classmethod
@@ -107,10 +102,6 @@ class MixConv(nn.Module):
         weight = self.project.weight
         if len(self.alphas):
             weight = weight * self._joined_alphas().view(1, -1, 1, 1)
-        projected = self._one_by_one(x, weight) if self._is_wide(x) else self._side_by_side(x, weight)
-        return self.norm(projected)  # type: ignore[no-any-return]
-
-    def _side_by_side(self, x: Tensor, weight: Tensor) -> Tensor:
         # In place, since memory is what thin networks wait for; BatchNorm's gradient needs its input, not its output.
         hidden = F.relu(self.expand_norm(self.expand(x)), inplace=True)
         if len(self.depthwise) == 1:
@@ -119,25 +110,8 @@ class MixConv(nn.Module):
         else:
             parts = torch.split(hidden, self._counts(), 1)
             hidden = torch.cat([conv(part) for conv, part in zip(self.depthwise.values(), parts, strict=True)], 1)
-        return F.conv2d(F.relu(self.depthwise_norm(hidden), inplace=True), weight)
-
-    def _is_wide(self, x: Tensor) -> bool:
-        kernels, total = len(self.depthwise), self.expand.weight.shape[0]
-        values = x.numel() // x.shape[1] * total
-        trains = self.expand_norm.training and self.depthwise_norm.training and torch.is_grad_enabled()
-        return trains and x.device.type == "cpu" and kernels > 1 and total >= WIDE * kernels and values >= LARGE
-
-    def _one_by_one(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The same function: more operations, but no wide map is split, copied and joined, nor are their gradients."""
-        counts = self._counts()
-        rows, columns = torch.split(self.expand.weight, counts), torch.split(weight, counts, 1)
-        projected, start = [], 0
-        for convolution, into, out in zip(self.depthwise.values(), rows, columns, strict=True):
-            hidden = F.relu(self.expand_norm.normalize_part(F.conv2d(x, into), start), inplace=True)
-            hidden = F.relu(self.depthwise_norm.normalize_part(convolution(hidden), start), inplace=True)
-            projected.append(F.conv2d(hidden, out))
-            start += into.shape[0]
-        return sum(projected[1:], projected[0])
+        projected: Tensor = self.norm(F.conv2d(F.relu(self.depthwise_norm(hidden), inplace=True), weight))
+        return projected
 
     def _counts(self) -> list[int]:
         return [count for count in self.widths().values() if count]
@@ -155,15 +129,16 @@ class MixConv(nn.Module):
         groups, start = [], 0
         for kernel in self.depthwise if len(self.alphas) else ():
             alpha = self.alphas[kernel]
+            columns = TensorSlice(self.project, "weight", 1, start)
             slices = (
                 TensorSlice(self.alphas, kernel, 0),
                 TensorSlice(self.expand, "weight", 0, start),
                 *norm_slices(self.expand_norm, start),
                 TensorSlice(self.depthwise[kernel], "weight", 0),
                 *norm_slices(self.depthwise_norm, start),
-                TensorSlice(self.project, "weight", 1, start),
+                columns,
             )
-            groups.append(Units(kernel, f"conv{kernel}x{kernel}", alpha, slices))
+            groups.append(Units(kernel, f"conv{kernel}x{kernel}", alpha, slices, columns, linear=True))
             start += alpha.numel()
         return groups
 
@@ -197,24 +172,12 @@ class MixConv(nn.Module):
         return normalized_zero(self.norm)
 
     @torch.no_grad()
-    def contributions(self) -> dict[str, Tensor]:
-        """By kernel size: abs(alpha) times the deviation of the rectified channel times its way through the projection."""
+    def deviations(self) -> dict[str, Tensor]:
+        """Of the rectified channels, by kernel size."""
         if not len(self.alphas):
             return {}
-        through = rectified_deviation(self.depthwise_norm) * projected_deviation(self.project.weight, self.norm)
-        each = self._joined_alphas().abs() * through
-        return dict(zip(self.alphas, torch.split(each, [alpha.numel() for alpha in self.alphas.values()]), strict=True))
-
-    @torch.no_grad()
-    def pin(self) -> None:
-        """Moves the largest abs(alpha) into the projection, so that it is 1: the closing BatchNorm cancels it anyway."""
-        if not len(self.alphas):
-            return
-        largest = self._joined_alphas().abs().max()
-        if largest > 0:
-            self.project.weight.mul_(largest)
-            for alpha in self.alphas.values():
-                alpha.div_(largest)
+        each = torch.split(rectified_deviation(self.depthwise_norm), self._counts())
+        return dict(zip(self.alphas, each, strict=True))
 
     def macs(self, widths: Widths, extent: Extent) -> int:
         """Expansion on the input's pixels, depthwise and projection on the output's."""

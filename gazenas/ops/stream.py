@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.ops.units import scale_
 
 
@@ -27,7 +27,7 @@ class Stream(nn.Module):
         self.alpha = nn.Parameter(torch.ones(width))
 
 
-class StreamNorm(BatchNorm2d):
+class StreamNorm(nn.BatchNorm2d):
     """Batch normalization whose output is scaled by the factors of the stream that it writes.
 
     Args:
@@ -39,21 +39,32 @@ class StreamNorm(BatchNorm2d):
         super().__init__(channels)
         self.stream = stream
 
-    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias, ``(c,)``, times the stream's factors."""
-        return self.weight * self.stream.alpha, self.bias * self.stream.alpha
+    def forward(self, input: Tensor) -> Tensor:
+        """``(N, c, h, w)`` to the same shape; running statistics follow in training."""
+        share = 0.0
+        if self.training:
+            assert self.num_batches_tracked is not None, "BatchNorm keeps running statistics"
+            self.num_batches_tracked.add_(1)
+            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        weight, bias = self.weight * self.stream.alpha, self.bias * self.stream.alpha
+        return F.batch_norm(input, self.running_mean, self.running_var, weight, bias, self.training, share, self.eps)
 
 
-def closing_norm(channels: int, stream: Stream | None) -> BatchNorm2d:
+def channel_scale(norm: nn.BatchNorm2d) -> Tensor:
+    """``(c,)``: by what ``norm`` multiplies normalized channels, the factors of its stream included."""
+    return norm.weight * norm.stream.alpha if isinstance(norm, StreamNorm) else norm.weight
+
+
+def closing_norm(channels: int, stream: Stream | None) -> nn.BatchNorm2d:
     """What a block that writes ``stream`` ends in; without importance factors an ordinary batch normalization."""
-    return BatchNorm2d(channels) if stream is None else StreamNorm(channels, stream)
+    return nn.BatchNorm2d(channels) if stream is None else StreamNorm(channels, stream)
 
 
-def folded(norm: BatchNorm2d) -> BatchNorm2d:
+def folded(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
     """The same function as an ordinary batch normalization: the stream's factors are multiplied into weight and bias."""
     if not isinstance(norm, StreamNorm):
         return norm
-    plain = BatchNorm2d(norm.num_features).train(norm.training)
+    plain = nn.BatchNorm2d(norm.num_features).train(norm.training)
     state: dict[str, Any] = {name: value for name, value in norm.state_dict().items() if not name.startswith("stream.")}
     plain.to(norm.weight)
     plain.load_state_dict(state)

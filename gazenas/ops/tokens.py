@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from gazenas.errors import InputError
 from gazenas.layers.attention import gated_attention
-from gazenas.layers.batch_norm import BatchNorm2d
+from gazenas.layers.transformer import post_norm
 from gazenas.ops.stream import Stream, closing_norm, folded
 from gazenas.ops.units import (
     Convolution,
@@ -20,13 +20,12 @@ from gazenas.ops.units import (
     Widths,
     norm_slices,
     normalized_zero,
-    projected_deviation,
     scale_,
 )
 
 
 class TransformerLayer(nn.Module):
-    """Attention and feed-forward with residuals, each closed by a layer norm; one head, no biases.
+    """A post-norm layer whose keys have weights of their own; one head, no biases.
 
     Args:
         width: of queries, keys, values and the feed-forward's hidden layer.
@@ -43,9 +42,7 @@ class TransformerLayer(nn.Module):
     def forward(self, queries: Tensor, tokens: Tensor, gate: Tensor) -> Tensor:
         """``queries`` ``(..., n, d)`` look at ``tokens`` ``(N, n, d)``, weighted as keys by ``gate`` ``(n,)``: ``(N, n, d)``."""
         seen = gated_attention(self.query(queries), self.key(tokens), self.value(tokens), gate)
-        hidden = self.attention_norm(queries + self.out(seen))
-        closed: Tensor = self.norm(hidden + self.lower(F.relu(self.lift(hidden))))
-        return closed
+        return post_norm(self, queries, seen)
 
 
 class TokenTransformer(nn.Module):
@@ -65,7 +62,7 @@ class TokenTransformer(nn.Module):
         stream: what is written, where its channels have importance factors.
     """
 
-    channelwise = False
+    channelwise: ClassVar[bool] = False
     coordinates: Tensor
 
     def __init__(
@@ -88,7 +85,7 @@ class TokenTransformer(nn.Module):
         if not tokens:
             return
         self.project = nn.Conv2d(in_channels + 2, tokens, 1, bias=False)
-        self.project_norm = BatchNorm2d(tokens)
+        self.project_norm = nn.BatchNorm2d(tokens)
         self.encoder, self.decoder = TransformerLayer(width=width), TransformerLayer(width=width)
         self.queries = nn.Parameter(torch.randn(tokens, width))
         self.restore = nn.Conv2d(tokens, out_channels, 1, bias=False)
@@ -118,8 +115,8 @@ class TokenTransformer(nn.Module):
         grid = F.interpolate(x, (self.grid, self.grid), mode="bilinear", align_corners=False)
         # The coordinates are the same for all images, so their part of the projection is added to the maps' part; and
         # all that follows wants the tokens dense.
-        of_map, of_place = torch.split(self.project.weight, [x.shape[1], 2], 1)
-        projected = F.conv2d(grid, of_map) + F.conv2d(self.coordinates, of_place)
+        of_map, of_position = torch.split(self.project.weight, [x.shape[1], 2], 1)
+        projected = F.conv2d(grid, of_map) + F.conv2d(self.coordinates, of_position)
         tokens = self.project_norm(projected).flatten(2).contiguous()
         gate = self.alpha if self.alpha is not None else self.key_weight
         weight = self.restore.weight
@@ -139,14 +136,15 @@ class TokenTransformer(nn.Module):
         """One group, or none."""
         if self.alpha is None:
             return []
+        columns = TensorSlice(self.restore, "weight", 1)
         slices = (
             TensorSlice(self, "alpha", 0),
             TensorSlice(self.project, "weight", 0),
             *norm_slices(self.project_norm),
             TensorSlice(self, "queries", 0),
-            TensorSlice(self.restore, "weight", 1),
+            columns,
         )
-        return [Units("token", "token", self.alpha, slices)]
+        return [Units("token", "token", self.alpha, slices, columns)]
 
     def reads(self) -> tuple[TensorSlice, ...]:
         """Columns of the first projection, before those of the coordinates."""
@@ -183,15 +181,11 @@ class TokenTransformer(nn.Module):
         return normalized_zero(self.norm)
 
     @torch.no_grad()
-    def contributions(self) -> dict[str, Tensor]:
-        """abs(alpha) times the deviation of the decoder's normalized output times its way through the projection."""
+    def deviations(self) -> dict[str, Tensor]:
+        """Root mean square of the decoder's normalized output, the same for every token."""
         if self.alpha is None:
             return {}
-        decoded = self.decoder.norm.weight.square().mean().sqrt()
-        return {"token": self.alpha.abs() * decoded * projected_deviation(self.restore.weight, self.norm)}
-
-    def pin(self) -> None:
-        """Nothing: a token's factor also weighs it inside the attention, where no normalization cancels it."""
+        return {"token": self.decoder.norm.weight.square().mean().sqrt().expand_as(self.alpha)}
 
     def macs(self, widths: Widths, extent: Extent) -> int:
         """Both projections, twelve square products a token, and four attention products."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from gazenas.layers.batch_norm import BatchNorm2d
-
 Widths = Mapping[str, int]
 
 
@@ -71,12 +69,16 @@ class Units:
         kind: ``"conv3x3"``, ``"conv5x5"``, ..., ``"hidden"``, ``"token"`` or ``"stream"``.
         alpha: importance factors, ``(n,)``.
         slices: every tensor that has one slice a unit, ``alpha`` among them.
+        projection: of an operator, where the units enter the convolution that its closing normalization follows; one of ``slices``.
+        linear: whether ``alpha`` does nothing but scale what enters ``projection``.
     """
 
     group: str
     kind: str
     alpha: nn.Parameter
     slices: tuple[TensorSlice, ...]
+    projection: TensorSlice | None = None
+    linear: bool = False
 
 
 def fit_attributes(module: nn.Module) -> None:
@@ -101,19 +103,6 @@ def normalized_zero(norm: nn.BatchNorm2d) -> Tensor:
     zero = norm.weight.new_zeros(1, norm.num_features, 1, 2)
     constant: Tensor = norm(zero)[..., :1]
     return constant
-
-
-def projected_deviation(weight: Tensor, norm: BatchNorm2d) -> Tensor:
-    """``(n,)``: deviation at the output of ``norm`` for each of n inputs of a convolution, per unit of its own deviation.
-
-    Args:
-        weight: ``(c', n, k, k)``; neighboring pixels count as independent.
-        norm: that closes the convolution.
-    """
-    assert norm.running_var is not None, "BatchNorm keeps running statistics"
-    gain = norm.scale_and_shift()[0] * torch.rsqrt(norm.running_var + norm.eps)
-    through: Tensor = torch.linalg.vector_norm(weight * gain.view(-1, 1, 1, 1), dim=(0, 2, 3))
-    return through
 
 
 def rectified_deviation(norm: nn.BatchNorm2d) -> Tensor:

@@ -29,10 +29,9 @@ INK, PALE, FAINT = "#2d3748", "#edf2f7", "#cbd5e0"
 WIDE, HIGH, GAP = 0.86, 0.78, 0.3
 NARROW, STEP = 0.42, 0.54  # of a stream's bar, and from one to the next
 HEADINGS, TITLES = 0.72, 0.5  # heights of the words above the first branch
-Widths = dict[str, int]
 
 
-def block_widths(arch: Architecture, name: str) -> Widths:
+def block_widths(arch: Architecture, name: str) -> dict[str, int]:
     """Units by group of one block, all operators together."""
     return {group: count for groups in arch.kept[name].values() for group, count in groups.items()}
 
@@ -102,9 +101,7 @@ class _Drawing:
         """A column for each input branch of a fusion module, or for each block of the longest branch of a parallel one."""
         columns = sorted({_column(spec) for spec in specs})
         for spec in specs:
-            _, _, branch, which = spec.name.split(".")
-            label = which if which == "new" else which.replace("from", "from branch ").replace("block", "block ")
-            self._block((x + columns.index(_column(spec)), int(branch[6:])), label, spec)
+            self._block((x + columns.index(_column(spec)), spec.branch + 1), _label(spec), spec)
         if columns:
             self.axes.text(x + len(columns) / 2, HEADINGS, module, ha="center", fontsize=9, color="#4a5568")
         return x + len(columns)
@@ -188,6 +185,15 @@ def _columns(space: SearchSpace) -> float:
 
 
 def _column(spec: BlockSpec) -> int:
-    """Where a block stands in its module: its input branch in a fusion module, its number in a parallel one, from 1."""
-    _, _, branch, which = spec.name.split(".")
-    return int(branch[6:]) - 1 if which == "new" else int(which.removeprefix("from").removeprefix("block"))
+    """Where a block stands in its module: its input branch in a fusion module, its depth in a parallel one."""
+    return spec.depth if spec.role == "parallel" else spec.source_branch
+
+
+def _label(spec: BlockSpec) -> str:
+    """What stands above a block."""
+    labels = {
+        "join": f"from branch {spec.source_branch + 1}",
+        "opening": "new",
+        "parallel": f"block {spec.depth + 1}",
+    }
+    return labels[spec.role]

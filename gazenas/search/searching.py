@@ -19,6 +19,7 @@ from gazenas.models.freezing import freeze
 from gazenas.models.network import Network, as_network
 from gazenas.models.zoo import build_supernet, load_model
 from gazenas.search.controller import Controller, Survivors
+from gazenas.search.importance.scale import pin_scale
 from gazenas.search.importance.sensitivity import Sensitivity
 from gazenas.search.recalibration import recalibrate
 from gazenas.search.recipe import SearchRecipe
@@ -287,9 +288,7 @@ class Search:
     def _pin(self) -> None:
         """Fixes the scale of importance factors."""
         for network in {self.network, as_network(self.average)}:
-            for block in network.blocks().values():
-                for operator in block.operators().values():
-                    operator.pin()
+            pin_scale(network)
 
     def _choose_losers(self) -> None:
         """Where an interval begins at whose end units leave, picks them, so that they are pressed to zero until then."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 Size = tuple[int, int]  # height and width in pixels
 STREAM, CHANNEL = "stream", "channel"  # how the units of a stream are called beside operators and their groups
 Settings = Mapping[str, Any]
+Role = Literal["join", "opening", "parallel"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,27 @@ class StageSpec:
 class BlockSpec:
     """One search block of a space, with everything that follows from its position.
 
-    ``source`` and ``target`` are the streams that it reads and writes, ``in_channels`` and ``out_channels`` their full widths;
-    ``stride`` is 1 or 2; ``reduction`` is how many times smaller than the image the block's input is;
-    ``identity`` is whether its residual passes the input on as it is; ``operators`` maps names of ``gazenas.ops.OPS`` to
-    their settings.
+    Attributes:
+        name: unique in the space, such as ``stage2.fusion.branch1.from2``.
+        stage: from 0.
+        branch: that it writes, from 0, the highest resolution first.
+        source_branch: that it reads; in a parallel module ``branch``.
+        role: ``join`` and ``opening`` in a fusion module, of which the second makes the new lowest branch; ``parallel``.
+        depth: how many blocks of the same parallel module come before it in its branch; 0 in a fusion module.
+        source, target: the streams that it reads and writes.
+        in_channels, out_channels: their full widths.
+        stride: 1 or 2.
+        reduction: how many times smaller than the image the block's input is.
+        identity: whether its residual passes the input on as it is.
+        operators: names of ``gazenas.ops.OPS`` with their settings.
     """
 
     name: str
+    stage: int
+    branch: int
+    source_branch: int
+    role: Role
+    depth: int
     source: str
     target: str
     in_channels: int
@@ -148,49 +163,73 @@ class SearchSpace:
         specs = []
         for to in range(min(len(before), len(now))):
             for source in range(max(0, to - 1), min(len(before), to + 2)):
-                name = f"stage{stage + 1}.fusion.branch{to + 1}.from{source + 1}"
                 stride = 2 if source < to else self.stages[stage].stride
-                reduction = self.reduction(stage - 1) << source
                 # Two streams whose channels are searched apart cannot be one and the same map.
                 identity = stride == 1 and before[source] == now[to] and not self.least_stream_width
                 specs.append(
                     BlockSpec(
-                        name,
-                        sources[source],
-                        _stream(stage, to),
-                        before[source],
-                        now[to],
-                        stride,
-                        reduction,
-                        identity,
-                        self.fusion,
+                        name=f"stage{stage + 1}.fusion.branch{to + 1}.from{source + 1}",
+                        stage=stage,
+                        branch=to,
+                        source_branch=source,
+                        role="join",
+                        depth=0,
+                        source=sources[source],
+                        target=_stream(stage, to),
+                        in_channels=before[source],
+                        out_channels=now[to],
+                        stride=stride,
+                        reduction=self.reduction(stage - 1) << source,
+                        identity=identity,
+                        operators=self.fusion,
                     )
                 )
         if len(now) > len(before):
-            lowest = len(before)
-            name = f"stage{stage + 1}.fusion.branch{lowest + 1}.new"
-            reduction = self.reduction(stage) << (lowest - 1)
-            streams = _stream(stage, lowest - 1), _stream(stage, lowest)
-            specs.append(BlockSpec(name, *streams, now[lowest - 1], now[lowest], 2, reduction, False, self.fusion))
+            specs.append(self._opening_block(stage, len(before)))
         return specs
+
+    def _opening_block(self, stage: int, branch: int) -> BlockSpec:
+        """The block that makes the new lowest branch ``branch`` of a stage out of the one above it."""
+        channels = self.stages[stage].channels
+        return BlockSpec(
+            name=f"stage{stage + 1}.fusion.branch{branch + 1}.new",
+            stage=stage,
+            branch=branch,
+            source_branch=branch - 1,
+            role="opening",
+            depth=0,
+            source=_stream(stage, branch - 1),
+            target=_stream(stage, branch),
+            in_channels=channels[branch - 1],
+            out_channels=channels[branch],
+            stride=2,
+            reduction=self.reduction(stage) << (branch - 1),
+            identity=False,
+            operators=self.fusion,
+        )
 
     def parallel_blocks(self, stage: int) -> list[BlockSpec]:
         """Blocks of the parallel module of stage ``stage`` (from 0), branch by branch."""
         now = self.stages[stage]
         return [
             BlockSpec(
-                f"stage{stage + 1}.parallel.branch{branch + 1}.block{index + 1}",
-                _stream(stage, branch),
-                _stream(stage, branch),
-                channels,
-                channels,
-                1,
-                self.reduction(stage) << branch,
-                True,
-                self.parallel[branch],
+                name=f"stage{stage + 1}.parallel.branch{branch + 1}.block{depth + 1}",
+                stage=stage,
+                branch=branch,
+                source_branch=branch,
+                role="parallel",
+                depth=depth,
+                source=_stream(stage, branch),
+                target=_stream(stage, branch),
+                in_channels=channels,
+                out_channels=channels,
+                stride=1,
+                reduction=self.reduction(stage) << branch,
+                identity=True,
+                operators=self.parallel[branch],
             )
             for branch, (channels, count) in enumerate(zip(now.channels, now.blocks, strict=True))
-            for index in range(count)
+            for depth in range(count)
         ]
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,15 +10,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx.reference import ReferenceEvaluator
 from torch import nn
 from torch.nn import functional as F
 
-from gazenas.export.compaction import compact
 from gazenas.export.forms import BlockForm, _runs, fold_norms, mixconv_forms, runtime_form
 from gazenas.export.onnx import export_onnx
 from gazenas.export.token_form import Resize, TokenForm
-from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.models.build import full_architecture
 from gazenas.models.zoo import build_subnet, build_supernet, load_space, space_folder
 from gazenas.ops.tokens import TokenTransformer
@@ -132,10 +129,10 @@ def test_runs_are_all_ways_to_cut() -> None:
 def test_norms_fold_into_the_convolutions_before_them() -> None:
     layers = nn.Sequential(
         nn.Conv2d(3, 4, 3, bias=False),
-        BatchNorm2d(4),
+        nn.BatchNorm2d(4),
         nn.ReLU(),
-        BatchNorm2d(4),
-        nn.Sequential(nn.Conv2d(4, 2, 1), BatchNorm2d(2)),
+        nn.BatchNorm2d(4),
+        nn.Sequential(nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2)),
     )
     for norm in (layer for layer in layers.modules() if isinstance(layer, nn.BatchNorm2d)):
         norm.running_mean = torch.randn(norm.num_features)
@@ -169,36 +166,6 @@ def test_the_file_has_no_guards_norms_or_splits(micro_space: SearchSpace, tmp_pa
     made = {node.output[0] for node in model.graph.node if node.op_type in ("Reshape", "Resize")}
     assert set(shapes) == made - {"gaze"}
     assert set(shapes.values()) == {"batch"}, "a runtime joins operations only where it knows that batches agree"
-
-
-def test_weights_are_kept_without_their_outer_zeros() -> None:
-    """onnx's own interpreter says what the file computes; where there is nothing but zeros, or too few, nothing changes."""
-    inner = np.zeros((40, 6, 1, 1), np.float32)
-    inner[1:33, 2:4] = 1 + np.arange(64, dtype=np.float32).reshape(32, 2, 1, 1)
-    inner[5] = 0
-    few = np.ones((40, 6, 1, 1), np.float32)
-    few[0] = 0
-    weights = {"a": inner, "b": np.zeros((40, 6, 1, 1), np.float32), "c": few, "d": few.copy()}
-    nodes = [onnx.helper.make_node("Conv", ["x", name], [f"{name}y"]) for name in weights]
-    nodes.append(onnx.helper.make_node("Sum", [f"{name}y" for name in weights], ["y"]))
-    ends = [
-        onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, c, 2, 2]) for n, c in (("x", 6), ("y", 40))
-    ]
-    tensors = [onnx.numpy_helper.from_array(weight, name) for name, weight in weights.items()]
-    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], tensors)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
-    x = {"x": np.random.default_rng(0).standard_normal((1, 6, 2, 2)).astype(np.float32)}
-    (expected,) = ReferenceEvaluator(model).run(None, x)
-    before = model.ByteSize()
-    compact(model)
-    onnx.checker.check_model(model)
-    assert model.ByteSize() < before - 500
-    (found,) = ReferenceEvaluator(model).run(None, x)
-    np.testing.assert_array_equal(found, expected)
-    kept = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
-    assert kept["ai"] == [32, 2, 1, 1]
-    assert kept["b"] == kept["c"] == [40, 6, 1, 1]
-    assert "d" not in kept, "equal to c"
 
 
 def test_half_precision(micro_space: SearchSpace, tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
-"""Every operator in OPS: zero units contribute nothing, in value and in gradient; attention against its formula."""
+"""Every operator in OPS: zero units contribute nothing, in value and in gradient."""
 
+import copy
 import itertools
 
 import pytest
 import torch
 
-from gazenas.layers.attention import gated_attention
 from gazenas.ops import OPS
 from gazenas.ops.units import Extent, normalized_zero
 
@@ -58,26 +58,22 @@ def test_params_by_formula(name: str) -> None:
     assert operator.params(operator.widths(), extent) == sum(p.numel() for p in operator.parameters())  # type: ignore[operator]
 
 
-def test_gated_attention_against_softmax_with_log_gate() -> None:
-    torch.manual_seed(0)
-    query, key, value = torch.randn(5, 7, dtype=torch.float64), *torch.randn(2, 3, 4, 7, dtype=torch.float64)
-    gate = torch.rand(4, dtype=torch.float64) + 0.1
-    expected = (query @ key.transpose(1, 2) / 7**0.5 + gate.log()).softmax(-1) @ value
-    torch.testing.assert_close(gated_attention(query, key, value, gate), expected)
-
-
-def test_a_dead_key_is_as_good_as_absent_even_with_a_huge_score() -> None:
-    torch.manual_seed(0)
-    query, key, value = torch.randn(3, 3, 4, 7)
-    key[:, 2] *= 1e4
-    gate = torch.tensor([0.5, 1.0, 0.0, 2.0], requires_grad=True)
-    alive = [0, 1, 3]
-    found = gated_attention(query, key, value, gate)
-    torch.testing.assert_close(found, gated_attention(query, key[:, alive], value[:, alive], gate[alive]))
-    found.sum().backward()
-    assert gate.grad is not None
-    assert gate.grad.isfinite().all()
-    assert gate.grad[2] == 0
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_units_say_of_their_projection(name: str) -> None:
+    """A factor can be moved into the projection's columns exactly where the group says so; each unit has a deviation."""
+    operator = build(name).double().eval()
+    x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
+    before = operator(x)
+    assert {group: len(each) for group, each in operator.deviations().items()} == operator.widths()  # type: ignore[operator]
+    for units in operator.units():  # type: ignore[operator]
+        assert units.projection in units.slices
+        changed = copy.deepcopy(operator)
+        (twin,) = [each for each in changed.units() if each.group == units.group]  # type: ignore[operator]
+        piece = twin.projection
+        with torch.no_grad():
+            twin.alpha.mul_(2)
+            getattr(piece.module, piece.name).narrow(piece.dim, piece.start, twin.alpha.numel()).div_(2)
+        assert torch.allclose(changed(x), before) == units.linear
 
 
 def test_normalized_zero_in_training_equals_a_whole_zero_map() -> None:

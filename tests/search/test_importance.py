@@ -13,6 +13,8 @@ from gazenas.models.network import Network
 from gazenas.ops import OPS
 from gazenas.search import unit_groups
 from gazenas.search.importance import IMPORTANCES
+from gazenas.search.importance.contribution import contributions
+from gazenas.search.importance.scale import pin_scale
 from gazenas.search.importance.sensitivity import DECAY, Sensitivity
 from gazenas.search.regularization import Penalty, proximal_step
 from gazenas.search.searching import Search
@@ -32,7 +34,7 @@ def test_contribution_is_the_deviation_that_a_channel_adds() -> None:
     with torch.no_grad():
         path(images)
     path.eval()
-    found = torch.cat(list(path.contributions().values()))
+    found = torch.cat(list(contributions(path).values()))
     for channel in range(7):
         less = copy.deepcopy(path)
         with torch.no_grad():
@@ -73,9 +75,7 @@ def test_pinning_keeps_the_function_and_fixes_the_scale(micro_net: Network) -> N
         for alpha in micro_net.importances():
             alpha.mul_(0.3)
         before = micro_net.eval()(images)
-        for block in micro_net.blocks().values():
-            for operator in block.operators().values():
-                operator.pin()
+        pin_scale(micro_net)
         torch.testing.assert_close(micro_net(images), before, rtol=0, atol=1e-6)
     for block in micro_net.blocks().values():
         largest = max(float(units.alpha.detach().abs().max()) for units in block.operators()["mixconv"].units())

@@ -36,7 +36,7 @@ from gazenas.files import cache_folder, write_aside
 from gazenas.models.build import full_architecture
 from gazenas.models.parts import BlockPart, HeadPart, Part, StemPart, leaving_together
 from gazenas.models.zoo import build_subnet, build_supernet
-from gazenas.ops import OPS
+from gazenas.ops import OPS, build_operator
 from gazenas.ops.channels import ALIGNED, round_up
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.units import Convolution
@@ -110,7 +110,8 @@ def _block_models(part: BlockPart, searched: bool) -> Models:
             for count in measured_counts(operator, most):
                 widths = dict.fromkeys(offered, 0) | {group: count}
                 build = partial(
-                    OPS[operator],
+                    build_operator,
+                    operator,
                     in_channels=extent.in_channels,
                     out_channels=extent.out_channels,
                     stride=spec.stride,

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
-from gazenas.layers.batch_norm import BatchNorm2d
+from gazenas.layers.attention import multi_head_attention
 from gazenas.layers.linear import FullPrecisionLinear
+from gazenas.layers.transformer import post_norm
 from gazenas.models.heads.head import Head, square_sides
 from gazenas.ops.units import TensorSlice
 from gazenas.space.search_space import Size
@@ -38,14 +39,8 @@ class BranchEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, others: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """``tokens``, ``key``, ``value`` ``(N, n, d)`` and the concatenated queries ``others`` ``(N, n, d')``: ``(N, n, d)``."""
-        query, key, value = (
-            rearrange(x, "b n (h d) -> b h n d", h=self.heads) for x in (self.fuse(others), key, value)
-        )
-        scores = torch.matmul(query, key.transpose(-2, -1)) * query.shape[-1] ** -0.5
-        seen = rearrange(torch.matmul(scores.softmax(-1), value), "b h n d -> b n (h d)")
-        hidden = self.attention_norm(tokens + self.out(seen))
-        encoded: Tensor = self.norm(hidden + self.lower(F.relu(self.lift(hidden))))
-        return encoded
+        seen = multi_head_attention(self.fuse(others), key, value, heads=self.heads)
+        return post_norm(self, tokens, seen)
 
 
 class MRFTHead(Head):
@@ -85,7 +80,7 @@ class MRFTHead(Head):
         self.patches, self.sizes = patches, list(sizes)
         tokens = (sides[0] // patches[0]) ** 2
         self.reduce = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, r, 1, bias=False), BatchNorm2d(r))
+            nn.Sequential(nn.Conv2d(c, r, 1, bias=False), nn.BatchNorm2d(r))
             for c, r in zip(in_channels, channels, strict=True)
         )
         learned = (

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
-from gazenas.layers.batch_norm import BatchNorm2d
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.layers.transformer import EncoderLayer
 from gazenas.models.heads.head import Head, side_by_side, square_sides
@@ -47,7 +46,7 @@ class ViTHead(Head):
                 f"head: expected positive grid, width and depth and heads that divide the width, found {grid}, {width}, {depth}, {heads}"
             )
         self.grid, self.branches = min(grid, *square_sides(sizes, "vit")), len(sizes)
-        self.reduce = nn.Sequential(nn.Conv2d(sum(in_channels), width, 1, bias=False), BatchNorm2d(width))
+        self.reduce = nn.Sequential(nn.Conv2d(sum(in_channels), width, 1, bias=False), nn.BatchNorm2d(width))
         self.token = nn.Parameter(0.02 * torch.randn(width))
         self.positions = nn.Parameter(0.02 * torch.randn(self.grid**2 + 1, width))
         self.layers = nn.ModuleList(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gazenas.models.network import Network
-from gazenas.ops.stream import StreamNorm
+from gazenas.ops.operator import Operator
+from gazenas.ops.stream import StreamNorm, channel_scale
+from gazenas.ops.units import Units
 from gazenas.search.units import unit_groups
 
 
@@ -28,8 +30,32 @@ def contribution_score(
         if group.is_stream:
             norms = [piece.module for piece in group.slices if isinstance(piece.module, StreamNorm)]
             found[group.name] = sum(
-                (norm.scale_and_shift()[0] ** 2 for norm in dict.fromkeys(norms)), torch.zeros_like(group.alpha)
+                (channel_scale(norm) ** 2 for norm in dict.fromkeys(norms)), torch.zeros_like(group.alpha)
             )
         else:
-            found[group.name] = operators[group.key.owner][group.key.operator].contributions()[group.key.group] ** 2
+            operator = operators[group.key.owner][group.key.operator]
+            found[group.name] = contributions(operator)[group.key.group] ** 2
     return found
+
+
+@torch.no_grad()
+def contributions(operator: Operator) -> dict[str, Tensor]:
+    """By group, ``(n,)``: standard deviation that each unit adds to the operator's output, by its weights and statistics."""
+    deviations, found = operator.deviations(), {}
+    for units in operator.units():
+        through = projected_deviation(units, operator.norm)
+        found[units.group] = units.alpha.abs() * (deviations[units.group] * through)
+    return found
+
+
+def projected_deviation(units: Units, norm: nn.BatchNorm2d) -> Tensor:
+    """``(n,)``: deviation at the output of ``norm`` for each unit, per unit of the deviation of what enters its projection.
+
+    Neighboring pixels count as independent.
+    """
+    assert units.projection is not None, f"{units.kind}: units of an operator have a projection"
+    assert norm.running_var is not None, "BatchNorm keeps running statistics"
+    weight: Tensor = getattr(units.projection.module, units.projection.name)
+    gain = channel_scale(norm) * torch.rsqrt(norm.running_var + norm.eps)
+    through: Tensor = torch.linalg.vector_norm(weight * gain.view(-1, 1, 1, 1), dim=(0, 2, 3))
+    return through.narrow(0, units.projection.start, units.alpha.numel())
