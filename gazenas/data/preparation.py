@@ -5,8 +5,6 @@ A file is written whole beside its target and renamed. ``train_test_split.json``
 
 from __future__ import annotations
 
-import io
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +15,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from gazenas.data import hdf5_layout as layout
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault
-from gazenas.data.readers.ethxgaze import SPLIT_FILE, STORY_FILE
 from gazenas.errors import InputError
-from gazenas.files import read_json, write_aside, write_csv, write_json
+from gazenas.files import read_json, write_csv, write_json
 
 FILE_BYTES = 256 << 20  # images of one file at most: they are put together in memory
 UNREADABLE = "unreadable.csv"
@@ -81,8 +79,8 @@ def prepare(
         parts.setdefault(task.part, []).append(task.path.name)
     if not lists["val"]:
         del lists["val"]  # drawn by whoever reads
-    write_json(out / STORY_FILE, story | {"people": {t.path.name: t.person for t in written}, "parts": parts})
-    write_json(out / SPLIT_FILE, lists)
+    write_json(out / layout.STORY_FILE, story | {"people": {t.path.name: t.person for t in written}, "parts": parts})
+    write_json(out / layout.SPLIT_FILE, lists)
     return lists
 
 
@@ -99,7 +97,7 @@ def _story(source: GazeFolder) -> dict[str, Any]:
 
 def _take_place(out: Path, story: dict[str, Any]) -> None:
     """Makes the folder, or finds that it holds the same preparation unfinished."""
-    if (out / SPLIT_FILE).exists():
+    if (out / layout.SPLIT_FILE).exists():
         raise InputError(f"--out: {out} already holds a data folder; choose another, or remove it")
     path = out / "preparing.json"
     found = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
@@ -125,7 +123,7 @@ def _tasks(source: GazeFolder, out: Path) -> list[Task]:
         if not len(split):
             continue
         kind = LISTS.get(part, "train")
-        subfolder = out / ("train" if kind in ("train", "val") else kind)
+        subfolder = layout.part_folder(out, kind)
         for number, person in enumerate(split.people):
             rows = np.flatnonzero(split.person == number)
             word = re.sub(r"[^\w.-]+", "_", person) or "_"
@@ -156,27 +154,22 @@ def _write(task: Task, leave_out: bool) -> list[RowFault]:
     if (faults and not leave_out) or not good:
         return faults
     rows, split = np.array(good), task.split
-    buffer = io.BytesIO()  # HDF5 itself aborts the process where a disk fills up while it writes
-    with h5py.File(buffer, "w") as file:
-        file.create_dataset("face_patch", data=images[: len(rows), ..., ::-1], track_times=False)
-        columns = {"face_gaze": split.gaze, "face_head_pose": split.head_pose} | split.columns
-        for key, values in columns.items():
-            if values is not None:
-                file.create_dataset(key, data=values[rows], track_times=False)
-        if split.session is not None:
-            file.create_dataset("session", data=split.session[rows], track_times=False)
-            file["session"].attrs["names"] = json.dumps(split.sessions)
-        names = np.array([split.images.name(int(row)).encode() for row in rows])
-        file.create_dataset("source", data=names, track_times=False)
+    columns = {
+        layout.GAZE: split.gaze,
+        layout.HEAD_POSE: split.head_pose,
+        **split.columns,
+        layout.SESSION: split.session,
+    }
+    known = {key: values[rows] for key, values in columns.items() if values is not None}
+    known[layout.SOURCE] = np.array([split.images.name(int(row)).encode() for row in rows])
     task.path.parent.mkdir(exist_ok=True)
-    with write_aside(task.path) as aside:
-        aside.write_bytes(buffer.getbuffer())
+    layout.write_person(task.path, images[: len(rows)], known, session_names=split.sessions)
     return faults
 
 
 def _rows_of(path: Path) -> int:
     with h5py.File(path, "r") as file:
-        return int(file["face_patch"].shape[0])
+        return int(file[layout.PATCHES].shape[0])
 
 
 def _list_faults(path: Path, faults: list[RowFault]) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from gazenas.data.checks.evidence import Evidence, from_head, from_network, head_from_landmarks, redness
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault, join, plural, prove_disjoint
+from gazenas.data.hdf5_layout import LANDMARKS
 from gazenas.data.pictures import resized
 from gazenas.data.readers.ethxgaze import XGazeFiles
 from gazenas.errors import InputError
@@ -240,7 +241,7 @@ def _landmarks(opened: GazeFolder) -> tuple[NDArray[np.float32], NDArray[np.floa
     for split in opened.splits.values():
         if not isinstance(split.images, XGazeFiles) or split.gaze is None:
             continue
-        found = split.images.column("facial_landmarks")
+        found = split.images.column(LANDMARKS)
         if found is not None and found.shape[1:] == (68, 2) and np.isfinite(found).all():
             chosen = np.unique(np.linspace(0, len(split) - 1, SAMPLE).round().astype(np.int64))
             points.append(found[chosen])

@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from gazenas.data import hdf5_layout as layout
 from gazenas.data.dataset import GazeFolder, GazeSplit, Images, plural, prove_disjoint
 from gazenas.data.pictures import ResizedImages
 from gazenas.data.readers.convention import flipped
@@ -27,9 +28,7 @@ from gazenas.data.readers.reading import DEFAULTS, FRAMES, Reading
 from gazenas.errors import InputError
 from gazenas.files import read_json
 
-SPLIT_FILE, STORY_FILE = "train_test_split.json", "dataset.json"
 VALIDATION_SHARE = 0.1
-PARTS = ("train", "val", "test", "test_person_specific")
 
 
 class XGazeFiles:
@@ -56,7 +55,7 @@ class XGazeFiles:
             within = rows[positions] - self.starts[number]
             order = np.argsort(within)
             try:
-                patches = self._file(int(number))["face_patch"]
+                patches = self._file(int(number))[layout.PATCHES]
                 # A run of neighboring rows is one read; h5py's own lists of rows are far slower.
                 for run in np.split(order, np.flatnonzero(np.diff(within[order]) != 1) + 1):
                     images[positions[run]] = patches[within[run[0]] : within[run[-1]] + 1]
@@ -70,7 +69,7 @@ class XGazeFiles:
     def column(self, key: str) -> NDArray[np.float32] | None:
         """All rows of another column of the files, or None where one of them lacks it."""
         files = [self._file(number) for number in range(len(self.paths))]
-        if not all(key in file and file[key].shape[:1] == file["face_patch"].shape[:1] for file in files):
+        if not all(key in file and file[key].shape[:1] == file[layout.PATCHES].shape[:1] for file in files):
             return None
         return np.concatenate([file[key][()].astype(np.float32) for file in files])
 
@@ -98,7 +97,7 @@ def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
     split, notes = _read_split(folder, reading.seed, story)
     splits, faults, sizes = {}, [], set()
     for name, files in split.items():
-        subfolder = _split_folder(folder, name)
+        subfolder = layout.part_folder(folder, name)
         parts = []
         for file in files:
             try:
@@ -121,18 +120,11 @@ def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
     return GazeFolder(folder, size, story["frame"], splits, notes, story["dataset"], story["group"], kept, parts=own)
 
 
-def _split_folder(folder: Path, part: str) -> Path:
-    """Where the files of a part lie."""
-    if part == "test_person_specific":
-        return next((folder / n for n in (part, "test_specific") if (folder / n).is_dir()), folder / part)
-    return folder / ("test" if part == "test" else "train")
-
-
 def _read_story(folder: Path) -> dict[str, Any]:
     """What ``dataset.json`` says, or what holds for ETH-XGaze itself."""
     story: dict[str, Any] = {"dataset": "ethxgaze", "frame": "R", "group": "person"}
     story |= {"people": {}, "parts": {}, "choices": {}}
-    path = folder / STORY_FILE
+    path = folder / layout.STORY_FILE
     if not path.is_file():
         return story
     values = read_json(path)
@@ -149,15 +141,17 @@ def _read_story(folder: Path) -> dict[str, Any]:
 
 def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
     """File names by split, people proven to be on one side only, and notes on what was decided here."""
-    path = folder / SPLIT_FILE
+    path = folder / layout.SPLIT_FILE
     if not folder.is_dir():
         raise InputError(f"{folder}: no such data folder; 'gazenas synth {folder}' makes one")
     if not path.is_file():
-        raise InputError(f"{folder}: expected {SPLIT_FILE} beside train/ and test/ (ETH-XGaze's layout), found none")
+        raise InputError(
+            f"{folder}: expected {layout.SPLIT_FILE} beside train/ and test/ (ETH-XGaze's layout), found none"
+        )
     values = read_json(path)
     notes = []
     split = {}
-    for name in PARTS:
+    for name in layout.PARTS:
         names = values.get(name, [])
         if not isinstance(names, list) or not all(isinstance(entry, str) for entry in names):
             raise InputError(f"{path}: {name}: expected a list of file names, found {names!r}")
@@ -183,7 +177,7 @@ def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[st
         split["val"] = [name for name in split["train"] if owners[name] in chosen]
         split["train"] = [name for name in split["train"] if owners[name] not in chosen]
         notes.append(
-            f"no val list in {SPLIT_FILE}: drew {count} of {len(people)} {plural(story['group'])} by seed {seed}: {', '.join(chosen)}"
+            f"no val list in {layout.SPLIT_FILE}: drew {count} of {len(people)} {plural(story['group'])} by seed {seed}: {', '.join(chosen)}"
         )
     owned = {name: [story["people"].get(entry, Path(entry).stem) for entry in names] for name, names in split.items()}
     prove_disjoint(owned, str(path), story["group"])
@@ -197,7 +191,7 @@ def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[st
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
-        raise InputError(f"{path}: listed in {SPLIT_FILE} but absent")
+        raise InputError(f"{path}: listed in {layout.SPLIT_FILE} but absent")
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -210,19 +204,19 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 def _read_labels(path: Path, *, needs_gaze: bool, reading: Reading) -> dict[str, Any]:
     """Size, number of rows and labels of one file, checked."""
     with _opened(path) as file:
-        if "face_patch" not in file:
+        if layout.PATCHES not in file:
             raise InputError(f"{path}: lacks the key face_patch (has: {', '.join(file) or 'none'})")
-        patches = file["face_patch"]
+        patches = file[layout.PATCHES]
         shape: tuple[int, ...] = getattr(patches, "shape", ())
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or shape[0] < 1:
             raise InputError(f"{path}: face_patch: expected shape (N, S, S, 3) with N > 0, found {shape}")
         if patches.dtype != np.uint8:
             raise InputError(f"{path}: face_patch: expected uint8, found {patches.dtype}")
-        if needs_gaze and "face_gaze" not in file:
+        if needs_gaze and layout.GAZE not in file:
             raise InputError(f"{path}: lacks the key face_gaze, which training needs (has: {', '.join(file)})")
         labels = {
             key: _turned(_read_angles(file, key, shape[0], path), reading)
-            for key in ("face_gaze", "face_head_pose")
+            for key in (layout.GAZE, layout.HEAD_POSE)
             if key in file
         }
         return (
@@ -260,9 +254,9 @@ def _turned(angles: NDArray[np.float32], reading: Reading) -> NDArray[np.float32
 
 def _read_sessions(file: h5py.File, count: int, path: Path) -> dict[str, Any]:
     """Sessions of a prepared file: numbers by row, and their names in an attribute."""
-    if "session" not in file:
+    if layout.SESSION not in file:
         return {}
-    numbers, names = file["session"], json.loads(file["session"].attrs.get("names", "[]"))
+    numbers, names = file[layout.SESSION], json.loads(file[layout.SESSION].attrs.get(layout.SESSION_NAMES, "[]"))
     if numbers.shape != (count,) or numbers.dtype.kind not in "iu":
         raise InputError(
             f"{path}: session: expected integers of shape ({count},), found {numbers.dtype} {numbers.shape}"
@@ -285,12 +279,12 @@ def _join(
 ) -> GazeSplit:
     counts = [part["count"] for part in parts]
     labels: dict[str, NDArray[np.float32] | None] = {}
-    for key in ("face_gaze", "face_head_pose"):
+    for key in (layout.GAZE, layout.HEAD_POSE):
         have = [key in part for part in parts]
         labels[key] = np.concatenate([part[key] for part in parts]) if all(have) else None
         if any(have) and not all(have):
             notes.append(f"{name}: {sum(have)} of {len(have)} files have {key}: it is used for none of them")
-    if labels["face_gaze"] is None:
+    if labels[layout.GAZE] is None:
         notes.append(f"{name}: no face_gaze: errors cannot be measured, predictions are written instead")
     of_file = [owners.get(path.name, path.stem) for path in paths]
     people = sorted(set(of_file))
@@ -302,8 +296,8 @@ def _join(
         name=name,
         people=people,
         person=np.repeat([people.index(owner) for owner in of_file], counts).astype(np.int64),
-        gaze=labels["face_gaze"],
-        head_pose=labels["face_head_pose"],
+        gaze=labels[layout.GAZE],
+        head_pose=labels[layout.HEAD_POSE],
         size=reading.size or parts[0]["size"],
         images=ResizedImages(stored, reading.size) if resize else stored,
         sessions=[str(entry) for entry in sessions] if known else [],

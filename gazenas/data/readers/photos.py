@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault
+from gazenas.data.hdf5_layout import ROTATION
 from gazenas.data.normalization.geometry import (
     Camera,
     Floats,
@@ -113,7 +114,7 @@ def _split(folder: Path, photos: list[Photo], target: Target) -> GazeSplit:
     known = any(photo.session for photo in photos)
     gaze = [photo.gaze for photo in photos]
     columns = {
-        "face_mat_norm": np.array([photo.view.rotation for photo in photos]),
+        ROTATION: np.array([photo.view.rotation for photo in photos]),
         "face_center": np.array([photo.view.center for photo in photos]),
     }
     if all(photo.landmarks is not None for photo in photos):
