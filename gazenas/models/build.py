@@ -140,15 +140,15 @@ def check_space(space: SearchSpace, where: str) -> None:
     modules = [("fusion", space.fusion)] + [
         (f"parallel[{number}]", entry) for number, entry in enumerate(space.parallel, 1)
     ]
-    for where, operators in modules:
+    for module, operators in modules:
         for name, settings in operators.items():
             if name not in OPS:
-                faults.append(f"{where}: unknown operator {name!r} (known: {', '.join(OPS)})")
+                faults.append(f"{module}: unknown operator {name!r} (known: {', '.join(OPS)})")
                 continue
             wrong = _wrong_keys(OPS[name].full_widths, settings, given={"in_channels"})
-            faults += [f"{where}: {name}: {fault}" for fault in wrong]
+            faults += [f"{module}: {name}: {fault}" for fault in wrong]
             if not wrong:
-                faults += _refusal(f"{where}: ", lambda: OPS[name].full_widths(space.stem[-1], **settings))  # noqa: B023
+                faults += _refusal(f"{module}: ", lambda: OPS[name].full_widths(space.stem[-1], **settings))  # noqa: B023
     settings = {key: value for key, value in space.head.items() if key != "kind"}
     if space.head["kind"] not in HEADS:
         faults.append(f"head: unknown kind {space.head['kind']!r} (known: {', '.join(HEADS)})")
