@@ -5,7 +5,6 @@ A file is written whole beside its target and renamed. ``train_test_split.json``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from gazenas.data import hdf5_layout as layout
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault
 from gazenas.errors import InputError
-from gazenas.files import read_json, write_csv, write_json
+from gazenas.files import read_json, safe_name, write_csv, write_json
 
 FILE_BYTES = 256 << 20  # images of one file at most: they are put together in memory
 UNREADABLE = "unreadable.csv"
@@ -126,7 +125,7 @@ def _tasks(source: GazeFolder, out: Path) -> list[Task]:
         subfolder = layout.part_folder(out, kind)
         for number, person in enumerate(split.people):
             rows = np.flatnonzero(split.person == number)
-            word = re.sub(r"[^\w.-]+", "_", person) or "_"
+            word = safe_name(person)
             for piece, begin in enumerate(range(0, len(rows), most)):
                 stem = word if len(rows) <= most else f"{word}_{piece:03d}"
                 stem = stem if stem not in taken else f"{part}_{stem}"

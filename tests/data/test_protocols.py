@@ -20,6 +20,7 @@ from gazenas.evaluation.protocols.folds import (
     drawn_groups,
     hold_out_validation,
 )
+from gazenas.evaluation.protocols.runs import fold_path
 from tests.data import layouts
 from tests.data.layouts import WRITERS, Faces
 
@@ -193,6 +194,16 @@ def test_groups_are_nearly_equal_and_hold_everybody() -> None:
     assert sorted(person for group in groups for person in group) == sorted(people)
     assert {len(group) for group in groups} == {2, 3}
     assert groups != drawn_groups(people, 4, seed=1)
+
+
+def test_folds_of_hostile_names_stay_inside(sources: Path, tmp_path: Path) -> None:
+    pool = join("all", list(open_data(sources / "table").splits.values()))
+    pool.people = ["../../../escaped", "..", "/root", "a/b", "a_b"]
+    folder = replace(open_data(sources / "table"), splits={"all": pool}, parts={})
+    folds, _ = PROTOCOLS["mpiifacegaze"].folds(folder, Settings())
+    paths = [fold_path(tmp_path, fold).resolve() for fold in folds]
+    assert len(set(paths)) == 5
+    assert {path.parent for path in paths} == {(tmp_path / "folds").resolve()}
 
 
 @pytest.mark.parametrize("people", [0, 5, 9])

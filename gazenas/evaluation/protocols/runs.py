@@ -15,7 +15,7 @@ from gazenas.data.dataset import GazeFolder
 from gazenas.errors import InputError
 from gazenas.evaluation.errors import bootstrap_interval
 from gazenas.evaluation.protocols.folds import Fold
-from gazenas.files import read_json, write_aside, write_json, write_records
+from gazenas.files import read_json, safe_name, write_aside, write_json, write_records
 from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel
 from gazenas.training.finetuning import FinetuneRecipe
@@ -29,7 +29,7 @@ SETTINGS = "protocol.json"
 
 def fold_path(out: Path, fold: Fold) -> Path:
     """The run folder of a fold."""
-    return out / "folds" / fold.name
+    return out / "folds" / safe_name(fold.name)
 
 
 def settle(out: Path, config: dict[str, Any]) -> None:
