@@ -105,7 +105,7 @@ class GazeSplit:
 
 
 def join(name: str, splits: Sequence[GazeSplit]) -> GazeSplit:
-    """One split of several of one size: people and sessions of one name are the same; labels only where all have them."""
+    """One split of several of one size: people and sessions of one name are the same; labels and columns only where all have them."""
     people = sorted({person for split in splits for person in split.people})
     sessions = sorted({session for split in splits for session in split.sessions})
 
@@ -117,6 +117,11 @@ def join(name: str, splits: Sequence[GazeSplit]) -> GazeSplit:
         known = [part for part in parts if part is not None]
         return np.concatenate(known) if len(known) == len(parts) else None
 
+    columns = {
+        key: np.concatenate([split.columns[key] for split in splits])
+        for key, values in splits[0].columns.items()
+        if all(key in split.columns and split.columns[key].shape[1:] == values.shape[1:] for split in splits)
+    }
     known = [split.session for split in splits if split.session is not None]
     return GazeSplit(
         name=name,
@@ -130,6 +135,7 @@ def join(name: str, splits: Sequence[GazeSplit]) -> GazeSplit:
         session=np.concatenate([numbers(s.sessions, sessions, i) for s, i in zip(splits, known, strict=True)])
         if len(known) == len(splits)
         else None,
+        columns=columns,
     )
 
 

@@ -23,7 +23,8 @@ CACHED = 1 << 20  # bytes of floats that a core's cache holds
 class Batch:
     """``images`` ``(N, 3, S, S)`` float; ``gaze`` ``(N, 2)`` radians (zeros where unknown); ``rows`` ``(N,)`` of the split.
 
-    ``weight`` is 1, or for a share of a batch its size relative to the mean share.
+    ``weight`` is 1, or for a share of a batch its size relative to the mean share; 0 for a process that has no row of its own
+    and is given one so that all take the same steps.
     """
 
     images: Tensor
@@ -32,7 +33,7 @@ class Batch:
     weight: float = 1.0
 
 
-class _Rows(Dataset[tuple[Tensor, Tensor, NDArray[np.int64]]]):
+class _Rows(Dataset[tuple[Tensor, Tensor]]):
     """A map-style data set whose items are whole batches."""
 
     def __init__(self, split: GazeSplit, batches: list[NDArray[np.int64]]) -> None:
@@ -41,10 +42,10 @@ class _Rows(Dataset[tuple[Tensor, Tensor, NDArray[np.int64]]]):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rows = self.batches[index]
         gaze = np.zeros((len(rows), 2), np.float32) if self.split.gaze is None else self.split.gaze[rows]
-        return torch.from_numpy(self.split.images(rows)), torch.from_numpy(gaze), rows
+        return torch.from_numpy(self.split.images(rows)), torch.from_numpy(gaze)
 
 
 @dataclass(frozen=True)
@@ -85,23 +86,34 @@ class Loader:
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from batch ``start``, a function of the seed, ``number`` and ``start`` alone."""
         whole = self._batches(number)[start:]
-        shares = [rows[self.rank :: self.processes] for rows in whole]
-        shares = [rows for rows in shares if len(rows)]  # a short last batch may have none for this process
+        shares = [self._share(rows) for rows in whole]
         # Images that lie in memory are only copied; handing them from process to process would take longer.
         workers = 0 if isinstance(self.split.images, LoadedImages) else self.workers
         reader = DataLoader(
-            _Rows(self.split, shares), batch_size=None, num_workers=workers, pin_memory=self.device != "cpu"
+            _Rows(self.split, [rows for rows in shares if len(rows)]),
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=self.device != "cpu",
         )
-        for index, (pixels, gaze, rows) in enumerate(reader):
-            pixels, gaze = (values.to(self.device, non_blocking=True) for values in (pixels, gaze))
-            changes = self._changes(number, start + index, len(whole[index])) if self.train else None
+        read = iter(reader)
+        for index, (batch, rows) in enumerate(zip(whole, shares, strict=True), start):
+            if not len(rows):
+                continue
+            pixels, gaze = (values.to(self.device, non_blocking=True) for values in next(read))
+            own = len(batch) > self.rank
+            changes = self._changes(number, index, len(batch)) if self.train else None
             images, gaze = to_floats(pixels, gaze, changes)
-            yield Batch(images, gaze, rows, len(rows) * self.processes / len(whole[index]))
+            yield Batch(images, gaze, rows, own * len(rows) * self.processes / len(batch))
+
+    def _share(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """This process's rows of a batch; in training, where it has none, the first one, since all have to take the step."""
+        own = rows[self.rank :: self.processes]
+        return own if len(own) or not self.train else rows[:1]
 
     def _changes(self, number: int, index: int, count: int) -> Changes:
         """This process's share of what is done to the ``count`` images of a batch."""
         drawn = draw_changes(count, self._generator(number, index), self.augmentation, self.split.size)
-        return drawn.share(self.rank, self.processes)
+        return drawn.share(self.rank, self.processes) if count > self.rank else drawn.at(slice(1))
 
     def _batches(self, number: int) -> list[NDArray[np.int64]]:
         """Rows of every batch of an epoch."""

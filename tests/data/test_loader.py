@@ -83,16 +83,46 @@ def test_shares_are_those_of_one_process(data_folder: Path, kind: str) -> None:
         torch.testing.assert_close(share.gaze, whole.gaze[rank::2], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("order", ["mixed", "session"])
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_processes_take_the_same_steps_where_batches_are_small(data_folder: Path, order: str, processes: int) -> None:
+    """Rows, changes and weights are those of one process, whatever the sizes of sessions; a row that is only lent weighs nothing."""
+    split = pool_of(data_folder)
+    split = split.at(np.flatnonzero((split.person > 1) | (np.arange(len(split)) % 16 < 2 + split.person)))
+    loader = Loader(split, 6, 0, train=True, order=order, augmentation="real")
+    whole = list(loader.epoch(1))
+    shares = [list(replace(loader, rank=rank, processes=processes).epoch(1)) for rank in range(processes)]
+    assert [len(share) for share in shares] == [len(whole)] * processes == [len(loader)] * processes
+    assert order == "mixed" or min(len(batch.rows) for batch in whole) == 2
+    for number, batch in enumerate(whole):
+        parts = [share[number] for share in shares]
+        own = [part for part in parts if part.weight]
+        assert sorted(np.concatenate([part.rows for part in own])) == sorted(batch.rows)
+        assert [part.weight for part in parts] == [
+            len(batch.rows[rank::processes]) * processes / len(batch.rows) for rank in range(processes)
+        ]
+        assert all(len(part.rows) == len(part.images) > 0 for part in parts)
+        for rank, part in enumerate(own):
+            torch.testing.assert_close(part.images, batch.images[rank::processes], rtol=0, atol=1e-6)
+
+
+def test_rows_are_what_they_are_said_to_be(data_folder: Path) -> None:
+    for train in (True, False):
+        for batch in Loader(pool_of(data_folder), 30, 0, train=train).epoch(0):
+            assert isinstance(batch.rows, np.ndarray)
+            assert batch.rows.dtype == np.int64
+
+
 def test_without_changes_images_and_labels_are_the_files(data_folder: Path) -> None:
     """Also where a batch is made a few images at a time."""
     split = pool_of(data_folder)
     assert split.gaze is not None
     batch = next(Loader(split, 70, 0, train=True, augmentation="none").epoch(0))
     mean, std = np.array(MEAN), np.array(STD)
-    expected = ((split.images(np.asarray(batch.rows)) / 255 - mean) / std).transpose(0, 3, 1, 2)
+    expected = ((split.images(batch.rows) / 255 - mean) / std).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(batch.images.numpy(), expected, atol=1e-5)
-    np.testing.assert_array_equal(batch.gaze.numpy(), split.gaze[np.asarray(batch.rows)])
-    assert torch.equal(batch.images, normalize(torch.from_numpy(split.images(np.asarray(batch.rows)))))
+    np.testing.assert_array_equal(batch.gaze.numpy(), split.gaze[batch.rows])
+    assert torch.equal(batch.images, normalize(torch.from_numpy(split.images(batch.rows))))
 
 
 @pytest.mark.parametrize("train", [True, False])

@@ -158,6 +158,27 @@ def test_familiar_people_come_with_a_new_session(sources: Path) -> None:
         PROTOCOLS["familiar"].folds(open_data(sources / "mpiifacegaze-mat"), Settings())
 
 
+def test_somebody_familiar_is_tested_whatever_the_seed(sources: Path) -> None:
+    opened = open_data(sources / "table")
+    pool = opened.split("all")
+    few = pool.at(np.flatnonzero(pool.person < 3))
+    assert few.session is not None
+    few.session = np.where(few.person == 1, few.session, 0)  # one of three has two sessions
+    three = replace(opened, splits={"all": few}, parts={})
+    for people in (1, 2):
+        held = set()
+        for seed in range(12):
+            folds, _ = PROTOCOLS["familiar"].folds(three, Settings(people=people, seed=seed))
+            counts = {name: int(mask.sum()) for name, mask in folds[0].subsets.items()}
+            assert min(counts.values()) > 0, (people, seed, counts)
+            held.add(frozenset(people_of_rows(folds[0].test.at(np.flatnonzero(folds[0].subsets["unfamiliar people"])))))
+        assert {"anna1"} not in held
+        assert len(held) == (2 if people == 1 else 1)
+    one = replace(opened, splits={"all": few.at(np.flatnonzero(few.person != 1))}, parts={})
+    with pytest.raises(InputError, match="expected people of two sessions or more"):
+        PROTOCOLS["familiar"].folds(one, Settings())
+
+
 def test_across_data_sets_only_in_one_frame(sources: Path) -> None:
     """MPIIFaceGaze's text can be unscaled; Gaze360 cannot be turned into anybody's frame."""
     text = open_data(sources / "mpiifacegaze")

@@ -150,3 +150,18 @@ def test_open_data_refuses_what_it_does_not_know(tmp_path: Path) -> None:
         open_data(tmp_path, dataset="imagenet")
     with pytest.raises(InputError, match=r"--order: expected one of .*; --flip"):
         open_data(tmp_path, Reading(order="yaw", flip="roll"))
+
+
+def test_joined_splits_keep_columns_that_all_have(few_faces: Faces, tmp_path: Path) -> None:
+    layouts.photos(tmp_path, few_faces)
+    split = open_data(tmp_path).split("all")
+    split.columns["landmarks"] = np.arange(len(split) * 12.0).reshape(-1, 6, 2)
+    order = np.random.default_rng(0).permutation(len(split))
+    parts = [split.at(order[:9]), split.at(order[9:])]
+    joined = join("again", parts)
+    assert set(joined.columns) == {"face_mat_norm", "face_center", "landmarks"}
+    for key, values in split.columns.items():
+        np.testing.assert_array_equal(joined.columns[key], values[order])
+    del parts[1].columns["face_center"]
+    parts[1].columns["landmarks"] = parts[1].columns["landmarks"][:, :5]
+    assert set(join("again", parts).columns) == {"face_mat_norm"}

@@ -246,12 +246,17 @@ def _familiar(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[
             f"{folder.folder}: expected recording sessions, found none; a table's column session says them"
         )
     several = [person for n, person in enumerate(pool.people) if len(np.unique(pool.session[pool.person == n])) > 1]
-    if not 1 <= settings.people < len(pool.people) or not set(several) - set(pool.people[: settings.people]):
+    if not 1 <= settings.people < len(pool.people) or not several:
         raise InputError(
             f"expected people of two sessions or more beside {settings.people} held out, found {len(several)} such of {len(pool.people)}"
         )
     rng = np.random.default_rng(settings.seed)
-    new = sorted(str(person) for person in rng.choice(pool.people, settings.people, replace=False))
+    drawn = {str(person) for person in rng.choice(pool.people, settings.people, replace=False)}
+    if drawn.issuperset(several):  # somebody of two sessions has to stay, or nobody familiar would be tested
+        stays = str(rng.choice(several))
+        others = [person for person in pool.people if person != stays]
+        drawn = {str(person) for person in rng.choice(others, settings.people, replace=False)}
+    new = sorted(drawn)
     is_new = np.isin(pool.person, [pool.people.index(person) for person in new])
     held = np.zeros(len(pool), bool)
     for number, person in enumerate(pool.people):
