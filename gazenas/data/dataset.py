@@ -211,6 +211,7 @@ class GazeFolder:
         choices: how labels were read: order of angles, units, signs.
         faults: rows that were left out.
         parts: people by the data set's own parts, such as EYEDIAP's clusters.
+        fingerprint: by which the data set is known whatever becomes of its splits; see :mod:`gazenas.data.people`.
     """
 
     folder: Path
@@ -223,6 +224,7 @@ class GazeFolder:
     choices: dict[str, str] = field(default_factory=dict)
     faults: list[RowFault] = field(default_factory=list)
     parts: dict[str, list[str]] = field(default_factory=dict)
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         self.parts = self.parts or {name: split.people for name, split in self.splits.items()}

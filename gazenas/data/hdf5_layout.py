@@ -30,6 +30,11 @@ SESSION, SESSION_NAMES, SOURCE = (
 )  # (N,) numbers, their names as an attribute; (N,) image files
 
 
+def current_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """How labels were read, with the keys that older files spell otherwise."""
+    return {{"colours": "colors"}.get(key, key): value for key, value in choices.items()}
+
+
 def part_folder(folder: Path, part: str) -> Path:
     """Where the files of a part lie; those of ``train`` and ``val`` lie together."""
     if part == "test_person_specific":

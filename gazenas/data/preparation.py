@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gazenas.data import hdf5_layout as layout
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault
+from gazenas.data.people import data_fingerprint
 from gazenas.errors import InputError
 from gazenas.files import read_json, safe_name, write_csv, write_json
 
@@ -78,7 +79,10 @@ def prepare(
         parts.setdefault(task.part, []).append(task.path.name)
     if not lists["val"]:
         del lists["val"]  # drawn by whoever reads
-    write_json(out / layout.STORY_FILE, story | {"people": {t.path.name: t.person for t in written}, "parts": parts})
+    people = {task.path.name: task.person for task in written}
+    # A copy keeps the fingerprint of what it was made of: its people are the same ones.
+    fingerprint = source.fingerprint or data_fingerprint(source.splits)
+    write_json(out / layout.STORY_FILE, {**story, "people": people, "parts": parts, "fingerprint": fingerprint})
     write_json(out / layout.SPLIT_FILE, lists)
     return lists
 
@@ -104,6 +108,7 @@ def _take_place(out: Path, story: dict[str, Any]) -> None:
         raise InputError(f"--out: {out} is not empty (holds {', '.join(found[:3])}): choose another folder")
     if path.exists():
         earlier = read_json(path)
+        earlier["choices"] = layout.current_choices(earlier.get("choices", {}))
         changed = [key for key in story if earlier.get(key) != story[key]]
         if changed:
             said = "; ".join(f"{key} was {earlier.get(key)!r}, is {story[key]!r}" for key in changed)

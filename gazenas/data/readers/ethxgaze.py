@@ -87,14 +87,14 @@ class XGazeFiles:
 def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
     """Opens and checks a folder: keys, shapes, types and angles of every file; images are read later.
 
-    Where the split file lists no ``val``, a tenth of the people of ``train`` (at least one) is drawn by the seed.
+    Where the split file lists no ``val``, a tenth of the people of ``train`` (at least one) is drawn by the split seed.
 
     Raises:
         InputError: where something is missing or wrong; the first faults at once, with their files.
     """
     reading.refuse("ETH-XGaze's layout", "unit", "frame", "undetected")
     story = _read_story(folder)
-    split, notes = _read_split(folder, reading.seed, story)
+    split, notes = _read_split(folder, reading.split_seed, story)
     splits, faults, sizes = {}, [], set()
     for name, files in split.items():
         subfolder = layout.part_folder(folder, name)
@@ -117,13 +117,15 @@ def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
     kept = {key: value for key, value in choices.items() if value not in ("auto", "")}
     owners = story["people"]
     own = {name: sorted({owners.get(f, Path(f).stem) for f in files}) for name, files in story["parts"].items()}
-    return GazeFolder(folder, size, story["frame"], splits, notes, story["dataset"], story["group"], kept, parts=own)
+    opened = GazeFolder(folder, size, story["frame"], splits, notes, story["dataset"], story["group"], kept, parts=own)
+    opened.fingerprint = story["fingerprint"]
+    return opened
 
 
 def _read_story(folder: Path) -> dict[str, Any]:
     """What ``dataset.json`` says, or what holds for ETH-XGaze itself."""
     story: dict[str, Any] = {"dataset": "ethxgaze", "frame": "R", "group": "person"}
-    story |= {"people": {}, "parts": {}, "choices": {}}
+    story |= {"people": {}, "parts": {}, "choices": {}, "fingerprint": ""}
     path = folder / layout.STORY_FILE
     if not path.is_file():
         return story
@@ -132,6 +134,7 @@ def _read_story(folder: Path) -> dict[str, Any]:
         if not isinstance(values.get(key, default), type(default)):
             raise InputError(f"{path}: {key}: expected {type(default).__name__}, found {values[key]!r}")
     story |= {key: value for key, value in values.items() if key in story}
+    story["choices"] = layout.current_choices(story["choices"])
     if story["frame"] not in FRAMES or story["group"] not in ("person", "recording"):
         raise InputError(
             f"{path}: expected frame {', '.join(FRAMES[1:])} and group person or recording, found {story['frame']!r}, {story['group']!r}"
@@ -177,7 +180,7 @@ def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[st
         split["val"] = [name for name in split["train"] if owners[name] in chosen]
         split["train"] = [name for name in split["train"] if owners[name] not in chosen]
         notes.append(
-            f"no val list in {layout.SPLIT_FILE}: drew {count} of {len(people)} {plural(story['group'])} by seed {seed}: {', '.join(chosen)}"
+            f"no val list in {layout.SPLIT_FILE}: drew {count} of {len(people)} {plural(story['group'])} by split seed {seed}: {', '.join(chosen)}"
         )
     owned = {name: [story["people"].get(entry, Path(entry).stem) for entry in names] for name, names in split.items()}
     prove_disjoint(owned, str(path), story["group"])

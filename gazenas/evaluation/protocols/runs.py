@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gazenas.data.dataset import GazeFolder
+from gazenas.data.people import people_record
 from gazenas.errors import InputError
 from gazenas.evaluation.errors import bootstrap_interval
 from gazenas.evaluation.protocols.folds import Fold
@@ -49,6 +50,7 @@ def settle(out: Path, config: dict[str, Any]) -> None:
         write_json(path, config)
         return
     found = read_json(path)
+    found.setdefault("split_seed", found.get("seed"))  # older protocols drew people by the seed of everything
     changed = [
         f"{key} was {found.get(key)!r}, is {config.get(key)!r}"
         for key in sorted({*found, *config})
@@ -103,7 +105,8 @@ def train_fold(
     splits = {"train": fold.train, "test": fold.test} | ({} if fold.val is None else {"val": fold.val})
     own = replace(folder, splits=splits, notes=[], parts={})
     part = Run(fold_path(surroundings.out, fold), "protocol", build, recipe, config)
-    finetune(part, own, surroundings, lambda run, predictions: finish_fold(fold, run, predictions, config))
+    record = people_record(own)
+    finetune(part, own, surroundings, lambda run, predictions: finish_fold(fold, run, predictions, config, record))
 
 
 def evaluate_fold(
@@ -115,8 +118,10 @@ def evaluate_fold(
         finish_fold(fold, run, predict(fold), config)
 
 
-def finish_fold(fold: Fold, run: RunFolder, predictions: Floats, config: dict[str, Any]) -> None:
-    """Writes the predictions and, last, the file that says that the fold is done."""
+def finish_fold(
+    fold: Fold, run: RunFolder, predictions: Floats, config: dict[str, Any], data: dict[str, Any] | None = None
+) -> None:
+    """Writes the predictions and, last, the file that says that the fold is done; ``data`` is whom its network was trained on."""
     run.write_predictions(fold.test, predictions)
     values = {
         "name": fold.name,
@@ -128,6 +133,7 @@ def finish_fold(fold: Fold, run: RunFolder, predictions: Floats, config: dict[st
         "test_images": len(fold.test),
         "known": fold.known,
         "config": config,
+        "data": data,
     }
     write_json(run.path / DONE, values)
 
