@@ -1,4 +1,4 @@
-"""EYEDIAP in GazeHub's text layout: four files in ``ClusterLabel/``, people 1 to 11 and 14 to 16, frame ``R``."""
+"""EYEDIAP in GazeHub's text layout: four files in ``ClusterLabel/``, or one a person in ``Label/``; people 1 to 11 and 14 to 16, frame ``R``."""
 
 from __future__ import annotations
 
