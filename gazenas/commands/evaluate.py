@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from numpy.typing import NDArray
 
@@ -38,8 +39,7 @@ from gazenas.training.trainer import EVALUATION_BATCH
 ADVICE = "test on others (--split test), draw people as the run did (--split-seed), or give --allow-seen-people, and the result says so"
 
 
-def run(argv: list[str]) -> None:
-    """Runs the verb."""
+def _parse(argv: list[str]) -> Namespace:
     parser = make_parser("evaluate", "Measures angular errors of a model on a split of a data folder.")
     parser.add_argument(
         "--model",
@@ -65,7 +65,12 @@ def run(argv: list[str]) -> None:
     )
     parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
     parser.add_argument("--overwrite", action="store_true", help="replace an evaluation in --out")
-    arguments = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    arguments = _parse(argv)
     begun = time.monotonic()
     device = use_device(arguments.device, arguments.threads)
     folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))

@@ -9,7 +9,7 @@ from jsonargparse.typing import NonNegativeInt
 from rich.progress import Progress
 
 from gazenas.commands._common import console, make_parser, usable_cores
-from gazenas.data.hdf5_layout import SPLIT_FILE, STORY_FILE
+from gazenas.data.hdf5_layout import METADATA_FILE, SPLIT_FILE
 from gazenas.data.synthetic.generation import generate, rendered_files, split_people
 from gazenas.errors import InputError
 
@@ -65,7 +65,7 @@ def _clear(out: Path, *, overwrite: bool) -> None:
         raise InputError(
             f"{out}: already holds data, and nothing in it says that it was rendered: choose another folder, or remove it yourself"
         )
-    own = {out / SPLIT_FILE, out / STORY_FILE, *(rendered or [])}
+    own = {out / SPLIT_FILE, out / METADATA_FILE, *(rendered or [])}
     others = [path for path in held if path not in own and not _half_written(path)]
     if others or rendered is None:
         shown = ", ".join(str(path.relative_to(out)) for path in (others or held)[:3])
@@ -73,7 +73,7 @@ def _clear(out: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise InputError(f"{out}: already holds data: choose another folder, or --overwrite to replace it")
     # What makes the folder a data set goes first, what says that it may be removed last.
-    for path in sorted(held, key=lambda path: (path.name == STORY_FILE, path.name != SPLIT_FILE)):
+    for path in sorted(held, key=lambda path: (path.name == METADATA_FILE, path.name != SPLIT_FILE)):
         path.unlink()
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gazenas.files import write_aside
 
-SPLIT_FILE, STORY_FILE = "train_test_split.json", "dataset.json"
+SPLIT_FILE, METADATA_FILE = "train_test_split.json", "dataset.json"
 PARTS = ("train", "val", "test", "test_person_specific")  # lists of the split file; the published one has no val
 PATCHES, GAZE, HEAD_POSE = "face_patch", "face_gaze", "face_head_pose"  # (N, S, S, 3) uint8 BGR; (N, 2) pitch and yaw
 FRAME_INDEX, CAMERA_INDEX = "frame_index", "cam_index"  # (N, 1)

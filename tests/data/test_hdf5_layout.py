@@ -42,7 +42,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_a_rendered_folder_says_so(data_folder: Path) -> None:
-    said = json.loads((data_folder / layout.STORY_FILE).read_text())["rendered"]
+    said = json.loads((data_folder / layout.METADATA_FILE).read_text())["rendered"]
     assert said == {"renderer": RENDERER, "subjects": 5, "per_subject": 16, "size": 32, "seed": 3}
     found = rendered_files(data_folder)
     assert found is not None
@@ -68,7 +68,7 @@ def test_an_interrupted_rendering_is_replaced(tmp_path: Path) -> None:
     assert (out / layout.SPLIT_FILE).exists()
 
 
-@pytest.mark.parametrize("case", ["of the same shape", "with more in it", "one file more", "damaged story"])
+@pytest.mark.parametrize("case", ["of the same shape", "with more in it", "one file more", "damaged metadata"])
 def test_overwrite_spares_what_was_not_rendered(
     case: str, few_faces: Faces, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,8 +81,8 @@ def test_overwrite_spares_what_was_not_rendered(
         (out / "notes.txt").write_text("mine")
     if case == "one file more":
         shutil.copy(out / "train" / "subject0000.h5", out / "train" / "anna.h5")
-    if case == "damaged story":
-        (out / layout.STORY_FILE).write_text(json.dumps({"rendered": {"subjects": "three"}}))
+    if case == "damaged metadata":
+        (out / layout.METADATA_FILE).write_text(json.dumps({"rendered": {"subjects": "three"}}))
     before = files_of(out)
     assert main(["synth", str(out), *SMALL, "--overwrite"]) == 2
     assert files_of(out) == before

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gazenas.data.readers.convention import CONVENTIONS, Floats
+from gazenas.data.arrays import Floats
+from gazenas.data.readers.convention import CONVENTIONS
 from gazenas.gaze import angles_to_vectors, angular_error
 
 DRAWS = 400

@@ -146,7 +146,7 @@ def _angles(opened: GazeFolder) -> Finding:
 def _duplicates(opened: GazeFolder, pixels: Pixels) -> Finding:
     first: dict[bytes, tuple[str, str]] = {}
     twice: list[str] = []
-    strangers: list[str] = []
+    of_two_people: list[str] = []
     for split in opened.splits.values():
         for row in range(len(split)):
             name, person = f"{split.name}/{split.images.name(row)}", split.people[split.person[row]]
@@ -155,13 +155,13 @@ def _duplicates(opened: GazeFolder, pixels: Pixels) -> Finding:
                 continue
             if digest in first:
                 pair = f"{first[digest][0]} and {name}"
-                (strangers if first[digest][1] != person else twice).append(pair)
+                (of_two_people if first[digest][1] != person else twice).append(pair)
             else:
                 first[digest] = (name, person)
     total = sum(len(split) for split in opened.splits.values()) - len(pixels.faults)
-    if strangers:
+    if of_two_people:
         return Finding(
-            "duplicates", FAIL, f"{len(strangers)} images belong to two {plural(opened.group)}: {strangers[0]}"
+            "duplicates", FAIL, f"{len(of_two_people)} images belong to two {plural(opened.group)}: {of_two_people[0]}"
         )
     if twice or total > len(pixels.digests):
         many = len(twice) + total - len(pixels.digests)

@@ -12,7 +12,6 @@ pixel is (0, 0).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +19,10 @@ from scipy import ndimage
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from gazenas.data.arrays import Floats
 from gazenas.errors import InputError
 from gazenas.gaze import angles_to_vectors, vectors_to_angles
 
-Floats = NDArray[np.floating[Any]]
 STARTS = ((0, 0, 0), (0.4, 0, 0), (-0.4, 0, 0), (0, 0.6, 0), (0, -0.6, 0), (0, 0, 0.5), (0, 0, -0.5))
 
 

@@ -93,8 +93,8 @@ def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
         InputError: where something is missing or wrong; the first faults at once, with their files.
     """
     reading.refuse("ETH-XGaze's layout", "unit", "frame", "undetected")
-    story = _read_story(folder)
-    split, notes = _read_split(folder, reading.split_seed, story)
+    metadata = _read_metadata(folder)
+    split, notes = _read_split(folder, reading.split_seed, metadata)
     splits, faults, sizes = {}, [], set()
     for name, files in split.items():
         subfolder = layout.part_folder(folder, name)
@@ -106,43 +106,45 @@ def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
             except InputError as error:
                 faults.append(str(error))
         if not faults:
-            splits[name] = _join(name, [subfolder / file for file in files], parts, notes, story["people"], reading)
+            splits[name] = _join(name, [subfolder / file for file in files], parts, notes, metadata["people"], reading)
     if faults:
         more = f" (and {len(faults) - 5} more files)" if len(faults) > 5 else ""
         raise InputError("\n".join(faults[:5]) + more)
     if len(sizes) > 1:
         raise InputError(f"{folder}: expected images of one size, found sides {sorted(sizes)}")
     size = reading.size or sizes.pop()
-    choices = {"order": reading.order, "flip": reading.flip, "colors": reading.colors} | story["choices"]
+    choices = {"order": reading.order, "flip": reading.flip, "colors": reading.colors} | metadata["choices"]
     kept = {key: value for key, value in choices.items() if value not in ("auto", "")}
-    owners = story["people"]
-    own = {name: sorted({owners.get(f, Path(f).stem) for f in files}) for name, files in story["parts"].items()}
-    opened = GazeFolder(folder, size, story["frame"], splits, notes, story["dataset"], story["group"], kept, parts=own)
-    opened.fingerprint = story["fingerprint"]
+    owners = metadata["people"]
+    own = {name: sorted({owners.get(f, Path(f).stem) for f in files}) for name, files in metadata["parts"].items()}
+    opened = GazeFolder(
+        folder, size, metadata["frame"], splits, notes, metadata["dataset"], metadata["group"], kept, parts=own
+    )
+    opened.fingerprint = metadata["fingerprint"]
     return opened
 
 
-def _read_story(folder: Path) -> dict[str, Any]:
+def _read_metadata(folder: Path) -> dict[str, Any]:
     """What ``dataset.json`` says, or what holds for ETH-XGaze itself."""
-    story: dict[str, Any] = {"dataset": "ethxgaze", "frame": "R", "group": "person"}
-    story |= {"people": {}, "parts": {}, "choices": {}, "fingerprint": ""}
-    path = folder / layout.STORY_FILE
+    metadata: dict[str, Any] = {"dataset": "ethxgaze", "frame": "R", "group": "person"}
+    metadata |= {"people": {}, "parts": {}, "choices": {}, "fingerprint": ""}
+    path = folder / layout.METADATA_FILE
     if not path.is_file():
-        return story
+        return metadata
     values = read_json(path)
-    for key, default in story.items():
+    for key, default in metadata.items():
         if not isinstance(values.get(key, default), type(default)):
             raise InputError(f"{path}: {key}: expected {type(default).__name__}, found {values[key]!r}")
-    story |= {key: value for key, value in values.items() if key in story}
-    story["choices"] = layout.current_choices(story["choices"])
-    if story["frame"] not in FRAMES or story["group"] not in ("person", "recording"):
+    metadata |= {key: value for key, value in values.items() if key in metadata}
+    metadata["choices"] = layout.current_choices(metadata["choices"])
+    if metadata["frame"] not in FRAMES or metadata["group"] not in ("person", "recording"):
         raise InputError(
-            f"{path}: expected frame {', '.join(FRAMES[1:])} and group person or recording, found {story['frame']!r}, {story['group']!r}"
+            f"{path}: expected frame {', '.join(FRAMES[1:])} and group person or recording, found {metadata['frame']!r}, {metadata['group']!r}"
         )
-    return story
+    return metadata
 
 
-def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
+def _read_split(folder: Path, seed: int, metadata: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
     """File names by split, people proven to be on one side only, and notes on what was decided here."""
     path = folder / layout.SPLIT_FILE
     if not folder.is_dir():
@@ -168,7 +170,7 @@ def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[st
     if not split["train"]:
         raise InputError(f"{path}: train: expected at least one file, found none")
     if not split["val"]:
-        owners = {name: story["people"].get(name, Path(name).stem) for name in split["train"]}
+        owners = {name: metadata["people"].get(name, Path(name).stem) for name in split["train"]}
         people = sorted(set(owners.values()))
         count = max(1, round(VALIDATION_SHARE * len(people)))
         if len(people) < 2:
@@ -180,14 +182,16 @@ def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[st
         split["val"] = [name for name in split["train"] if owners[name] in chosen]
         split["train"] = [name for name in split["train"] if owners[name] not in chosen]
         notes.append(
-            f"no val list in {layout.SPLIT_FILE}: drew {count} of {len(people)} {plural(story['group'])} by split seed {seed}: {', '.join(chosen)}"
+            f"no val list in {layout.SPLIT_FILE}: drew {count} of {len(people)} {plural(metadata['group'])} by split seed {seed}: {', '.join(chosen)}"
         )
-    owned = {name: [story["people"].get(entry, Path(entry).stem) for entry in names] for name, names in split.items()}
-    prove_disjoint(owned, str(path), story["group"])
+    owned = {
+        name: [metadata["people"].get(entry, Path(entry).stem) for entry in names] for name, names in split.items()
+    }
+    prove_disjoint(owned, str(path), metadata["group"])
     if not split["test"]:
         notes.append("no test list: nothing will be tested")
-    if story["group"] == "recording":
-        notes.append(f"{story['dataset']} names recordings, not people: everything by recording")
+    if metadata["group"] == "recording":
+        notes.append(f"{metadata['dataset']} names recordings, not people: everything by recording")
     return {name: names for name, names in split.items() if names}, notes
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gazenas.data.arrays import Floats
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault
 from gazenas.data.pictures import PictureFiles, picture_side
-from gazenas.data.readers.convention import AGREEMENT, Floats, best_convention, flipped
+from gazenas.data.readers.convention import AGREEMENT, best_convention, flipped
 from gazenas.data.readers.image_folders import IMAGE_FOLDERS, find_images
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from gazenas.data.arrays import Floats
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault
 from gazenas.data.hdf5_layout import ROTATION
 from gazenas.data.normalization.geometry import (
     Camera,
-    Floats,
     Target,
     View,
     face_center,

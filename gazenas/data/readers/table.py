@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gazenas.data.arrays import Floats
 from gazenas.data.dataset import GazeFolder, RowFault
 from gazenas.data.pictures import PictureFiles, picture_side
-from gazenas.data.readers.convention import Floats, flipped
+from gazenas.data.readers.convention import flipped
 from gazenas.data.readers.labels import Rows, in_range, make_split
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError

@@ -76,7 +76,7 @@ def generate(
     split = split_people(subjects)
     folder.mkdir(parents=True, exist_ok=True)
     numbers = {"subjects": subjects, "per_subject": per_subject, "size": size, "seed": seed}
-    write_json(folder / layout.STORY_FILE, {RENDERED: {"renderer": RENDERER, **numbers}})
+    write_json(folder / layout.METADATA_FILE, {RENDERED: {"renderer": RENDERER, **numbers}})
     tasks = []
     for part, names in split.items():
         target = layout.part_folder(folder, part)
@@ -91,7 +91,7 @@ def generate(
 
 def rendered_files(folder: Path) -> list[Path] | None:
     """The files of people that ``dataset.json`` says were rendered into a folder; None where it says nothing of the kind."""
-    path = folder / layout.STORY_FILE
+    path = folder / layout.METADATA_FILE
     rendered = read_json(path).get(RENDERED) if path.is_file() else None
     subjects = rendered.get("subjects") if isinstance(rendered, dict) else None
     if not isinstance(subjects, int):

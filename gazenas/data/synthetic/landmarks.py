@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gazenas.data.arrays import Floats
 from gazenas.data.synthetic.eye import lid_edges, lid_heights
 from gazenas.data.synthetic.head import EYE_HEIGHT, HeadShape, eye_corners, nose_base
-from gazenas.data.synthetic.person import Floats
 from gazenas.data.synthetic.scene import Scene, optical_axes, project, to_camera
 
 
