@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,9 @@ from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.data.dataset import GazeSplit, join
 from gazenas.data.loader import Loader, normalize
 from gazenas.data.readers import open_data
+from gazenas.errors import InputError
 from gazenas.models.network import MEAN, STD
+from tests.data.layouts import WRITERS, Faces
 
 
 def pool_of(folder: Path) -> GazeSplit:
@@ -136,3 +139,35 @@ def test_workers_change_nothing(data_folder: Path, train: bool) -> None:
             assert torch.equal(one.images, other.images)
             assert torch.equal(one.gaze, other.gaze)
             np.testing.assert_array_equal(one.rows, other.rows)
+
+
+def test_workers_stay_from_one_epoch_to_the_next(data_folder: Path) -> None:
+    """Also where epochs overlap or were left in the middle; what was read stays as it is."""
+    loader = Loader(pool_of(data_folder), 7, 0, train=True, order="session")
+    helped = replace(loader, workers=2)
+    before = {child.pid for child in multiprocessing.active_children()}
+    list(helped.epoch(0))
+    started = {child.pid for child in multiprocessing.active_children()} - before
+    assert len(started) == 2
+    next(helped.epoch(1))
+    for number in (1, 2):
+        for one, other in zip(list(loader.epoch(number, 1)), list(helped.epoch(number, 1)), strict=True):
+            assert torch.equal(one.images, other.images)
+            assert torch.equal(one.gaze, other.gaze)
+    assert {child.pid for child in multiprocessing.active_children()} - before == started
+    first, second = helped.epoch(3), helped.epoch(4)
+    for mine, yours, one, other in zip(first, second, loader.epoch(3), loader.epoch(4), strict=True):
+        assert torch.equal(mine.images, one.images)
+        assert torch.equal(yours.images, other.images)
+    del helped, first, second
+    assert not {child.pid for child in multiprocessing.active_children()} - before
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_read_is_named(few_faces: Faces, workers: int, tmp_path: Path) -> None:
+    WRITERS["table"](tmp_path, few_faces)
+    split = open_data(tmp_path).split("all")
+    (tmp_path / "images" / "5.png").unlink()
+    with pytest.raises(InputError) as error:
+        list(Loader(split, 4, 0, train=False, workers=workers).epoch(0))
+    assert str(error.value) == f"{tmp_path / 'images' / '5.png'}: no such image"
