@@ -36,7 +36,10 @@ from gazenas.training.loop import predict
 from gazenas.training.run_folder import RunFolder
 from gazenas.training.trainer import EVALUATION_BATCH
 
-ADVICE = "test on others (--split test), draw people as the run did (--split-seed), or give --allow-seen-people, and the result says so"
+ADVICE = (
+    "test on others (--split test), draw people as the run did (--split-seed), "
+    "or give --allow-seen-people, and the result says so"
+)
 
 
 def _parse(argv: list[str]) -> Namespace:
@@ -117,7 +120,8 @@ def _about_people(model: str, split: GazeSplit, seen: list[str] | None) -> list[
     if not seen:
         return []
     return [
-        f"{model} was trained on {len(seen)} of the {len(split.people)} people of {split.name}: the error says nothing about new ones"
+        f"{model} was trained on {len(seen)} of the {len(split.people)} people of {split.name}: the error says nothing "
+        "about new ones"
     ]
 
 

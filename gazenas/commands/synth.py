@@ -49,7 +49,8 @@ def run(argv: list[str]) -> None:
         )
     counts = ", ".join(f"{len(names)} {name}" for name, names in split.items())
     console.print(
-        f"{out}: {arguments.subjects} people ({counts}), {arguments.subjects * arguments.per_subject:,} images of {arguments.size} pixels"
+        f"{out}: {arguments.subjects} people ({counts}), {arguments.subjects * arguments.per_subject:,} images of "
+        f"{arguments.size} pixels"
     )
 
 
@@ -63,7 +64,8 @@ def _clear(out: Path, *, overwrite: bool) -> None:
     rendered = rendered_files(out)
     if rendered is None and out / SPLIT_FILE in held:
         raise InputError(
-            f"{out}: already holds data, and nothing in it says that it was rendered: choose another folder, or remove it yourself"
+            f"{out}: already holds data, and nothing in it says that it was rendered: choose another folder, or remove "
+            "it yourself"
         )
     own = {out / SPLIT_FILE, out / METADATA_FILE, *(rendered or [])}
     others = [path for path in held if path not in own and not _half_written(path)]

@@ -105,7 +105,8 @@ class GazeSplit:
 
 
 def join(name: str, splits: Sequence[GazeSplit]) -> GazeSplit:
-    """One split of several of one size: people and sessions of one name are the same; labels and columns only where all have them."""
+    """One split of several of one size: people and sessions of one name are the same; labels and columns only where all
+    have them."""
     people = sorted({person for split in splits for person in split.people})
     sessions = sorted({session for split in splits for session in split.sessions})
 
@@ -236,8 +237,12 @@ class GazeFolder:
             InputError: where the folder lacks it.
         """
         if name not in self.splits:
-            pool = "; 'gazenas data prepare --test-people' makes train, val and test of a pool, 'gazenas protocol' tests on one"
-            advice = "" if "train" in self.splits else pool
+            advice = ""
+            if "train" not in self.splits:
+                advice = (
+                    "; 'gazenas data prepare --test-people' makes train, val and test of a pool, "
+                    "'gazenas protocol' tests on one"
+                )
             raise InputError(f"{self.folder}: has no {name} split (has: {', '.join(self.splits)}){advice}")
         return self.splits[name]
 
@@ -265,7 +270,8 @@ def hold_out_test(folder: GazeFolder, count: int, seed: int) -> GazeFolder:
     pool = join("train", [split for split in folder.splits.values() if len(split)])
     if not 1 <= count <= len(pool.people) - 2:
         raise InputError(
-            f"--test-people: expected 1 to {len(pool.people) - 2} of {len(pool.people)}, so that two are left to train and validate, found {count}"
+            f"--test-people: expected 1 to {len(pool.people) - 2} of {len(pool.people)}, so that two are left to train "
+            f"and validate, found {count}"
         )
     numbers = np.random.default_rng(seed).choice(len(pool.people), count, replace=False)
     tested = np.isin(pool.person, numbers)
@@ -287,7 +293,8 @@ def prove_disjoint(people: dict[str, list[str]], where: str, group: str = "perso
             both = sorted(set(people[first]) & set(people[second]))
             if both:
                 raise InputError(
-                    f"{where}: {group} {both[0]!r} is in both {first} and {second} ({len(both)} such); splits must be by {group}"
+                    f"{where}: {group} {both[0]!r} is in both {first} and {second} ({len(both)} such); splits must be "
+                    f"by {group}"
                 )
 
 

@@ -1,7 +1,7 @@
 """ETH-XGaze's preprocessed HDF5 layout: names of files, parts and keys, and how one person's file is written.
 
-A folder holds ``train/``, ``test/`` (and ``test_person_specific/``), ``train_test_split.json`` with lists of file names, and, where
-this package wrote it, ``dataset.json``.
+A folder holds ``train/``, ``test/`` (and ``test_person_specific/``), ``train_test_split.json`` with lists of file
+names, and, where this package wrote it, ``dataset.json``.
 """
 
 from __future__ import annotations

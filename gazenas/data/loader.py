@@ -23,10 +23,11 @@ AHEAD = 2  # batches that each process reads ahead
 
 @dataclass
 class Batch:
-    """``images`` ``(N, 3, S, S)`` float; ``gaze`` ``(N, 2)`` radians (zeros where unknown); ``rows`` ``(N,)`` of the split.
+    """``images`` ``(N, 3, S, S)`` float; ``gaze`` ``(N, 2)`` radians (zeros where unknown); ``rows`` ``(N,)`` of the
+    split.
 
-    ``weight`` is 1, or for a share of a batch its size relative to the mean share; 0 for a process that has no row of its own
-    and is given one so that all take the same steps.
+    ``weight`` is 1, or for a share of a batch its size relative to the mean share; 0 for a process that has no row of
+    its own and is given one so that all take the same steps.
     """
 
     images: Tensor
@@ -36,7 +37,8 @@ class Batch:
 
 
 class _SharedBatches(Dataset[str]):
-    """Writes whole batches of images into shared memory that is used again: fresh memory for each would cost as much as reading.
+    """Writes whole batches of images into shared memory that is used again: fresh memory for each would cost as much as
+    reading.
 
     An item ``(slot, rows)`` fills a slot and gives an empty text, or what is wrong with the images.
     """
@@ -99,11 +101,12 @@ class Loader:
         batch_size: rows a batch, all processes together; in training a smaller last batch is left out.
         seed: of shuffling and augmentation.
         train: shuffled and augmented, or in order and as they are.
-        workers: processes that read files, single-threaded, from one epoch to the next. 0 reads in this one, as do images in memory.
+        workers: processes that read files, single-threaded, from one epoch to the next. 0 reads in this one, as do
+            images in memory.
         device: where batches go.
         rank, processes: this process, from 0, among those that train together; each reads its own share of every batch.
-        order: in training ``mixed``, or ``session``: the rows of a batch are of one session, or of one person where sessions
-            are unknown; smaller groups make smaller batches.
+        order: in training ``mixed``, or ``session``: the rows of a batch are of one session, or of one person where
+            sessions are unknown; smaller groups make smaller batches.
         augmentation: one of ``AUGMENTATIONS``.
     """
 
@@ -158,7 +161,8 @@ class Loader:
             self._idle.append(workers)
 
     def _share(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """This process's rows of a batch; in training, where it has none, the first one, since all have to take the step."""
+        """This process's rows of a batch; in training, where it has none, the first one, since all have to take the
+        step."""
         own = rows[self.rank :: self.processes]
         return own if len(own) or not self.train else rows[:1]
 
@@ -226,7 +230,8 @@ def to_floats(pixels: Tensor, gaze: Tensor, changes: Changes | None) -> tuple[Te
 
 
 def normalize(pixels: Tensor) -> Tensor:
-    """uint8 RGB ``(N, S, S, 3)`` to float ``(N, 3, S, S)`` with ImageNet's mean and deviation, laid out channels last."""
+    """uint8 RGB ``(N, S, S, 3)`` to float ``(N, 3, S, S)`` with ImageNet's mean and deviation, laid out channels
+    last."""
     side = pixels.shape[2]
     scale = torch.tensor([1 / (255 * s) for s in STD], device=pixels.device).repeat(side)
     shift = torch.tensor([m / s for m, s in zip(MEAN, STD, strict=True)], device=pixels.device).repeat(side)

@@ -1,6 +1,7 @@
 """Who is in a data set and whom a model was trained on, so that nobody is tested who was trained on.
 
-A person is a name within a data set, and a data set is known by its fingerprint: every rendered folder has a ``subject0000``.
+A person is a name within a data set, and a data set is known by its fingerprint: every rendered folder has a
+``subject0000``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ People = Mapping[str, Sequence[str]]  # names by the fingerprint of their data s
 def data_fingerprint(splits: Mapping[str, GazeSplit]) -> str:
     """A hash of who is in a data set, with how many images and which labels.
 
-    It depends neither on pixels, nor on which split people are in, nor on the order and signs that angles were read with.
+    It depends neither on pixels, nor on which split people are in, nor on the order and signs that angles were read
+    with.
     """
     parts: dict[str, list[tuple[str, NDArray[np.float32]]]] = {}
     for split in splits.values():
@@ -119,7 +121,8 @@ def check_unseen(
     seen = {name: sorted(known & set(tested[name])) for name in names if known & set(tested.get(name, ()))}
     if seen and not allow:
         said = "; ".join(
-            f"{len(people)} of the {len(tested[name])} {plural(folder.group)} of {name} ({', '.join(people[:6])}{', ...' if people[6:] else ''})"
+            f"{len(people)} of the {len(tested[name])} {plural(folder.group)} of {name} "
+            f"({', '.join(people[:6])}{', ...' if people[6:] else ''})"
             for name, people in seen.items()
         )
         raise InputError(f"{model} was trained on {said} in {folder.folder}: {advice}")

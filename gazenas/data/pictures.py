@@ -14,7 +14,8 @@ from gazenas.errors import InputError
 
 
 def read_picture(path: Path, size: int = 0) -> NDArray[np.uint8]:
-    """``(H, W, 3)`` RGB of a JPEG or PNG file, turned as its EXIF orientation says, resized to a square of ``size`` where that is not 0.
+    """``(H, W, 3)`` RGB of a JPEG or PNG file, turned as its EXIF orientation says, resized to a square of ``size``
+    where that is not 0.
 
     Raises:
         InputError: where the file is absent, is no image, is cut off or has another side than expected.

@@ -1,6 +1,7 @@
 """Turns any data set into ETH-XGaze's HDF5 layout, a person at a time, so that it can be gone on with.
 
-A file is written whole beside its target and renamed. ``train_test_split.json``, without which the folder is none, comes last.
+A file is written whole beside its target and renamed. ``train_test_split.json``, without which the folder is none,
+comes last.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def prepare(
         File names by list of ``train_test_split.json``.
 
     Raises:
-        InputError: where ``out`` holds something else, or rows cannot be read and are not to be left out: they are listed
-            in ``unreadable.csv`` with reasons, everything else is kept, and the folder is not finished.
+        InputError: where ``out`` holds something else, or rows cannot be read and are not to be left out: they are
+            listed in ``unreadable.csv`` with reasons, everything else is kept, and the folder is not finished.
     """
     metadata = _metadata(source)
     _claim_folder(out, metadata)
@@ -68,8 +69,9 @@ def prepare(
     _list_faults(out / UNREADABLE, faults)
     if faults and not leave_out:
         raise InputError(
-            f"{len(faults)} rows cannot be read, listed with reasons in {out / UNREADABLE} (first: {faults[0].where}: {faults[0].reason}); "
-            "mend them and run the same command again, which keeps what is done, or give --leave-out"
+            f"{len(faults)} rows cannot be read, listed with reasons in {out / UNREADABLE} (first: {faults[0].where}: "
+            f"{faults[0].reason}); mend them and run the same command again, which keeps what is done, or give "
+            "--leave-out"
         )
     written = [output for output in outputs if output.path.exists()]
     lists: dict[str, list[str]] = {"train": [], "val": [], "test": []}

@@ -1,8 +1,9 @@
 """Adapting a trained network to one person: BatchNorm statistics of their unlabeled images, or a few labeled ones.
 
-Re-estimating statistics is "A Novel Way to Use Batch Normalization" (Towards Data Science, 2022), which trains with batches of
-one person for it; blending them with the training's is Schneider et al., NeurIPS 2020. A bias, an affine map of the two angles
-and a new last layer are the field's few-shot corrections; all three are a last layer, so that a person's file needs no code.
+Re-estimating statistics is "A Novel Way to Use Batch Normalization" (Towards Data Science, 2022), which trains with
+batches of one person for it; blending them with the training's is Schneider et al., NeurIPS 2020. A bias, an affine map
+of the two angles and a new last layer are the field's few-shot corrections; all three are a last layer, so that a
+person's file needs no code.
 """
 
 from __future__ import annotations
@@ -233,7 +234,8 @@ def try_methods(
 
 
 def save_user(path: Path, change: Change, network: GazeModel, story: Mapping[str, Any]) -> None:
-    """Writes a person's entries as safetensors, apart from the weights, with the hash of the weights that they are laid over.
+    """Writes a person's entries as safetensors, apart from the weights, with the hash of the weights that they are laid
+    over.
 
     Args:
         path: of the file.

@@ -123,7 +123,8 @@ def _network(contender: Contender) -> GazeModel:
 
 
 def write_onnx(contender: Contender, path: Path) -> None:
-    """Its ONNX file, for size, latency and memory; where it is trained here, with fresh weights, which cost the same."""
+    """Its ONNX file, for size, latency and memory; where it is trained here, with fresh weights, which cost the
+    same."""
     if contender.kind == "onnx":
         path.write_bytes(Path(contender.source).read_bytes())
         return

@@ -111,7 +111,8 @@ def eyediap(folder: Path, faces: Faces, *, by_person: bool = False) -> None:
 def gaze360(
     folder: Path, faces: Faces, *, images: str = "Image/", named_from: str = "Image/", labels: str = "Label/"
 ) -> None:
-    """Images under ``images``, with PART for the split; label files name them from ``named_from`` on and lie in ``labels``."""
+    """Images under ``images``, with PART for the split; label files name them from ``named_from`` on and lie in
+    ``labels``."""
     rows: dict[str, list[str]] = {}
     last = faces.person.max()
     for i, (image, gaze, person) in enumerate(zip(faces.images, faces.gaze, faces.person, strict=True)):
@@ -216,7 +217,8 @@ def ethxgaze(folder: Path, faces: Faces) -> None:
 
 
 def photos(folder: Path, faces: Faces) -> None:
-    """Each face as a camera sees it that is turned away from it: the same center, so a homography of the normalized view."""
+    """Each face as a camera sees it that is turned away from it: the same center, so a homography of the normalized
+    view."""
     side = faces.images.shape[1]
     normal = np.array([[960 * side / 224, 0, side / 2 - 0.5], [0, 960 * side / 224, side / 2 - 0.5], [0, 0, 1]])
     camera = np.array([[1100.0, 0, 320], [0, 1090, 240], [0, 0, 1]])

@@ -87,7 +87,8 @@ def picture(head: HeadShape, scene: Scene) -> torch.Tensor:
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("degrees", [-4.0, 3.0])
 def test_a_roll_is_the_renderers(person: tuple[HeadShape, Scene], degrees: float, mirrored: bool) -> None:
-    """A picture rolled by us shows the rolled scene, mirrored before where it is mirrored, whose gaze the renderer knows."""
+    """A picture rolled by us shows the rolled scene, mirrored before where it is mirrored, whose gaze the renderer
+    knows."""
     head, scene = person
     angle = math.radians(degrees)
     shown = (head.mirrored(), scene.mirrored()) if mirrored else (head, scene)

@@ -89,7 +89,8 @@ def test_shares_are_those_of_one_process(data_folder: Path, kind: str) -> None:
 @pytest.mark.parametrize("order", ["mixed", "session"])
 @pytest.mark.parametrize("processes", [2, 3, 4])
 def test_processes_take_the_same_steps_where_batches_are_small(data_folder: Path, order: str, processes: int) -> None:
-    """Rows, changes and weights are those of one process, whatever the sizes of sessions; a row that is only lent weighs nothing."""
+    """Rows, changes and weights are those of one process, whatever the sizes of sessions; a row that is only lent
+    weighs nothing."""
     split = pool_of(data_folder)
     split = split.at(np.flatnonzero((split.person > 1) | (np.arange(len(split)) % 16 < 2 + split.person)))
     loader = Loader(split, 6, 0, train=True, order=order, augmentation="real")

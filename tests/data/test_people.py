@@ -1,4 +1,5 @@
-"""Who validates is a matter of its own, runs remember whom they were trained on, and nobody of them is tested unnoticed."""
+"""Who validates is a matter of its own, runs remember whom they were trained on, and nobody of them is tested
+unnoticed."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ from gazenas.data.readers import DATASETS, open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.data.synthetic.generation import generate
 from gazenas.errors import InputError
+from gazenas.evaluation.protocols.runs import settle
+from gazenas.training.run_folder import RunFolder
 from tests.data.layouts import WRITERS, Faces
 from tests.running import run_bad
 
@@ -191,6 +194,22 @@ def test_a_protocol_refuses_weights_of_people_that_it_tests(
     assert "subject000" in run_bad(words, capsys)
     assert main([*words, "--allow-seen-people"]) == 0
     assert "was trained on people who are tested: subject0000, subject0001, subject0002" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_older_runs_go_on_with_the_people_that_they_began_with(seed: int, tmp_path: Path) -> None:
+    """They drew people by the seed of everything."""
+    config = {"data": "faces", "seed": seed}
+    with RunFolder(tmp_path / "run", "finetune") as run:
+        run.resolve_config(config)
+    settle(tmp_path / "protocol", config)
+    with RunFolder(tmp_path / "run", "finetune", resume=True) as run:
+        run.resolve_config(config | {"split_seed": seed, "allow_seen_people": False})
+        with pytest.raises(InputError, match=f"--split-seed was {seed}, is 9"):
+            run.resolve_config(config | {"split_seed": 9})
+    settle(tmp_path / "protocol", config | {"split_seed": seed})
+    with pytest.raises(InputError, match=f"split_seed was {seed}, is 9"):
+        settle(tmp_path / "protocol", config | {"split_seed": 9})
 
 
 def test_old_spellings_of_choices_are_read(few_faces: Faces, tmp_path: Path) -> None:

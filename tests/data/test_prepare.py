@@ -332,7 +332,8 @@ def test_there_are_a_hundred_of_twenty_kinds() -> None:
 
 
 def test_a_pool_becomes_train_and_test(sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """People drawn by a seed and named, in a folder that every verb can train on; refused where there is a test part."""
+    """People drawn by a seed and named, in a folder that every verb can train on; refused where there is a test
+    part."""
     out = tmp_path / "out"
     words = ["data", "prepare", str(sources / "mpiifacegaze"), "--out", str(out)]
     assert main([*words, "--test-people", "2", "--seed", "5"]) == 0

@@ -2,10 +2,11 @@
 
 A folder holds ``train/``, ``test/`` and ``train_test_split.json`` with lists of file names, one file a person.
 Images are uint8 BGR and come out as RGB. Labels are (pitch, yaw) in radians in the normalized frame ``R``
-(rotated, not scaled), which is this package's own. ``test_person_specific/`` (or ``test_specific/``) is a part of its own.
+(rotated, not scaled), which is this package's own. ``test_person_specific/`` (or ``test_specific/``) is a part of its
+own.
 
-``gazenas data prepare`` writes other data sets in this layout, with ``dataset.json``: whose data it is, its frame, who is in which
-file, and the data set's own parts.
+``gazenas data prepare`` writes other data sets in this layout, with ``dataset.json``: whose data it is, its frame, who
+is in which file, and the data set's own parts.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class XGazeFiles:
                     images[positions[run]] = patches[within[run[0]] : within[run[-1]] + 1]
             except OSError as error:
                 raise InputError(
-                    f"{self.paths[number]}: face_patch cannot be read between rows {within.min()} and {within.max()}: {error}; "
-                    "is the file truncated? Copy or make it anew"
+                    f"{self.paths[number]}: face_patch cannot be read between rows {within.min()} and {within.max()}: "
+                    f"{error}; is the file truncated? Copy or make it anew"
                 ) from error
         return np.ascontiguousarray(images[..., ::-1]) if self.bgr else images
 
@@ -139,7 +140,8 @@ def _read_metadata(folder: Path) -> dict[str, Any]:
     metadata["choices"] = layout.current_choices(metadata["choices"])
     if metadata["frame"] not in FRAMES or metadata["group"] not in ("person", "recording"):
         raise InputError(
-            f"{path}: expected frame {', '.join(FRAMES[1:])} and group person or recording, found {metadata['frame']!r}, {metadata['group']!r}"
+            f"{path}: expected frame {', '.join(FRAMES[1:])} and group person or recording, found "
+            f"{metadata['frame']!r}, {metadata['group']!r}"
         )
     return metadata
 
@@ -182,7 +184,8 @@ def _read_split(folder: Path, seed: int, metadata: dict[str, Any]) -> tuple[dict
         split["val"] = [name for name in split["train"] if owners[name] in chosen]
         split["train"] = [name for name in split["train"] if owners[name] not in chosen]
         notes.append(
-            f"no val list in {layout.SPLIT_FILE}: drew {count} of {len(people)} {plural(metadata['group'])} by split seed {seed}: {', '.join(chosen)}"
+            f"no val list in {layout.SPLIT_FILE}: drew {count} of {len(people)} {plural(metadata['group'])} by split "
+            f"seed {seed}: {', '.join(chosen)}"
         )
     owned = {
         name: [metadata["people"].get(entry, Path(entry).stem) for entry in names] for name, names in split.items()

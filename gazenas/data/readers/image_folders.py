@@ -1,4 +1,5 @@
-"""Where the images lie that a label file names: programs differ in whether paths begin at ``Image/`` or inside its split folders."""
+"""Where the images lie that a label file names: programs differ in whether paths begin at ``Image/`` or inside its
+split folders."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ TRIES = 20  # images of a label file that are looked for
 def find_images(folder: Path, part: str, paths: Sequence[str]) -> tuple[Path, str]:
     """The folder that holds the images of a part, and what is to be put before each path inside it.
 
-    Looked through in turn: ``Image/``, ``Image/PART/``, the folder itself, ``PART/``; the one with most of some images wins.
+    Looked through in turn: ``Image/``, ``Image/PART/``, the folder itself, ``PART/``; the one with most of some images
+    wins.
 
     Args:
         folder: of the data set.

@@ -37,7 +37,8 @@ class Columns:
         angles: gaze as two angles, read in ``order`` unless the header or the person says otherwise.
         head: head pose as two angles, in the same order.
         session: the recording session of a row.
-        depth_scale: of a row's gaze, where depth was scaled and is to be scaled back: ``(x, y, z)`` becomes ``(x, y, z / s)``.
+        depth_scale: of a row's gaze, where depth was scaled and is to be scaled back: ``(x, y, z)`` becomes
+            ``(x, y, z / s)``.
         gaze_is_optional: whether rows may lack gaze.
     """
 
@@ -200,8 +201,8 @@ def in_range(angles: Floats, what: str) -> Floats:
     """
     if abs(angles[0]) > np.pi / 2 + 1e-4 or abs(angles[1]) > np.pi + 1e-4:
         raise ValueError(
-            f"{what}: expected radians, pitch within +-1.571 and yaw within +-3.142, found pitch {angles[0]:.3f}, yaw {angles[1]:.3f}; "
-            "are these degrees, or is the order another?"
+            f"{what}: expected radians, pitch within +-1.571 and yaw within +-3.142, found pitch {angles[0]:.3f}, yaw "
+            f"{angles[1]:.3f}; are these degrees, or is the order another?"
         )
     return angles
 
@@ -229,8 +230,9 @@ def _disagreeing(path: Path, rows: Rows) -> list[RowFault]:
             else f"no convention makes them agree; the nearest is {best}, {left:.1f} degrees away in the median"
         )
         raise InputError(
-            f"{path}: gaze vectors and gaze angles disagree in {len(wrong)} of {len(errors)} rows (first: line {rows.lines[wrong[0]]}, "
-            f"{errors[wrong[0]]:.1f} degrees): angles were read as {rows.order}; {fit}. See --order and --flip"
+            f"{path}: gaze vectors and gaze angles disagree in {len(wrong)} of {len(errors)} rows (first: line "
+            f"{rows.lines[wrong[0]]}, {errors[wrong[0]]:.1f} degrees): angles were read as {rows.order}; {fit}. See "
+            "--order and --flip"
         )
     faults = [
         RowFault(f"{path.name}:{rows.lines[i]}", f"gaze vector and gaze angles differ by {errors[i]:.2f} degrees")

@@ -26,7 +26,8 @@ WORDS = (
 
 
 def _by_header(path: Path) -> str:
-    """Whose label file it is, by its header; one a person is MPIIFaceGaze's and one a split Gaze360's where that says nothing."""
+    """Whose label file it is, by its header; one a person is MPIIFaceGaze's and one a split Gaze360's where that says
+    nothing."""
     words = {word.lower() for word in read_lines(path)[0]}
     usual = "mpiifacegaze" if path.stem.startswith("p") else "gaze360"
     return next((name for own, name in WORDS if words & own), usual)
@@ -50,5 +51,6 @@ def recognize(folder: Path) -> str:
             return _by_header(found[0])
     looked = ", ".join(pattern for pattern, _ in SIGNS)
     raise InputError(
-        f"{folder}: expected train_test_split.json or another known layout, found none of {looked}; see docs/data.md or give --format"
+        f"{folder}: expected train_test_split.json or another known layout, found none of {looked}; see docs/data.md "
+        "or give --format"
     )

@@ -1,6 +1,8 @@
-"""A plain table for one's own data: CSV with ``image, person, pitch, yaw``, and ``session``, ``head_pitch``, ``head_yaw`` at will.
+"""A plain table for one's own data: CSV with ``image, person, pitch, yaw``, and ``session``, ``head_pitch``,
+``head_yaw`` at will.
 
-Paths are relative to the table. The header says the unit (``pitch_deg``, ``yaw_deg`` or ``pitch_rad``, ``yaw_rad``), or a flag does.
+Paths are relative to the table. The header says the unit (``pitch_deg``, ``yaw_deg`` or ``pitch_rad``, ``yaw_rad``), or
+a flag does.
 """
 
 from __future__ import annotations

@@ -90,7 +90,8 @@ def generate(
 
 
 def rendered_files(folder: Path) -> list[Path] | None:
-    """The files of people that ``dataset.json`` says were rendered into a folder; None where it says nothing of the kind."""
+    """The files of people that ``dataset.json`` says were rendered into a folder; None where it says nothing of the
+    kind."""
     path = folder / layout.METADATA_FILE
     rendered = read_json(path).get(RENDERED) if path.is_file() else None
     subjects = rendered.get("subjects") if isinstance(rendered, dict) else None

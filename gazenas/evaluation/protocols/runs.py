@@ -121,7 +121,8 @@ def evaluate_fold(
 def finish_fold(
     fold: Fold, run: RunFolder, predictions: Floats, config: dict[str, Any], data: dict[str, Any] | None = None
 ) -> None:
-    """Writes the predictions and, last, the file that says that the fold is done; ``data`` is whom its network was trained on."""
+    """Writes the predictions and, last, the file that says that the fold is done; ``data`` is whom its network was
+    trained on."""
     run.write_predictions(fold.test, predictions)
     values = {
         "name": fold.name,
@@ -146,7 +147,8 @@ def read_predictions(path: Path) -> Floats:
 
 
 def report(out: Path, folds: Sequence[Fold]) -> dict[str, Any]:
-    """Errors of the folds that are done, in degrees, from their written predictions; writes ``folds.csv`` and ``people.csv``.
+    """Errors of the folds that are done, in degrees, from their written predictions; writes ``folds.csv`` and
+    ``people.csv``.
 
     Returns:
         ``folds`` and ``people`` as rows, ``mean_over_folds_deg``, ``mean_over_images_deg``, ``std_over_folds_deg``,
