@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gazenas.errors import InputError
+
+NAME_BYTES = 120  # of a name that a text gives, before its hash; file systems take 255
 
 
 def write_csv(path: Path, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -76,6 +81,19 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(values).__name__}")
     return values
+
+
+def safe_name(text: str) -> str:
+    """A name for a file or folder inside another, whatever a data set calls a person: ``text`` itself where that is one.
+
+    What is changed ends in a hash of ``text``, and so does what looks as if it did, so that two texts never share a name.
+    """
+    plain = re.sub(r"[^\w .+=@-]", "_", unicodedata.normalize("NFC", text)).strip(" .")
+    short = plain.encode()[:NAME_BYTES].decode(errors="ignore")
+    if short == text and short and not short.startswith("-") and not re.search(r"-[0-9a-f]{16}$", short):
+        return text
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"{short.strip(' .-') or '_'}-{digest}"
 
 
 def cache_folder() -> Path:

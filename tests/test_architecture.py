@@ -13,11 +13,13 @@ from gazenas.counting import count_macs
 from gazenas.errors import InputError
 from gazenas.files import write_aside
 from gazenas.models.build import full_architecture
-from gazenas.models.zoo import build_subnet, load_space, space_folder
+from gazenas.models.zoo import build_subnet, build_supernet, load_space, space_folder
+from gazenas.search.regularization import penalty
+from gazenas.search.targets import Targets, make_plan
 from gazenas.space.architecture import Architecture
 from gazenas.space.parsing import parse_space, resize_space
 from gazenas.space.search_space import SearchSpace
-from tests.running import MICRO_CHAIN
+from tests.running import MICRO, MICRO_CHAIN
 
 CHAIN = load_space(MICRO_CHAIN)
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
@@ -106,6 +108,23 @@ def test_bad_space_file(micro_space: SearchSpace, tmp_path: Path, change: dict[s
     with pytest.raises(InputError, match="bad.yaml") as error:
         load_space(tmp_path / "bad.yaml")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(("operator", "key"), [("mixconv", "kernels: [3]"), ("conv", "kernel: 3")])
+@pytest.mark.parametrize("value", [".inf", ".nan", "0", "-2", "wide"])
+def test_an_expansion_that_is_no_number_of_channels(operator: str, key: str, value: str, tmp_path: Path) -> None:
+    text = re.sub(r"mixconv: {.*?}", f"{operator}: {{{key}, expansion: {value}}}", MICRO.read_text(), count=1)
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(InputError, match=f"{operator}: expansion: expected a positive number, found"):
+        load_space(tmp_path / "bad.yaml")
+
+
+def test_a_space_without_operators(micro_space: SearchSpace) -> None:
+    """It can be built; there is nothing to press on, and a search of it is refused."""
+    network = build_supernet(replace(micro_space, fusion={}, parallel=({}, {}, {})))
+    assert float(penalty(network)) == 0
+    with pytest.raises(InputError, match="expected operators or streams to search, found none"):
+        make_plan(Targets(macs="50%"), network)
 
 
 def test_unknown_space_names_the_known_ones() -> None:

@@ -90,7 +90,8 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     """What every training verb takes besides its recipe."""
     parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
     parser.add_argument("--out", type=str, required=True, help="run folder to write")
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn but people")
+    add_split_seed(parser)
     add_device_arguments(parser)
     parser.add_argument(
         "--resume",
@@ -103,6 +104,18 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         "--dry-run",
         action="store_true",
         help="print the resolved recipe, sizes, memory and hours; train nothing",
+    )
+
+
+def add_split_seed(parser: ArgumentParser, *aliases: str) -> None:
+    """Who validates where the data does not say, apart from ``--seed``, so that training again moves nobody."""
+    parser.add_argument(
+        "--split_seed",
+        "--split-seed",
+        *aliases,
+        type=NonNegativeInt,
+        default=0,
+        help="of people that are drawn where the data does not say who validates or is tested",
     )
 
 
@@ -126,8 +139,9 @@ def add_device_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def add_reading_arguments(parser: ArgumentParser) -> None:
+def add_reading_arguments(parser: ArgumentParser, *split_seed_aliases: str) -> None:
     """How a data folder is to be read where its files leave it open."""
+    add_split_seed(parser, *split_seed_aliases)
     parser.add_argument(
         "--format", type=str, default="auto", help=f"layout of the folder: auto or one of {', '.join(DATASETS)}"
     )
@@ -152,7 +166,7 @@ def add_reading_arguments(parser: ArgumentParser) -> None:
 def reading_of(arguments: Namespace, size: int = 0) -> Reading:
     """The reading options out of parsed arguments."""
     names = ("order", "flip", "unit", "frame", "colors", "undetected")
-    return Reading(seed=arguments.seed, size=size, **{name: arguments[name] for name in names})
+    return Reading(split_seed=arguments.split_seed, size=size, **{name: arguments[name] for name in names})
 
 
 def add_recipe(parser: ArgumentParser, defaults: object, helps: Mapping[str, tuple[str, str]]) -> None:

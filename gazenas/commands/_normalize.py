@@ -16,8 +16,8 @@ def normalize_photos(argv: list[str]) -> None:
     """Runs the action."""
     parser = make_parser(
         "data normalize",
-        f"Warps the faces of the photos that {FILE} lists into ETH-XGaze's normalized view and writes them, with gaze, head pose, "
-        "rotation and landmarks, as a data folder. Gaze is rotated, not scaled (frame R).",
+        f"Warps the faces of the photos that {FILE} lists into ETH-XGaze's normalized view and writes them, with gaze, "
+        "head pose, rotation and landmarks, as a data folder. Gaze is rotated, not scaled (frame R).",
     )
     parser.add_argument("folder", type=str, help=f"folder with {FILE}; docs/data.md says what that holds")
     parser.add_argument("--out", type=str, required=True, help="data folder to write")

@@ -65,7 +65,7 @@ def run_training(verb: TrainingVerb[T], arguments: Namespace, epochs: int) -> No
     with joined(device) as world, Interruption() as interruption:
         if not world.main:
             console.quiet = True
-        folder = open_data(Path(arguments.data), Reading(seed=arguments.seed))
+        folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
         if arguments.dry_run:
             with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", verb.name) as run:
                 job = Job(folder, run, arguments.seed, device, arguments.workers, RichProgress())

@@ -26,6 +26,7 @@ from gazenas.commands._common import (
 from gazenas.commands.benchmark import Taken, measure, middle, write_latency
 from gazenas.commands.finetune import HELPS
 from gazenas.data.dataset import GazeFolder
+from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
 from gazenas.evaluation.comparison import (
@@ -127,6 +128,8 @@ def _results(
                 results.append(train(each, folder, recipe, seeds, surroundings))
                 continue
             result = Result(each, *count(each))
+            advice = "leave it out, compare on another folder, or train it anew (--retrain)"
+            check_unseen(each.source, folder, ["test"], advice=advice)
             measure_as_it_is(each, folder.split("test"), result)
             results.append(result)
     return results

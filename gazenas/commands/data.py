@@ -58,7 +58,7 @@ def _show(argv: list[str]) -> None:
         "--split", type=str, default="train", help="train, val or test, or another part of the data set"
     )
     parser.add_argument("--count", type=int, default=40, help="how many faces")
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the draw")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the faces that are shown")
     add_reading_arguments(parser)
     arguments = parser.parse_args(argv)
     folder = open_data(Path(arguments.folder), reading_of(arguments), arguments.format)
@@ -95,12 +95,11 @@ def _prepare(argv: list[str]) -> None:
         default=0,
         help="of a source without a test part, how many people to draw for one",
     )
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of what is drawn")
-    add_reading_arguments(parser)
+    add_reading_arguments(parser, "--seed")
     arguments = parser.parse_args(argv)
     source = open_data(Path(arguments.folder), reading_of(arguments, arguments.size), arguments.format)
     if arguments.test_people:
-        source = hold_out_test(source, arguments.test_people, arguments.seed)
+        source = hold_out_test(source, arguments.test_people, arguments.split_seed)
     for note in source.notes:
         console.print(note)
     total = sum(len(split) for split in source.splits.values())
@@ -116,9 +115,8 @@ def _check(argv: list[str]) -> None:
     )
     parser.add_argument("folder", type=str, help="data folder in any known layout, or a CSV table")
     parser.add_argument("--out", type=str, default="data_check", help="folder for check.json and montage.png")
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of a validation draw, where the data has none")
     parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
-    add_reading_arguments(parser)
+    add_reading_arguments(parser, "--seed")
     arguments = parser.parse_args(argv)
     use_device("cpu", arguments.threads)
     opened = open_data(Path(arguments.folder), reading_of(arguments), arguments.format)

@@ -8,13 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from numpy.typing import NDArray
 
-from gazenas.commands._common import console, degrees, make_parser, print_table, recorded_config, use_device
+from gazenas.commands._common import (
+    add_split_seed,
+    console,
+    degrees,
+    make_parser,
+    print_table,
+    recorded_config,
+    use_device,
+)
 from gazenas.counting import count_macs, count_params
 from gazenas.data.dataset import GazeFolder, GazeSplit
 from gazenas.data.loader import Loader
+from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError
@@ -26,9 +36,13 @@ from gazenas.training.loop import predict
 from gazenas.training.run_folder import RunFolder
 from gazenas.training.trainer import EVALUATION_BATCH
 
+ADVICE = (
+    "test on others (--split test), draw people as the run did (--split-seed), "
+    "or give --allow-seen-people, and the result says so"
+)
 
-def run(argv: list[str]) -> None:
-    """Runs the verb."""
+
+def _parse(argv: list[str]) -> Namespace:
     parser = make_parser("evaluate", "Measures angular errors of a model on a split of a data folder.")
     parser.add_argument(
         "--model",
@@ -42,22 +56,32 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
     parser.add_argument("--split", type=str, default="test", help="train, val or test")
     parser.add_argument("--out", type=str, required=True, help="folder to write")
+    add_split_seed(parser, "--seed")
     parser.add_argument(
-        "--seed", type=NonNegativeInt, default=0, help="of the validation draw, where the data has no val list"
+        "--allow_seen_people",
+        "--allow-seen-people",
+        action="store_true",
+        help="measure on people that the model was trained on as well; the output says so",
     )
     parser.add_argument(
         "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one"
     )
     parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
     parser.add_argument("--overwrite", action="store_true", help="replace an evaluation in --out")
-    arguments = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    arguments = _parse(argv)
     begun = time.monotonic()
     device = use_device(arguments.device, arguments.threads)
-    folder = open_data(Path(arguments.data), Reading(seed=arguments.seed))
+    folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
     split = folder.split(arguments.split)
+    seen = check_unseen(arguments.model, folder, [split.name], allow=arguments.allow_seen_people, advice=ADVICE)
     with RunFolder(Path(arguments.out), "evaluate", overwrite=arguments.overwrite) as run:
         predictions, size = _predict(arguments.model, folder, split, device, arguments.user)
-        for note in folder.notes:
+        for note in [*folder.notes, *_about_people(arguments.model, split, seen)]:
             console.print(note)
         run.resolve_config(recorded_config(arguments))
         path = run.write_predictions(split, predictions)
@@ -73,7 +97,8 @@ def run(argv: list[str]) -> None:
             "mean_predictor_error_deg": mean_predictor_error(train.gaze, split.gaze),
             "head_pose_error_deg": head_pose_error(train.gaze, train.head_pose, split.gaze, split.head_pose),
             "seconds": round(time.monotonic() - begun, 1),
-            "seed": arguments.seed,
+            "seed": arguments.split_seed,
+            "seen_people": seen,
             "errors": None if evaluation is None else evaluation.to_dict(),
         }
         run.write_summary(summary)
@@ -84,6 +109,20 @@ def run(argv: list[str]) -> None:
         title = f"evaluate: {arguments.model} on {split.name}, {len(split):,} images of {len(split.people)} people"
         _print_evaluation(title, evaluation, summary)
     console.print(f"predictions, summary and plots are in {run.path}")
+
+
+def _about_people(model: str, split: GazeSplit, seen: list[str] | None) -> list[str]:
+    """What is to be said about people that the model may have been trained on."""
+    if seen is None:
+        return [
+            f"nothing says whom {model} was trained on: whether the people of {split.name} are new to it is not known"
+        ]
+    if not seen:
+        return []
+    return [
+        f"{model} was trained on {len(seen)} of the {len(split.people)} people of {split.name}: the error says nothing "
+        "about new ones"
+    ]
 
 
 def _print_evaluation(title: str, evaluation: Evaluation, summary: Mapping[str, Any]) -> None:

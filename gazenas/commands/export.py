@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gazenas.commands._common import make_parser, print_table, use_device
 from gazenas.counting import count_macs, count_params
+from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.data.synthetic.head import build_head
@@ -60,7 +61,7 @@ def run(argv: list[str]) -> None:
         raise InputError(f"--out: expected FILE.onnx in an existing folder, found {arguments.out}")
     if arguments.images < 1:
         raise InputError(f"--images: expected at least 1, found {arguments.images}")
-    faces = _faces(arguments.data, arguments.images, arguments.seed, network.input_size)
+    faces = _faces(arguments.model, arguments.data, arguments.images, arguments.seed, network.input_size)
     multiple = arguments.channel_multiple
     report = export_onnx(network, out, faces, precision=arguments.precision, channel_multiple=multiple)
     whole = f"every kernel size and hidden layer a multiple of {multiple} channels or full"
@@ -87,13 +88,16 @@ def _size(network: GazeModel) -> str:
     return f"{count_macs(network, network.input_size) / 1e6:.2f} M MACs, {count_params(network):,} parameters"
 
 
-def _faces(data: str, count: int, seed: int, size: int) -> NDArray[np.uint8]:
+def _faces(model: str, data: str, count: int, seed: int, size: int) -> NDArray[np.uint8]:
     """``(N, S, S, 3)`` RGB faces to compare on."""
     rng = np.random.default_rng(seed)
     if data:
-        folder = open_data(Path(data), Reading(seed=seed))
+        folder = open_data(Path(data), Reading())
         folder.expect_size(size, "the model")
         split = folder.split("test")
+        check_unseen(
+            model, folder, ["test"], advice="compare on another folder, or leave out --data for rendered faces"
+        )
         return split.images(np.sort(rng.choice(len(split), min(count, len(split)), replace=False)))
     heads = [build_head(sample_person(rng)) for _ in range(4)]
     return np.stack([render(heads[index % len(heads)], sample_scene(rng), size) for index in range(count)])

@@ -18,9 +18,11 @@ from gazenas.commands._common import (
 )
 from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
+from gazenas.data.people import check_unseen, trained_people
 from gazenas.models.zoo import build_model
 from gazenas.report.curves import draw_finetuning
 from gazenas.training.finetuning import PAPER_RECIPE, FinetuneRecipe, Finetuning
+from gazenas.training.trainer import Job
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = TRAINING_HELPS | {
@@ -31,6 +33,9 @@ HELPS = TRAINING_HELPS | {
     ),
     "patience": ("patience", "stop after so many epochs without a better validation error; 0 never"),
 }
+
+
+ADVICE = "draw people as that run did (--split-seed), train from fresh weights, or give --allow-seen-people, and the result says so"
 
 
 def run(argv: list[str]) -> None:
@@ -48,6 +53,12 @@ def parse_arguments(argv: list[str]) -> Namespace:
         "--input_size", "--input-size", type=int, default=0, help="side of the images; 0 for the network's own"
     )
     parser.add_argument("--weights", type=str, default="", help="safetensors to begin with; fresh weights without it")
+    parser.add_argument(
+        "--allow_seen_people",
+        "--allow-seen-people",
+        action="store_true",
+        help="validate and test on people that --weights were trained on as well; the output says so",
+    )
     add_training_arguments(parser)
     parser.add_argument(
         "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
@@ -66,13 +77,25 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
     recipe = FinetuneRecipe(**recipe_values(arguments, HELPS))
     torch.manual_seed(arguments.seed)
     network = build_model(arguments.arch, weights=arguments.weights or None, input_size=arguments.input_size or None)
+
+    began_with = trained_people(arguments.weights) if arguments.weights else {}
+
+    def begin(job: Job) -> Finetuning:
+        if arguments.weights:
+            allow = bool(arguments.allow_seen_people)
+            seen = check_unseen(arguments.weights, job.folder, ("val", "test"), advice=ADVICE, allow=allow)
+            if seen:
+                job.folder.notes.append(f"{arguments.weights} was trained on people of val or test: {', '.join(seen)}")
+        return Finetuning(recipe, network, job)
+
     verb = TrainingVerb(
         "finetune",
-        begin=lambda job: Finetuning(recipe, network, job),
+        begin=begin,
         sizes=_sizes,
         extra=lambda tuning: {
             "best_epoch": tuning.best_epoch() + 1,
             "epochs": tuning.clock.epoch,
+            "began_with": began_with,
             **(extra or {}),
         },
         draw=lambda tuning, run: draw_finetuning(tuning.clock.rows, tuning.best_epoch(), run.plot_path("finetune")),

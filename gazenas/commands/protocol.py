@@ -32,6 +32,7 @@ from gazenas.commands._common import (
 from gazenas.commands.finetune import HELPS
 from gazenas.data.dataset import GazeFolder, plural
 from gazenas.data.loader import Loader
+from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
 from gazenas.evaluation.protocols.folds import PROTOCOLS, Fold, Settings, hold_out_validation
@@ -55,6 +56,11 @@ from gazenas.training.subruns import Surroundings
 from gazenas.training.trainer import EVALUATION_BATCH
 
 FINETUNE_HELPS = {field: words for field, words in HELPS.items() if field != "keep"}
+
+
+SEEN_ADVICE = (
+    "start from weights of other people (--arch without --weights), or give --allow-seen-people, and the result says so"
+)
 
 
 def run(argv: list[str]) -> None:
@@ -98,6 +104,12 @@ def _parse(name: str, argv: list[str]) -> Namespace:
     parser.add_argument(
         "--model", type=str, default="", help="run folder or shipped name: evaluated on every fold, not trained"
     )
+    parser.add_argument(
+        "--allow_seen_people",
+        "--allow-seen-people",
+        action="store_true",
+        help="test people that --model or --weights were trained on as well; the output says so",
+    )
     parser.add_argument("--data", type=str, required=True, help="data folder in any known layout")
     parser.add_argument("--test_data", "--test-data", type=str, default="", help="cross: the data set to test on")
     parser.add_argument(
@@ -114,7 +126,7 @@ def _parse(name: str, argv: list[str]) -> Namespace:
         default="last",
         help="a fold's epoch: the last, or the one that validates best on people held out of the training side",
     )
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn but people")
     add_device_arguments(parser)
     add_recipe(parser, FinetuneRecipe(), FINETUNE_HELPS)
     add_reading_arguments(parser)
@@ -132,14 +144,20 @@ def _folds(name: str, arguments: Namespace) -> tuple[GazeFolder, list[Fold], lis
         reading = replace(reading, frame="SR")  # the data set's own numbers are printed in its own frame
     folder = open_data(Path(arguments.data), reading, arguments.format)
     other = open_data(Path(arguments.test_data), replace(reading, frame="auto")) if arguments.test_data else None
-    settings = Settings(arguments.seed, arguments.people, arguments.labeled, other)
+    settings = Settings(arguments.split_seed, arguments.people, arguments.labeled, other)
     folds, notes = PROTOCOLS[name].folds(folder, settings)
     if arguments.select == "val" and arguments.arch:
-        folds = [hold_out_validation(fold, arguments.seed) for fold in folds]
+        folds = [hold_out_validation(fold, arguments.split_seed) for fold in folds]
     else:
         folds = [replace(fold, val=None) for fold in folds]
+    source = arguments.model or arguments.weights
+    seen: set[str] = set()
     for fold in folds:
         fold.prove(folder.group)
+        tested = replace(other or folder, splits={"test": fold.test}, parts={})
+        seen |= set(check_unseen(source, tested, ["test"], advice=SEEN_ADVICE, allow=arguments.allow_seen_people) or ())
+    if seen:
+        notes = [*notes, f"{source} was trained on people who are tested: {', '.join(sorted(seen))}"]
     _refuse_other_frame(arguments.model, other or folder)
     return folder, folds, notes
 
@@ -163,7 +181,7 @@ def _refuse_other_frame(model: str, folder: GazeFolder) -> None:
 
 def _config(name: str, arguments: Namespace, folder: GazeFolder) -> dict[str, Any]:
     """What must stay the same from a fold's beginning to its end."""
-    free = ("config", "recorded", "out", "folds", "device", "threads", "workers", "save_minutes")
+    free = ("config", "recorded", "out", "folds", "device", "threads", "workers", "save_minutes", "allow_seen_people")
     values = {key: value for key, value in arguments.as_dict().items() if key not in free}
     values |= {"protocol": name, "frame": folder.frame, "choices": folder.choices}
     plain: dict[str, Any] = json.loads(json.dumps(values))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from jsonargparse.typing import NonNegativeInt
 from rich.progress import Progress
 
 from gazenas.commands._common import console, make_parser, usable_cores
-from gazenas.data.synthetic.generation import SPLIT_FILE, generate, split_people
+from gazenas.data.hdf5_layout import METADATA_FILE, SPLIT_FILE
+from gazenas.data.synthetic.generation import generate, rendered_files, split_people
 from gazenas.errors import InputError
 
 
@@ -49,24 +49,36 @@ def run(argv: list[str]) -> None:
         )
     counts = ", ".join(f"{len(names)} {name}" for name, names in split.items())
     console.print(
-        f"{out}: {arguments.subjects} people ({counts}), {arguments.subjects * arguments.per_subject:,} images of {arguments.size} pixels"
+        f"{out}: {arguments.subjects} people ({counts}), {arguments.subjects * arguments.per_subject:,} images of "
+        f"{arguments.size} pixels"
     )
 
 
 def _clear(out: Path, *, overwrite: bool) -> None:
-    """Makes room; removes nothing but data of this layout, and that only when asked to."""
+    """Makes room; removes nothing but what ``dataset.json`` says was rendered, and that only when asked to."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: expected a folder, found a file")
-    found = sorted(entry.name for entry in out.iterdir()) if out.exists() else []
-    others = [name for name in found if name not in ("train", "test", SPLIT_FILE)]
-    if others:
+    held = sorted(path for path in out.rglob("*") if not path.is_dir()) if out.exists() else []
+    if not held:
+        return
+    rendered = rendered_files(out)
+    if rendered is None and out / SPLIT_FILE in held:
         raise InputError(
-            f"{out}: holds other things than rendered data ({', '.join(others[:3])}): choose another folder"
+            f"{out}: already holds data, and nothing in it says that it was rendered: choose another folder, or remove "
+            "it yourself"
         )
-    if found and not overwrite:
+    own = {out / SPLIT_FILE, out / METADATA_FILE, *(rendered or [])}
+    others = [path for path in held if path not in own and not _half_written(path)]
+    if others or rendered is None:
+        shown = ", ".join(str(path.relative_to(out)) for path in (others or held)[:3])
+        raise InputError(f"{out}: holds other things than rendered data ({shown}): choose another folder")
+    if not overwrite:
         raise InputError(f"{out}: already holds data: choose another folder, or --overwrite to replace it")
-    if SPLIT_FILE in found:
-        (out / SPLIT_FILE).unlink()
-    for name in ("train", "test"):
-        if name in found:
-            shutil.rmtree(out / name)
+    # What makes the folder a data set goes first, what says that it may be removed last.
+    for path in sorted(held, key=lambda path: (path.name == METADATA_FILE, path.name != SPLIT_FILE)):
+        path.unlink()
+
+
+def _half_written(path: Path) -> bool:
+    """Whether a killed rendering left a file."""
+    return path.name.startswith(".") and path.name.endswith(".part")

@@ -1,1 +1,2 @@
-"""Images and gaze: the data set, its loader, augmentation, preparation; one published data set a file in ``readers``."""
+"""Images and gaze: the data set, its loader, augmentation, preparation; one published data set a file in
+``readers``."""

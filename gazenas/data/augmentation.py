@@ -1,4 +1,5 @@
-"""Changes to training images that keep their labels true: a mirror and a roll of the picture change the gaze, the others do not.
+"""Changes to training images that keep their labels true: a mirror and a roll of the picture change the gaze, the
+others do not.
 
 A shift or a scale moves the face in the patch as landmarks that are a little off do in normalization, and leaves the
 direction of gaze as it is.

@@ -105,7 +105,8 @@ class GazeSplit:
 
 
 def join(name: str, splits: Sequence[GazeSplit]) -> GazeSplit:
-    """One split of several of one size: people and sessions of one name are the same; labels only where all have them."""
+    """One split of several of one size: people and sessions of one name are the same; labels and columns only where all
+    have them."""
     people = sorted({person for split in splits for person in split.people})
     sessions = sorted({session for split in splits for session in split.sessions})
 
@@ -117,6 +118,11 @@ def join(name: str, splits: Sequence[GazeSplit]) -> GazeSplit:
         known = [part for part in parts if part is not None]
         return np.concatenate(known) if len(known) == len(parts) else None
 
+    columns = {
+        key: np.concatenate([split.columns[key] for split in splits])
+        for key, values in splits[0].columns.items()
+        if all(key in split.columns and split.columns[key].shape[1:] == values.shape[1:] for split in splits)
+    }
     known = [split.session for split in splits if split.session is not None]
     return GazeSplit(
         name=name,
@@ -130,6 +136,7 @@ def join(name: str, splits: Sequence[GazeSplit]) -> GazeSplit:
         session=np.concatenate([numbers(s.sessions, sessions, i) for s, i in zip(splits, known, strict=True)])
         if len(known) == len(splits)
         else None,
+        columns=columns,
     )
 
 
@@ -205,6 +212,7 @@ class GazeFolder:
         choices: how labels were read: order of angles, units, signs.
         faults: rows that were left out.
         parts: people by the data set's own parts, such as EYEDIAP's clusters.
+        fingerprint: by which the data set is known whatever becomes of its splits; see :mod:`gazenas.data.people`.
     """
 
     folder: Path
@@ -217,6 +225,7 @@ class GazeFolder:
     choices: dict[str, str] = field(default_factory=dict)
     faults: list[RowFault] = field(default_factory=list)
     parts: dict[str, list[str]] = field(default_factory=dict)
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         self.parts = self.parts or {name: split.people for name, split in self.splits.items()}
@@ -228,8 +237,12 @@ class GazeFolder:
             InputError: where the folder lacks it.
         """
         if name not in self.splits:
-            pool = "; 'gazenas data prepare --test-people' makes train, val and test of a pool, 'gazenas protocol' tests on one"
-            advice = "" if "train" in self.splits else pool
+            advice = ""
+            if "train" not in self.splits:
+                advice = (
+                    "; 'gazenas data prepare --test-people' makes train, val and test of a pool, "
+                    "'gazenas protocol' tests on one"
+                )
             raise InputError(f"{self.folder}: has no {name} split (has: {', '.join(self.splits)}){advice}")
         return self.splits[name]
 
@@ -257,7 +270,8 @@ def hold_out_test(folder: GazeFolder, count: int, seed: int) -> GazeFolder:
     pool = join("train", [split for split in folder.splits.values() if len(split)])
     if not 1 <= count <= len(pool.people) - 2:
         raise InputError(
-            f"--test-people: expected 1 to {len(pool.people) - 2} of {len(pool.people)}, so that two are left to train and validate, found {count}"
+            f"--test-people: expected 1 to {len(pool.people) - 2} of {len(pool.people)}, so that two are left to train "
+            f"and validate, found {count}"
         )
     numbers = np.random.default_rng(seed).choice(len(pool.people), count, replace=False)
     tested = np.isin(pool.person, numbers)
@@ -279,7 +293,8 @@ def prove_disjoint(people: dict[str, list[str]], where: str, group: str = "perso
             both = sorted(set(people[first]) & set(people[second]))
             if both:
                 raise InputError(
-                    f"{where}: {group} {both[0]!r} is in both {first} and {second} ({len(both)} such); splits must be by {group}"
+                    f"{where}: {group} {both[0]!r} is in both {first} and {second} ({len(both)} such); splits must be "
+                    f"by {group}"
                 )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,17 +13,21 @@ from torch.utils.data import DataLoader, Dataset
 
 from gazenas.data.augmentation import Changes, augment, draw_changes
 from gazenas.data.dataset import GazeSplit, LoadedImages
+from gazenas.errors import InputError
 from gazenas.models.network import MEAN, STD
 
 ORDERS = ("mixed", "session")
 CACHED = 1 << 20  # bytes of floats that a core's cache holds
+AHEAD = 2  # batches that each process reads ahead
 
 
 @dataclass
 class Batch:
-    """``images`` ``(N, 3, S, S)`` float; ``gaze`` ``(N, 2)`` radians (zeros where unknown); ``rows`` ``(N,)`` of the split.
+    """``images`` ``(N, 3, S, S)`` float; ``gaze`` ``(N, 2)`` radians (zeros where unknown); ``rows`` ``(N,)`` of the
+    split.
 
-    ``weight`` is 1, or for a share of a batch its size relative to the mean share.
+    ``weight`` is 1, or for a share of a batch its size relative to the mean share; 0 for a process that has no row of
+    its own and is given one so that all take the same steps.
     """
 
     images: Tensor
@@ -32,19 +36,60 @@ class Batch:
     weight: float = 1.0
 
 
-class _Rows(Dataset[tuple[Tensor, Tensor, NDArray[np.int64]]]):
-    """A map-style data set whose items are whole batches."""
+class _SharedBatches(Dataset[str]):
+    """Writes whole batches of images into shared memory that is used again: fresh memory for each would cost as much as
+    reading.
 
-    def __init__(self, split: GazeSplit, batches: list[NDArray[np.int64]]) -> None:
-        self.split, self.batches = split, batches
+    An item ``(slot, rows)`` fills a slot and gives an empty text, or what is wrong with the images.
+    """
 
-    def __len__(self) -> int:
-        return len(self.batches)
+    def __init__(self, split: GazeSplit, slots: int, most: int) -> None:
+        self.split = split
+        slot = torch.empty(slots, most, split.size, split.size, 3, dtype=torch.uint8)
+        self.slots: Tensor = slot.share_memory_()  # type: ignore[no-untyped-call]
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
-        rows = self.batches[index]
-        gaze = np.zeros((len(rows), 2), np.float32) if self.split.gaze is None else self.split.gaze[rows]
-        return torch.from_numpy(self.split.images(rows)), torch.from_numpy(gaze), rows
+    def __getitem__(self, item: tuple[int, NDArray[np.int64]]) -> str:
+        slot, rows = item
+        try:
+            self.slots[slot, : len(rows)] = torch.from_numpy(self.split.images(rows))
+        except InputError as error:
+            return str(error)
+        return ""
+
+
+class _Workers:
+    """Processes that read batches ahead, and stay for the next epoch.
+
+    Args:
+        split: where from.
+        count: of processes.
+        most: rows of a batch.
+    """
+
+    def __init__(self, split: GazeSplit, count: int, most: int) -> None:
+        # Those that are being read ahead, and the one that is being used.
+        self.batches = _SharedBatches(split, AHEAD * count + 1, most)
+        self.order: list[tuple[int, NDArray[np.int64]]] = []
+        self.reader = DataLoader(
+            self.batches,
+            batch_size=None,
+            sampler=self.order,
+            num_workers=count,
+            prefetch_factor=AHEAD,
+            persistent_workers=True,
+        )
+
+    def read(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
+        """``(n, S, S, 3)`` uint8 images of each batch, good until the next one is asked for.
+
+        Raises:
+            InputError: naming an image that cannot be read.
+        """
+        self.order[:] = [(number % len(self.batches.slots), rows) for number, rows in enumerate(batches)]
+        for (slot, rows), fault in zip(self.order, self.reader, strict=True):
+            if fault:
+                raise InputError(fault)
+            yield self.batches.slots[slot, : len(rows)]
 
 
 @dataclass(frozen=True)
@@ -56,11 +101,12 @@ class Loader:
         batch_size: rows a batch, all processes together; in training a smaller last batch is left out.
         seed: of shuffling and augmentation.
         train: shuffled and augmented, or in order and as they are.
-        workers: processes that read files; each runs single-threaded. 0 reads in this one, as do images in memory.
+        workers: processes that read files, single-threaded, from one epoch to the next. 0 reads in this one, as do
+            images in memory.
         device: where batches go.
         rank, processes: this process, from 0, among those that train together; each reads its own share of every batch.
-        order: in training ``mixed``, or ``session``: the rows of a batch are of one session, or of one person where sessions
-            are unknown; smaller groups make smaller batches.
+        order: in training ``mixed``, or ``session``: the rows of a batch are of one session, or of one person where
+            sessions are unknown; smaller groups make smaller batches.
         augmentation: one of ``AUGMENTATIONS``.
     """
 
@@ -74,6 +120,7 @@ class Loader:
     processes: int = 1
     order: str = "mixed"
     augmentation: str = "plain"
+    _idle: list[_Workers] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -85,23 +132,44 @@ class Loader:
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from batch ``start``, a function of the seed, ``number`` and ``start`` alone."""
         whole = self._batches(number)[start:]
-        shares = [rows[self.rank :: self.processes] for rows in whole]
-        shares = [rows for rows in shares if len(rows)]  # a short last batch may have none for this process
-        # Images that lie in memory are only copied; handing them from process to process would take longer.
-        workers = 0 if isinstance(self.split.images, LoadedImages) else self.workers
-        reader = DataLoader(
-            _Rows(self.split, shares), batch_size=None, num_workers=workers, pin_memory=self.device != "cpu"
-        )
-        for index, (pixels, gaze, rows) in enumerate(reader):
-            pixels, gaze = (values.to(self.device, non_blocking=True) for values in (pixels, gaze))
-            changes = self._changes(number, start + index, len(whole[index])) if self.train else None
+        shares = [self._share(rows) for rows in whole]
+        read = self._read([rows for rows in shares if len(rows)])
+        for index, (batch, rows) in enumerate(zip(whole, shares, strict=True), start):
+            if not len(rows):
+                continue
+            pixels, gaze = next(read), torch.zeros(len(rows), 2)
+            if self.split.gaze is not None:
+                gaze = torch.from_numpy(self.split.gaze[rows])
+            if self.device != "cpu":
+                pixels, gaze = (each.pin_memory().to(self.device, non_blocking=True) for each in (pixels, gaze))
+            own = len(batch) > self.rank
+            changes = self._changes(number, index, len(batch)) if self.train else None
             images, gaze = to_floats(pixels, gaze, changes)
-            yield Batch(images, gaze, rows, len(rows) * self.processes / len(whole[index]))
+            yield Batch(images, gaze, rows, own * len(rows) * self.processes / len(batch))
+
+    def _read(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
+        """``(n, S, S, 3)`` uint8 images of each batch, good until the next one is asked for."""
+        # Images that lie in memory are only copied; handing them from process to process would take longer.
+        if not self.workers or isinstance(self.split.images, LoadedImages):
+            yield from (torch.from_numpy(self.split.images(rows)) for rows in batches)
+            return
+        most = -(-min(self.batch_size, len(self.split)) // self.processes)
+        workers = self._idle.pop() if self._idle else _Workers(self.split, self.workers, most)
+        try:
+            yield from workers.read(batches)
+        finally:
+            self._idle.append(workers)
+
+    def _share(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """This process's rows of a batch; in training, where it has none, the first one, since all have to take the
+        step."""
+        own = rows[self.rank :: self.processes]
+        return own if len(own) or not self.train else rows[:1]
 
     def _changes(self, number: int, index: int, count: int) -> Changes:
         """This process's share of what is done to the ``count`` images of a batch."""
         drawn = draw_changes(count, self._generator(number, index), self.augmentation, self.split.size)
-        return drawn.share(self.rank, self.processes)
+        return drawn.share(self.rank, self.processes) if count > self.rank else drawn.at(slice(1))
 
     def _batches(self, number: int) -> list[NDArray[np.int64]]:
         """Rows of every batch of an epoch."""
@@ -162,7 +230,8 @@ def to_floats(pixels: Tensor, gaze: Tensor, changes: Changes | None) -> tuple[Te
 
 
 def normalize(pixels: Tensor) -> Tensor:
-    """uint8 RGB ``(N, S, S, 3)`` to float ``(N, 3, S, S)`` with ImageNet's mean and deviation, laid out channels last."""
+    """uint8 RGB ``(N, S, S, 3)`` to float ``(N, 3, S, S)`` with ImageNet's mean and deviation, laid out channels
+    last."""
     side = pixels.shape[2]
     scale = torch.tensor([1 / (255 * s) for s in STD], device=pixels.device).repeat(side)
     shift = torch.tensor([m / s for m, s in zip(MEAN, STD, strict=True)], device=pixels.device).repeat(side)

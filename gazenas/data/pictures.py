@@ -7,21 +7,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gazenas.data.dataset import Images
 from gazenas.errors import InputError
 
 
 def read_picture(path: Path, size: int = 0) -> NDArray[np.uint8]:
-    """``(S, S, 3)`` RGB of a JPEG or PNG file, resized to a square of ``size`` where that is not 0.
+    """``(H, W, 3)`` RGB of a JPEG or PNG file, turned as its EXIF orientation says, resized to a square of ``size``
+    where that is not 0.
 
     Raises:
         InputError: where the file is absent, is no image, is cut off or has another side than expected.
     """
     try:
         with Image.open(path) as picture:
-            return resized(picture.convert("RGB"), size)
+            return resized(ImageOps.exif_transpose(picture).convert("RGB"), size)
     except FileNotFoundError:
         raise InputError(f"{path}: no such image") from None
     except IsADirectoryError:

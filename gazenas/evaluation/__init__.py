@@ -1,1 +1,2 @@
-"""What trained networks are worth: errors and intervals, protocols of published data sets, comparisons, personal calibration."""
+"""What trained networks are worth: errors and intervals, protocols of published data sets, comparisons, personal
+calibration."""

@@ -1,8 +1,9 @@
 """Adapting a trained network to one person: BatchNorm statistics of their unlabeled images, or a few labeled ones.
 
-Re-estimating statistics is "A Novel Way to Use Batch Normalization" (Towards Data Science, 2022), which trains with batches of
-one person for it; blending them with the training's is Schneider et al., NeurIPS 2020. A bias, an affine map of the two angles
-and a new last layer are the field's few-shot corrections; all three are a last layer, so that a person's file needs no code.
+Re-estimating statistics is "A Novel Way to Use Batch Normalization" (Towards Data Science, 2022), which trains with
+batches of one person for it; blending them with the training's is Schneider et al., NeurIPS 2020. A bias, an affine map
+of the two angles and a new last layer are the field's few-shot corrections; all three are a last layer, so that a
+person's file needs no code.
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ from gazenas.models.weights import weights_hash
 from gazenas.models.zoo import GazeModel
 from gazenas.training.loop import predict_faces
 
-Faces = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 Change = dict[str, Tensor]  # entries of the state dict that differ for a person
 PRIOR = 32.0  # images that the training's statistics are worth when they are blended with a person's
 RIDGES = np.logspace(-4, 3, 15)  # of the mean square of the inputs, times the number of images
@@ -40,11 +39,11 @@ RIDGES = np.logspace(-4, 3, 15)  # of the mean square of the inputs, times the n
 class Sample:
     """Images of a person to adapt to: ``faces`` ``(k, S, S, 3)`` RGB, ``gaze`` ``(k, 2)`` radians."""
 
-    faces: Faces
-    gaze: Floats
+    faces: NDArray[np.uint8]
+    gaze: NDArray[np.float32]
 
 
-def personal_statistics(network: GazeModel, faces: Faces, prior: float) -> Change:
+def personal_statistics(network: GazeModel, faces: NDArray[np.uint8], prior: float) -> Change:
     """BatchNorm means and variances over a person's unlabeled images.
 
     Args:
@@ -164,7 +163,7 @@ def _last(network: GazeModel, weight: Tensor, bias: Tensor) -> Change:
     return {name: value.detach().to(layer.weight).clone() for name, value in changed.items()}
 
 
-def _last_inputs(network: GazeModel, faces: Faces) -> Floats:
+def _last_inputs(network: GazeModel, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
     """``(k, d)`` what the last layer sees."""
     seen: list[Tensor] = []
     hook = last_layer(network).register_forward_hook(lambda module, given, answer: seen.append(given[0].float().cpu()))
@@ -172,11 +171,11 @@ def _last_inputs(network: GazeModel, faces: Faces) -> Floats:
         predict_faces(network, faces)
     finally:
         hook.remove()
-    inputs: Floats = torch.cat(seen).numpy()
+    inputs: NDArray[np.float32] = torch.cat(seen).numpy()
     return inputs
 
 
-def with_change(network: GazeModel, change: Change, faces: Faces) -> Floats:
+def with_change(network: GazeModel, change: Change, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
     """``(N, 2)`` answers of the network with a person's entries, which it does not keep."""
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.load_state_dict(before | change)
@@ -200,7 +199,13 @@ class Outcome:
 
 
 def try_methods(
-    network: GazeModel, person: str, faces: Faces, gaze: Floats, counts: Sequence[int], draws: int, seed: int
+    network: GazeModel,
+    person: str,
+    faces: NDArray[np.uint8],
+    gaze: NDArray[np.float32],
+    counts: Sequence[int],
+    draws: int,
+    seed: int,
 ) -> list[Outcome]:
     """Every method at every ``k``, each on ``draws`` draws of k images; all are tested on the same held-out half.
 
@@ -229,7 +234,8 @@ def try_methods(
 
 
 def save_user(path: Path, change: Change, network: GazeModel, story: Mapping[str, Any]) -> None:
-    """Writes a person's entries as safetensors, apart from the weights, with the hash of the weights that they are laid over.
+    """Writes a person's entries as safetensors, apart from the weights, with the hash of the weights that they are laid
+    over.
 
     Args:
         path: of the file.

@@ -18,6 +18,7 @@ from gazenas.errors import InputError
 from gazenas.evaluation.errors import evaluate_predictions
 from gazenas.export.onnx import onnx_bytes
 from gazenas.export.runtime import GazeEstimator
+from gazenas.files import safe_name
 from gazenas.models.zoo import GazeModel, build_model, find_model, load_model
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.loop import predict_faces
@@ -93,13 +94,13 @@ def contenders(sources: Sequence[str], *, retrain: bool, input_size: int) -> lis
 
 
 def _short(source: str, taken: Sequence[str]) -> str:
-    """The end of a path, longer where another one ends alike."""
+    """The end of a path, longer where another one ends alike; also the name of its run folder and ONNX file."""
     parts = Path(source).parts
     for count in range(1, len(parts) + 1):
-        name = "-".join(parts[-count:]).removesuffix(".json")
+        name = safe_name("-".join(parts[-count:]).removesuffix(".json"))
         if name not in taken:
             return name
-    return f"{source}-{len(taken)}"
+    return safe_name(f"{source}-{len(taken)}")
 
 
 def _build(source: str, input_size: int) -> GazeModel:
@@ -122,7 +123,8 @@ def _network(contender: Contender) -> GazeModel:
 
 
 def write_onnx(contender: Contender, path: Path) -> None:
-    """Its ONNX file, for size, latency and memory; where it is trained here, with fresh weights, which cost the same."""
+    """Its ONNX file, for size, latency and memory; where it is trained here, with fresh weights, which cost the
+    same."""
     if contender.kind == "onnx":
         path.write_bytes(Path(contender.source).read_bytes())
         return

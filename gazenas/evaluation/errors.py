@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from gazenas.data.dataset import GazeSplit
 from gazenas.gaze import angular_error
 
-Floats = NDArray[np.float32]
 BOOTSTRAP_DRAWS = 2000
 
 
@@ -27,7 +26,7 @@ class Evaluation:
         people: mean error and number of images by person.
     """
 
-    errors: Floats
+    errors: NDArray[np.float32]
     mean: float
     median: float
     p95: float
@@ -50,7 +49,7 @@ class Evaluation:
         }
 
 
-def evaluate_predictions(predictions: Floats, split: GazeSplit) -> Evaluation:
+def evaluate_predictions(predictions: NDArray[np.float32], split: GazeSplit) -> Evaluation:
     """Compares ``(N, 2)`` pitch and yaw in radians with a labeled split's."""
     assert split.gaze is not None, f"split {split.name} has no labels"
     errors = angular_error(predictions, split.gaze)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -79,7 +80,7 @@ class ConvPair(nn.Module):
         """
         if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
             raise InputError(f"conv: kernel: expected an odd number of pixels, found {kernel!r}")
-        if not isinstance(expansion, int | float) or expansion * in_channels < 1:
+        if not isinstance(expansion, int | float) or not math.isfinite(expansion) or expansion * in_channels < 1:
             raise InputError(f"conv: expansion: expected a positive number, found {expansion!r}")
         return {HIDDEN: int(expansion * in_channels)}
 

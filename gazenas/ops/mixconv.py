@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -91,7 +92,7 @@ class MixConv(nn.Module):
             raise InputError(f"mixconv: kernels: expected a list of odd sizes, found {kernels!r}")
         if len(set(kernels)) != len(kernels):
             raise InputError(f"mixconv: kernels: expected each size once, found {list(kernels)}")
-        if not isinstance(expansion, int | float) or expansion * in_channels < 1:
+        if not isinstance(expansion, int | float) or not math.isfinite(expansion) or expansion * in_channels < 1:
             raise InputError(f"mixconv: expansion: expected a positive number, found {expansion!r}")
         return {str(kernel): int(expansion * in_channels) for kernel in kernels}
 

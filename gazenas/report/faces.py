@@ -20,7 +20,8 @@ Rows = NDArray[np.int64]
 
 
 def draw_face(axes: Any, image: NDArray[np.uint8], arrows: Sequence[tuple[Any, str]], title: str = "") -> None:
-    """One face and, from its middle, at most two arrows along the image-plane part of ``(pitch, yaw)``, the first the wider."""
+    """One face and, from its middle, at most two arrows along the image-plane part of ``(pitch, yaw)``, the first the
+    wider."""
     size = image.shape[0]
     axes.imshow(image, interpolation="nearest" if size < 100 else "antialiased")
     for width, (gaze, color) in zip((2.6, 1.3), arrows, strict=False):

@@ -22,7 +22,9 @@ from gazenas.models.zoo import GazeModel
 from gazenas.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 
 # What may differ between a run and its resumption without changing what it computes.
-FREE_KEYS = frozenset({"out", "resume", "overwrite", "config", "dry_run", "workers", "threads", "save_minutes"})
+FREE_KEYS = frozenset(
+    {"out", "resume", "overwrite", "config", "dry_run", "workers", "threads", "save_minutes", "allow_seen_people"}
+)
 
 
 class RunFolder:
@@ -108,6 +110,8 @@ class RunFolder:
             self._write("config.yaml", yaml.safe_dump(config, sort_keys=False))
             return config
         recorded = self._recorded()
+        # Older runs drew people by the seed of everything.
+        recorded.setdefault("split_seed", recorded.get("seed"))
         changed = [
             f"--{key.replace('_', '-')} was {recorded.get(key)!r}, is {value!r}"
             for key, value in config.items()

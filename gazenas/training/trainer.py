@@ -18,6 +18,7 @@ from torch import nn
 from gazenas.counting import count_macs, count_params
 from gazenas.data.dataset import GazeFolder, GazeSplit
 from gazenas.data.loader import Batch, Loader
+from gazenas.data.people import people_record
 from gazenas.errors import InputError, StoppedError
 from gazenas.models.baselines import Baseline
 from gazenas.models.zoo import GazeModel
@@ -347,6 +348,7 @@ class Job:
             "seed": self.seed,
             "fingerprint": network.architecture().fingerprint(),
             "data": {
+                **people_record(self.folder),
                 "people": {name: len(split.people) for name, split in self.folder.splits.items()},
                 "images": {name: len(split) for name, split in self.folder.splits.items()},
                 "frame": self.folder.frame,

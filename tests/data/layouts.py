@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,32 +91,39 @@ def mpiifacegaze(folder: Path, faces: Faces) -> None:
         write_labels(folder / "Label" / f"{who}.label", header, lines)
 
 
-def eyediap(folder: Path, faces: Faces) -> None:
-    rows: dict[int, list[str]] = {}
+def eyediap(folder: Path, faces: Faces, *, by_person: bool = False) -> None:
+    """Four cluster files, or one file a person with more columns."""
+    rows: dict[str, list[str]] = {}
     for i, (image, gaze, head, person) in enumerate(
         zip(faces.images, faces.gaze, faces.head, faces.person, strict=True)
     ):
         face = save(folder / "Image", f"p{person}/face/{i}.jpg", image)
         session = f"{person + 1}_A_{'CS' if i % 2 else 'DS'}_M_16"
         words = [face, "l.jpg", "r.jpg", session, text(vector(gaze)), "0,0,0", text(gaze[::-1]), text(head[::-1])]
-        rows.setdefault(person % 4, []).append(" ".join(words))
-    for cluster, lines in rows.items():
-        header = "Face Left Right metapath 3DGaze 3DHead 2DGaze 2DHead"
-        write_labels(folder / "ClusterLabel" / f"Cluster{cluster}.label", header, lines)
+        words += ["0,0,0", "1,1,1", "0,0,600"] if by_person else []
+        name = f"Label/p{person + 1}" if by_person else f"ClusterLabel/Cluster{person % 4}"
+        rows.setdefault(name, []).append(" ".join(words))
+    for name, lines in rows.items():
+        header = "Face Left Right metapath 3DGaze 3DHead 2DGaze 2DHead" + " Rvec Svec GazeOrigin" * by_person
+        write_labels(folder / f"{name}.label", header, lines)
 
 
-def gaze360(folder: Path, faces: Faces) -> None:
+def gaze360(
+    folder: Path, faces: Faces, *, images: str = "Image/", named_from: str = "Image/", labels: str = "Label/"
+) -> None:
+    """Images under ``images``, with PART for the split; label files name them from ``named_from`` on and lie in
+    ``labels``."""
     rows: dict[str, list[str]] = {}
     last = faces.person.max()
     for i, (image, gaze, person) in enumerate(zip(faces.images, faces.gaze, faces.person, strict=True)):
         part = {last: "test", last - 1: "val"}.get(person, "train")
-        face = save(folder / "Image", f"{part}/Face/{i}.jpg", image)
+        face = save(folder, f"{images}{part}/Face/{i}.jpg", image).removeprefix(named_from.replace("PART", part))
         own = vector(gaze) * np.array([-1, -1, 1])
         stored = [np.arctan2(own[0], -own[2]), np.arcsin(own[1])]
         name = f"rec_{person:03d}/head/000000/{i:06d}.jpg"
         rows.setdefault(part, []).append(" ".join([face, "l.jpg", "r.jpg", name, text(own), text(np.array(stored))]))
     for part, lines in rows.items():
-        write_labels(folder / "Label" / f"{part}.label", "Face Left Right Origin 3DGaze 2DGaze", lines)
+        write_labels(folder / f"{labels}{part}.label", "Face Left Right Origin 3DGaze 2DGaze", lines)
 
 
 def rtgene(folder: Path, faces: Faces) -> None:
@@ -135,13 +143,15 @@ def rtgene(folder: Path, faces: Faces) -> None:
         write_labels(folder / "Label" / f"{part}.label", header, lines)
 
 
-def ethxgaze_text(folder: Path, faces: Faces) -> None:
+def ethxgaze_text(folder: Path, faces: Faces, *, named_from: str = "Image/") -> None:
+    """Label files name images from ``named_from`` on, with PART for the split."""
     rows: dict[str, list[str]] = {"train": [], "test": []}
     for i, (image, gaze, head, person) in enumerate(
         zip(faces.images, faces.gaze, faces.head, faces.person, strict=True)
     ):
         part = "test" if person == faces.person.max() else "train"
-        face = save(folder / "Image", f"{part}/subject{person:04d}/{i:06d}.jpg", image)
+        face = save(folder, f"Image/{part}/subject{person:04d}/{i:06d}.jpg", image)
+        face = face.removeprefix(named_from.replace("PART", part))
         known = [text(gaze)] if part == "train" else []
         rows[part].append(
             " ".join([face, *known, text(head), f"subject{person:04d}.h5", "3", str(i), "1,0,0,0,1,0,0,0,1"])
@@ -207,7 +217,8 @@ def ethxgaze(folder: Path, faces: Faces) -> None:
 
 
 def photos(folder: Path, faces: Faces) -> None:
-    """Each face as a camera sees it that is turned away from it: the same center, so a homography of the normalized view."""
+    """Each face as a camera sees it that is turned away from it: the same center, so a homography of the normalized
+    view."""
     side = faces.images.shape[1]
     normal = np.array([[960 * side / 224, 0, side / 2 - 0.5], [0, 960 * side / 224, side / 2 - 0.5], [0, 0, 1]])
     camera = np.array([[1100.0, 0, 320], [0, 1090, 240], [0, 0, 1]])
@@ -235,6 +246,7 @@ def photos(folder: Path, faces: Faces) -> None:
     (folder / "photos.json").write_text(json.dumps(values))
 
 
+# By data set; what comes after a plus tells apart the ways in which its processing programs write it.
 WRITERS: dict[str, Callable[[Path, Faces], None]] = {
     "ethxgaze": ethxgaze,
     "ethxgaze-text": ethxgaze_text,
@@ -246,4 +258,14 @@ WRITERS: dict[str, Callable[[Path, Faces], None]] = {
     "photos": photos,
     "rtgene": rtgene,
     "table": table,
+    "ethxgaze-text+split folders": partial(ethxgaze_text, named_from="Image/PART/"),
+    "eyediap+a file a person": partial(eyediap, by_person=True),
+    "gaze360+split folders": partial(gaze360, named_from="Image/PART/"),
+    "gaze360+labels in the root": partial(gaze360, labels=""),
+    "gaze360+all in the root": partial(gaze360, images="", named_from="PART/", labels=""),
 }
+
+
+def dataset_of(layout: str) -> str:
+    """The data set of one of ``WRITERS``."""
+    return layout.partition("+")[0]

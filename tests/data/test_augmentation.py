@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from gazenas.data.arrays import Floats
 from gazenas.data.augmentation import (
     AUGMENTATIONS,
     CUTOUT,
@@ -24,7 +25,7 @@ from gazenas.data.augmentation import (
 )
 from gazenas.data.loader import normalize, to_floats
 from gazenas.data.synthetic.head import HeadShape, build_head
-from gazenas.data.synthetic.person import Floats, sample_person
+from gazenas.data.synthetic.person import sample_person
 from gazenas.data.synthetic.rendering import render
 from gazenas.data.synthetic.scene import Scene, sample_scene
 from gazenas.gaze import angles_to_vectors, angular_error, vectors_to_angles
@@ -86,7 +87,8 @@ def picture(head: HeadShape, scene: Scene) -> torch.Tensor:
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("degrees", [-4.0, 3.0])
 def test_a_roll_is_the_renderers(person: tuple[HeadShape, Scene], degrees: float, mirrored: bool) -> None:
-    """A picture rolled by us shows the rolled scene, mirrored before where it is mirrored, whose gaze the renderer knows."""
+    """A picture rolled by us shows the rolled scene, mirrored before where it is mirrored, whose gaze the renderer
+    knows."""
     head, scene = person
     angle = math.radians(degrees)
     shown = (head.mirrored(), scene.mirrored()) if mirrored else (head, scene)

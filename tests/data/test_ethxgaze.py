@@ -21,7 +21,7 @@ from gazenas.errors import InputError
 
 
 def open_folder(folder: Path, seed: int = 0) -> GazeFolder:
-    return open_data(folder, Reading(seed=seed))
+    return open_data(folder, Reading(split_seed=seed))
 
 
 def test_rows_equal_the_files(data_folder: Path) -> None:
@@ -43,7 +43,7 @@ def test_published_folder(published_folder: Path) -> None:
     assert {name: len(split.people) for name, split in folder.splits.items()} == {"train": 3, "val": 1, "test": 1}
     assert not set(folder.split("train").people) & set(folder.split("val").people)
     assert folder.split("test").gaze is None
-    assert any("drew 1 of 4 people by seed 0" in note for note in folder.notes)
+    assert any("drew 1 of 4 people by split seed 0" in note for note in folder.notes)
     assert any("test: no face_gaze" in note for note in folder.notes)
     drawn = {open_folder(published_folder, seed).split("val").people[0] for seed in range(12)}
     assert len(drawn) > 1

@@ -68,7 +68,8 @@ def random_case(seed: int) -> tuple[Camera, Any, Any, Any]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_against_coordinates_and_rays(seed: int) -> None:
-    """Written from the description: axes by Gram-Schmidt, angles from coordinates, landmarks as points seen by two cameras."""
+    """Written from the description: axes by Gram-Schmidt, angles from coordinates, landmarks as points seen by two
+    cameras."""
     camera, rotation, translation, target = random_case(seed)
     center = face_center(MODEL, rotation, translation)
     view = view_face(camera, rotation, center, Target())

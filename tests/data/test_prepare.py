@@ -72,6 +72,17 @@ def test_sessions_arrive(sources: Path, tmp_path: Path) -> None:
     assert pool.sessions == ["day0", "day1"]
 
 
+def test_people_of_hostile_names_stay_inside(sources: Path, tmp_path: Path) -> None:
+    source = open_data(sources / "table")
+    people = ["../../escaped", "..", "a/b", "a_b", "x" * 300]
+    source.split("all").people = people
+    prepare(source, tmp_path / "inner" / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["inner"]
+    assert [path.name for path in (tmp_path / "inner").iterdir()] == ["out"]
+    made = open_data(tmp_path / "inner" / "out")
+    assert sorted(person for split in made.splits.values() for person in split.people) == sorted(people)
+
+
 def test_interrupted_it_goes_on(sources: Path, tmp_path: Path) -> None:
     class EnoughError(Exception):
         pass
@@ -242,6 +253,7 @@ DAMAGES += [
     ("gaze360-mat", edit_mat(frame=lambda v: v[:-1]), "frame: expected numbers of shape"),
     ("gaze360-mat", edit_mat(gaze_dir=lambda v: first_nan(v)), "expected about unit length"),
     ("gaze360-mat", edit_mat(recording=lambda v: v + 70), "recording: expected numbers from 0"),
+    ("gaze360-mat", edit_mat(recordings=lambda v: np.array([f"../{n}" for n in v])), "expected names of folders"),
     ("gaze360-mat", edit_mat(person_face_bbox=lambda v: v * 0 - 1), "have no detected face"),
     ("gaze360-mat", remove("imgs/*/*/*/*.jpg"), "no such image"),
     ("mpiifacegaze-mat", cut("p00.mat"), "is it truncated"),
@@ -320,7 +332,8 @@ def test_there_are_a_hundred_of_twenty_kinds() -> None:
 
 
 def test_a_pool_becomes_train_and_test(sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """People drawn by a seed and named, in a folder that every verb can train on; refused where there is a test part."""
+    """People drawn by a seed and named, in a folder that every verb can train on; refused where there is a test
+    part."""
     out = tmp_path / "out"
     words = ["data", "prepare", str(sources / "mpiifacegaze"), "--out", str(out)]
     assert main([*words, "--test-people", "2", "--seed", "5"]) == 0

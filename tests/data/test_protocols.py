@@ -20,6 +20,7 @@ from gazenas.evaluation.protocols.folds import (
     drawn_groups,
     hold_out_validation,
 )
+from gazenas.evaluation.protocols.runs import fold_path
 from tests.data import layouts
 from tests.data.layouts import WRITERS, Faces
 
@@ -157,6 +158,27 @@ def test_familiar_people_come_with_a_new_session(sources: Path) -> None:
         PROTOCOLS["familiar"].folds(open_data(sources / "mpiifacegaze-mat"), Settings())
 
 
+def test_somebody_familiar_is_tested_whatever_the_seed(sources: Path) -> None:
+    opened = open_data(sources / "table")
+    pool = opened.split("all")
+    few = pool.at(np.flatnonzero(pool.person < 3))
+    assert few.session is not None
+    few.session = np.where(few.person == 1, few.session, 0)  # one of three has two sessions
+    three = replace(opened, splits={"all": few}, parts={})
+    for people in (1, 2):
+        held = set()
+        for seed in range(12):
+            folds, _ = PROTOCOLS["familiar"].folds(three, Settings(people=people, seed=seed))
+            counts = {name: int(mask.sum()) for name, mask in folds[0].subsets.items()}
+            assert min(counts.values()) > 0, (people, seed, counts)
+            held.add(frozenset(people_of_rows(folds[0].test.at(np.flatnonzero(folds[0].subsets["unfamiliar people"])))))
+        assert {"anna1"} not in held
+        assert len(held) == (2 if people == 1 else 1)
+    one = replace(opened, splits={"all": few.at(np.flatnonzero(few.person != 1))}, parts={})
+    with pytest.raises(InputError, match="expected people of two sessions or more"):
+        PROTOCOLS["familiar"].folds(one, Settings())
+
+
 def test_across_data_sets_only_in_one_frame(sources: Path) -> None:
     """MPIIFaceGaze's text can be unscaled; Gaze360 cannot be turned into anybody's frame."""
     text = open_data(sources / "mpiifacegaze")
@@ -193,6 +215,16 @@ def test_groups_are_nearly_equal_and_hold_everybody() -> None:
     assert sorted(person for group in groups for person in group) == sorted(people)
     assert {len(group) for group in groups} == {2, 3}
     assert groups != drawn_groups(people, 4, seed=1)
+
+
+def test_folds_of_hostile_names_stay_inside(sources: Path, tmp_path: Path) -> None:
+    pool = join("all", list(open_data(sources / "table").splits.values()))
+    pool.people = ["../../../escaped", "..", "/root", "a/b", "a_b"]
+    folder = replace(open_data(sources / "table"), splits={"all": pool}, parts={})
+    folds, _ = PROTOCOLS["mpiifacegaze"].folds(folder, Settings())
+    paths = [fold_path(tmp_path, fold).resolve() for fold in folds]
+    assert len(set(paths)) == 5
+    assert {path.parent for path in paths} == {(tmp_path / "folds").resolve()}
 
 
 @pytest.mark.parametrize("people", [0, 5, 9])

@@ -37,13 +37,13 @@ def jpeg(image: np.ndarray, tmp_path: Path) -> np.ndarray:  # type: ignore[type-
 
 
 def test_every_reader_has_a_layout_here() -> None:
-    assert set(WRITERS) == set(DATASETS)
+    assert {layouts.dataset_of(name) for name in WRITERS} == set(DATASETS)
 
 
 @pytest.mark.parametrize("folder", WRITERS, indirect=True)
 def test_rows_are_those_written(folder: Path, faces: Faces, tmp_path: Path) -> None:
-    opened = open_data(folder)
-    assert opened.dataset == folder.name
+    opened, dataset = open_data(folder), layouts.dataset_of(folder.name)
+    assert opened.dataset == dataset
     assert sum(len(split) for split in opened.splits.values()) == len(faces.gaze)
     seen = []
     for split in opened.splits.values():
@@ -55,11 +55,11 @@ def test_rows_are_those_written(folder: Path, faces: Faces, tmp_path: Path) -> N
                 person = int(re.findall(r"\d+", name)[0])
                 index = int(np.flatnonzero(faces.person == person)[index])
             expected = faces.images[index]
-            if folder.name == "photos":  # warped twice
+            if dataset == "photos":  # warped twice
                 small = np.asarray(Image.fromarray(image).resize(expected.shape[:2], Image.Resampling.BOX), float)
                 assert np.abs(small - expected).mean() < 6
             else:
-                lossless = folder.name in ("ethxgaze", "mpiifacegaze-mat", "table")
+                lossless = dataset in ("ethxgaze", "mpiifacegaze-mat", "table")
                 np.testing.assert_array_equal(image, expected if lossless else jpeg(expected, tmp_path))
             if split.gaze is not None:
                 np.testing.assert_allclose(split.gaze[row], faces.gaze[index], atol=1e-6)
@@ -69,10 +69,10 @@ def test_rows_are_those_written(folder: Path, faces: Faces, tmp_path: Path) -> N
     assert sorted(index for index, _ in seen) == list(range(len(faces.gaze)))
     owners = {(int(faces.person[index]), name) for index, name in seen}
     assert len(owners) == len({name for _, name in owners}) == 5
-    if folder.name not in ("ethxgaze-text",):
+    if dataset != "ethxgaze-text":
         assert all(split.gaze is not None for split in opened.splits.values())
-    assert (opened.group == "recording") == folder.name.startswith("gaze360")
-    assert opened.frame == {"gaze360": "none", "gaze360-mat": "none", "mpiifacegaze-mat": "SR"}.get(folder.name, "R")
+    assert (opened.group == "recording") == dataset.startswith("gaze360")
+    assert opened.frame == {"gaze360": "none", "gaze360-mat": "none", "mpiifacegaze-mat": "SR"}.get(dataset, "R")
 
 
 @pytest.mark.parametrize("folder", ["mpiifacegaze"], indirect=True)
@@ -150,3 +150,61 @@ def test_open_data_refuses_what_it_does_not_know(tmp_path: Path) -> None:
         open_data(tmp_path, dataset="imagenet")
     with pytest.raises(InputError, match=r"--order: expected one of .*; --flip"):
         open_data(tmp_path, Reading(order="yaw", flip="roll"))
+
+
+def test_joined_splits_keep_columns_that_all_have(few_faces: Faces, tmp_path: Path) -> None:
+    layouts.photos(tmp_path, few_faces)
+    split = open_data(tmp_path).split("all")
+    split.columns["landmarks"] = np.arange(len(split) * 12.0).reshape(-1, 6, 2)
+    order = np.random.default_rng(0).permutation(len(split))
+    parts = [split.at(order[:9]), split.at(order[9:])]
+    joined = join("again", parts)
+    assert set(joined.columns) == {"face_mat_norm", "face_center", "landmarks"}
+    for key, values in split.columns.items():
+        np.testing.assert_array_equal(joined.columns[key], values[order])
+    del parts[1].columns["face_center"]
+    parts[1].columns["landmarks"] = parts[1].columns["landmarks"][:, :5]
+    assert set(join("again", parts).columns) == {"face_mat_norm"}
+
+
+FOUND = {
+    "ethxgaze-text": "Image",
+    "ethxgaze-text+split folders": "test: Image/test, train: Image/train",
+    "gaze360": "Image",
+    "gaze360+split folders": "test: Image/test, train: Image/train, val: Image/val",
+    "gaze360+labels in the root": "Image",
+    "gaze360+all in the root": "test: test, train: train, val: val",
+    "eyediap+a file a person": "Image",
+}
+
+
+@pytest.mark.parametrize("folder", FOUND, indirect=True)
+def test_where_images_were_found_is_recorded(folder: Path) -> None:
+    opened = open_data(folder)
+    assert any(note.endswith(f"images in {FOUND[folder.name]}") for note in opened.notes)
+    assert opened.choices.get("images", "Image") == FOUND[folder.name]
+
+
+@pytest.mark.parametrize("folder", ["ethxgaze-text+split folders", "gaze360+labels in the root"], indirect=True)
+def test_where_images_were_looked_for_is_said(folder: Path) -> None:
+    (folder / "Image").rename(folder / "Pictures")
+    with pytest.raises(InputError) as error:
+        open_data(folder)
+    looked = str(error.value).split("looked in ")[1].split(", ")
+    assert looked == [str(folder), str(folder / "test")]
+    (folder / "Pictures").rename(folder / "Image")
+    for part in (folder / "Image").iterdir():
+        part.rename(part.with_name(f"{part.name}_images"))
+    with pytest.raises(InputError, match=r"expected images such as .*, found none of \d+; looked in "):
+        open_data(folder)
+
+
+@pytest.mark.parametrize("folder", ["eyediap+a file a person"], indirect=True)
+def test_eyediap_by_person_is_not_taken_for_mpiifacegaze(folder: Path) -> None:
+    """Its files p10 to p16 are named like those of MPIIFaceGaze."""
+    for path in sorted((folder / "Label").iterdir()):
+        path.rename(path.with_name(f"p1{path.stem[1:]}.label"))
+    opened = open_data(folder)
+    assert opened.dataset == "eyediap"
+    assert opened.choices["labels"] == "Label"
+    assert set(opened.parts) == {"p11", "p12", "p13", "p14", "p15"}

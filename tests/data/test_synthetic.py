@@ -1,4 +1,5 @@
-"""The renderer's truth: the iris is where it is said to be, the mirror image is the mirrored scene, files do not depend on workers."""
+"""The renderer's truth: the iris is where it is said to be, the mirror image is the mirrored scene, files do not depend
+on workers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What speaks for or against a convention of gaze labels: a network's answers, head poses, facial landmarks.
 
-Each source compares the labels under every convention of :data:`gazenas.data.readers.convention.CONVENTIONS`; how sure it is comes
-from drawing rows with replacement.
+Each source compares the labels under every convention of :data:`gazenas.data.readers.convention.CONVENTIONS`; how sure
+it is comes from drawing rows with replacement.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gazenas.data.readers.convention import CONVENTIONS, Floats
+from gazenas.data.arrays import Floats
+from gazenas.data.readers.convention import CONVENTIONS
 from gazenas.gaze import angles_to_vectors, angular_error
 
 DRAWS = 400
@@ -63,7 +64,8 @@ def from_network(labels: Floats, predictions: Floats) -> Evidence:
     constant = float(angular_error(np.broadcast_to(center, (len(turned), 3)), turned).mean())
     error, read = float(errors[best].mean()), float(errors["as read"].mean())
     other = "" if best == "as read" else f" and {read:.1f} as read"
-    text = f"a network trained on rendered faces is {error:.1f} degrees off with labels {best}{other}, a constant answer {constant:.1f}"
+    off = f"{error:.1f} degrees off with labels {best}{other}, a constant answer {constant:.1f}"
+    text = f"a network trained on rendered faces is {off}"
     if error > LEAST_GAIN * constant:
         return Evidence("network", None, sure, f"{text}: it says nothing about these faces")
     return Evidence("network", best, sure, f"{text} ({100 * sure:.0f}% sure)")
@@ -94,7 +96,8 @@ def from_head(labels: Floats, head: Floats, source: str) -> Evidence:
 
 
 def head_from_landmarks(points: NDArray[np.floating[Any]]) -> Floats:
-    """Signed measures of ``(pitch, yaw)`` of heads from ``(N, 68, 2)`` landmarks: where the nose tip lies under the eyes.
+    """Signed measures of ``(pitch, yaw)`` of heads from ``(N, 68, 2)`` landmarks: where the nose tip lies under the
+    eyes.
 
     They grow with the angles and are not angles.
     """
@@ -107,7 +110,8 @@ def head_from_landmarks(points: NDArray[np.floating[Any]]) -> Floats:
 
 
 def redness(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """``(N,)`` how much more red than blue the middle of RGB faces is, relative to both: skin is redder, whatever its tone."""
+    """``(N,)`` how much more red than blue the middle of RGB faces is, relative to both: skin is redder, whatever its
+    tone."""
     size = images.shape[1]
     middle = images[:, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4].reshape(len(images), -1, 3).mean(1)
     share: NDArray[np.float64] = (middle[:, 0] - middle[:, 2]) / np.maximum(middle[:, 0] + middle[:, 2], 1)

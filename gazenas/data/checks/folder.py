@@ -12,6 +12,7 @@ from PIL import Image
 
 from gazenas.data.checks.evidence import Evidence, from_head, from_network, head_from_landmarks, redness
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault, join, plural, prove_disjoint
+from gazenas.data.hdf5_layout import LANDMARKS
 from gazenas.data.pictures import resized
 from gazenas.data.readers.ethxgaze import XGazeFiles
 from gazenas.errors import InputError
@@ -145,7 +146,7 @@ def _angles(opened: GazeFolder) -> Finding:
 def _duplicates(opened: GazeFolder, pixels: Pixels) -> Finding:
     first: dict[bytes, tuple[str, str]] = {}
     twice: list[str] = []
-    strangers: list[str] = []
+    of_two_people: list[str] = []
     for split in opened.splits.values():
         for row in range(len(split)):
             name, person = f"{split.name}/{split.images.name(row)}", split.people[split.person[row]]
@@ -154,13 +155,13 @@ def _duplicates(opened: GazeFolder, pixels: Pixels) -> Finding:
                 continue
             if digest in first:
                 pair = f"{first[digest][0]} and {name}"
-                (strangers if first[digest][1] != person else twice).append(pair)
+                (of_two_people if first[digest][1] != person else twice).append(pair)
             else:
                 first[digest] = (name, person)
     total = sum(len(split) for split in opened.splits.values()) - len(pixels.faults)
-    if strangers:
+    if of_two_people:
         return Finding(
-            "duplicates", FAIL, f"{len(strangers)} images belong to two {plural(opened.group)}: {strangers[0]}"
+            "duplicates", FAIL, f"{len(of_two_people)} images belong to two {plural(opened.group)}: {of_two_people[0]}"
         )
     if twice or total > len(pixels.digests):
         many = len(twice) + total - len(pixels.digests)
@@ -240,7 +241,7 @@ def _landmarks(opened: GazeFolder) -> tuple[NDArray[np.float32], NDArray[np.floa
     for split in opened.splits.values():
         if not isinstance(split.images, XGazeFiles) or split.gaze is None:
             continue
-        found = split.images.column("facial_landmarks")
+        found = split.images.column(LANDMARKS)
         if found is not None and found.shape[1:] == (68, 2) and np.isfinite(found).all():
             chosen = np.unique(np.linspace(0, len(split) - 1, SAMPLE).round().astype(np.int64))
             points.append(found[chosen])

@@ -1,18 +1,17 @@
 """ETH-XGaze's data normalization (Zhang, Sugano, Bulling, ETRA 2018; Zhang et al., ECCV 2020) and the way back.
 
-A virtual camera with the same center as the real one is turned to look at the face center, its x axis along the head's, and
-scaled so that the face seems to be at a fixed distance. Gaze is rotated by ``R`` only, not scaled: the *R* convention, which
-is this package's. In the older one a direction is multiplied by ``S R`` with ``S = diag(1, 1, distance / true distance)``, which
-gives other angles, and the two must not be mixed.
+A virtual camera with the same center as the real one is turned to look at the face center, its x axis along the head's,
+and scaled so that the face seems to be at a fixed distance. Gaze is rotated by ``R`` only, not scaled: the *R*
+convention, which is this package's. In the older one a direction is multiplied by ``S R`` with
+``S = diag(1, 1, distance / true distance)``, which gives other angles, and the two must not be mixed.
 
-Camera frames have x right, y down, z forward; lengths are mm. Image positions are those of OpenCV: the middle of the first
-pixel is (0, 0).
+Camera frames have x right, y down, z forward; lengths are mm. Image positions are those of OpenCV: the middle of the
+first pixel is (0, 0).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +19,10 @@ from scipy import ndimage
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from gazenas.data.arrays import Floats
 from gazenas.errors import InputError
 from gazenas.gaze import angles_to_vectors, vectors_to_angles
 
-Floats = NDArray[np.floating[Any]]
 STARTS = ((0, 0, 0), (0.4, 0, 0), (-0.4, 0, 0), (0, 0.6, 0), (0, -0.6, 0), (0, 0, 0.5), (0, 0, -0.5))
 
 
@@ -215,7 +214,8 @@ def solve_pose(camera: Camera, landmarks: Floats, model: Floats) -> tuple[Floats
 
 @dataclass(frozen=True)
 class Screen:
-    """A flat screen: its frame has x right and y down along its edges from the top left corner, seen by who looks at it.
+    """A flat screen: its frame has x right and y down along its edges from the top left corner, seen by who looks at
+    it.
 
     Attributes:
         rotation: ``(3, 3)`` from the screen's frame to the camera's.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gazenas.data.dataset import GazeFolder
+from gazenas.data.people import data_fingerprint
 from gazenas.data.readers.ethxgaze import open_ethxgaze
 from gazenas.data.readers.ethxgaze_text import open_ethxgaze_text
 from gazenas.data.readers.eyediap import open_eyediap
@@ -50,4 +51,6 @@ def open_data(folder: Path, reading: Reading = DEFAULTS, dataset: str = "auto") 
     name = recognize(folder) if dataset == "auto" else dataset
     if name not in DATASETS:
         raise InputError(f"--format: expected auto or one of {', '.join(DATASETS)}, found {name!r}")
-    return DATASETS[name](folder, reading)
+    opened = DATASETS[name](folder, reading)
+    opened.fingerprint = opened.fingerprint or data_fingerprint(opened.splits)
+    return opened

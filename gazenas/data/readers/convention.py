@@ -6,14 +6,12 @@ This package's is ``(pitch, yaw)`` in radians, looking up and toward the image's
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gazenas.data.arrays import Floats
 from gazenas.gaze import angular_error
 
-Floats = NDArray[np.floating[Any]]
 AGREEMENT = 0.1  # degrees between a row's vector and its angles
 
 

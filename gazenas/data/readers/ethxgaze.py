@@ -2,10 +2,11 @@
 
 A folder holds ``train/``, ``test/`` and ``train_test_split.json`` with lists of file names, one file a person.
 Images are uint8 BGR and come out as RGB. Labels are (pitch, yaw) in radians in the normalized frame ``R``
-(rotated, not scaled), which is this package's own. ``test_person_specific/`` (or ``test_specific/``) is a part of its own.
+(rotated, not scaled), which is this package's own. ``test_person_specific/`` (or ``test_specific/``) is a part of its
+own.
 
-``gazenas data prepare`` writes other data sets in this layout, with ``dataset.json``: whose data it is, its frame, who is in which
-file, and the data set's own parts.
+``gazenas data prepare`` writes other data sets in this layout, with ``dataset.json``: whose data it is, its frame, who
+is in which file, and the data set's own parts.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from gazenas.data import hdf5_layout as layout
 from gazenas.data.dataset import GazeFolder, GazeSplit, Images, plural, prove_disjoint
 from gazenas.data.pictures import ResizedImages
 from gazenas.data.readers.convention import flipped
@@ -27,9 +29,7 @@ from gazenas.data.readers.reading import DEFAULTS, FRAMES, Reading
 from gazenas.errors import InputError
 from gazenas.files import read_json
 
-SPLIT_FILE, STORY_FILE = "train_test_split.json", "dataset.json"
 VALIDATION_SHARE = 0.1
-PARTS = ("train", "val", "test", "test_person_specific")
 
 
 class XGazeFiles:
@@ -56,21 +56,21 @@ class XGazeFiles:
             within = rows[positions] - self.starts[number]
             order = np.argsort(within)
             try:
-                patches = self._file(int(number))["face_patch"]
+                patches = self._file(int(number))[layout.PATCHES]
                 # A run of neighboring rows is one read; h5py's own lists of rows are far slower.
                 for run in np.split(order, np.flatnonzero(np.diff(within[order]) != 1) + 1):
                     images[positions[run]] = patches[within[run[0]] : within[run[-1]] + 1]
             except OSError as error:
                 raise InputError(
-                    f"{self.paths[number]}: face_patch cannot be read between rows {within.min()} and {within.max()}: {error}; "
-                    "is the file truncated? Copy or make it anew"
+                    f"{self.paths[number]}: face_patch cannot be read between rows {within.min()} and {within.max()}: "
+                    f"{error}; is the file truncated? Copy or make it anew"
                 ) from error
         return np.ascontiguousarray(images[..., ::-1]) if self.bgr else images
 
     def column(self, key: str) -> NDArray[np.float32] | None:
         """All rows of another column of the files, or None where one of them lacks it."""
         files = [self._file(number) for number in range(len(self.paths))]
-        if not all(key in file and file[key].shape[:1] == file["face_patch"].shape[:1] for file in files):
+        if not all(key in file and file[key].shape[:1] == file[layout.PATCHES].shape[:1] for file in files):
             return None
         return np.concatenate([file[key][()].astype(np.float32) for file in files])
 
@@ -88,17 +88,17 @@ class XGazeFiles:
 def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
     """Opens and checks a folder: keys, shapes, types and angles of every file; images are read later.
 
-    Where the split file lists no ``val``, a tenth of the people of ``train`` (at least one) is drawn by the seed.
+    Where the split file lists no ``val``, a tenth of the people of ``train`` (at least one) is drawn by the split seed.
 
     Raises:
         InputError: where something is missing or wrong; the first faults at once, with their files.
     """
     reading.refuse("ETH-XGaze's layout", "unit", "frame", "undetected")
-    story = _read_story(folder)
-    split, notes = _read_split(folder, reading.seed, story)
+    metadata = _read_metadata(folder)
+    split, notes = _read_split(folder, reading.split_seed, metadata)
     splits, faults, sizes = {}, [], set()
     for name, files in split.items():
-        subfolder = _split_folder(folder, name)
+        subfolder = layout.part_folder(folder, name)
         parts = []
         for file in files:
             try:
@@ -107,57 +107,58 @@ def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
             except InputError as error:
                 faults.append(str(error))
         if not faults:
-            splits[name] = _join(name, [subfolder / file for file in files], parts, notes, story["people"], reading)
+            splits[name] = _join(name, [subfolder / file for file in files], parts, notes, metadata["people"], reading)
     if faults:
         more = f" (and {len(faults) - 5} more files)" if len(faults) > 5 else ""
         raise InputError("\n".join(faults[:5]) + more)
     if len(sizes) > 1:
         raise InputError(f"{folder}: expected images of one size, found sides {sorted(sizes)}")
     size = reading.size or sizes.pop()
-    choices = {"order": reading.order, "flip": reading.flip, "colors": reading.colors} | story["choices"]
+    choices = {"order": reading.order, "flip": reading.flip, "colors": reading.colors} | metadata["choices"]
     kept = {key: value for key, value in choices.items() if value not in ("auto", "")}
-    owners = story["people"]
-    own = {name: sorted({owners.get(f, Path(f).stem) for f in files}) for name, files in story["parts"].items()}
-    return GazeFolder(folder, size, story["frame"], splits, notes, story["dataset"], story["group"], kept, parts=own)
+    owners = metadata["people"]
+    own = {name: sorted({owners.get(f, Path(f).stem) for f in files}) for name, files in metadata["parts"].items()}
+    opened = GazeFolder(
+        folder, size, metadata["frame"], splits, notes, metadata["dataset"], metadata["group"], kept, parts=own
+    )
+    opened.fingerprint = metadata["fingerprint"]
+    return opened
 
 
-def _split_folder(folder: Path, part: str) -> Path:
-    """Where the files of a part lie."""
-    if part == "test_person_specific":
-        return next((folder / n for n in (part, "test_specific") if (folder / n).is_dir()), folder / part)
-    return folder / ("test" if part == "test" else "train")
-
-
-def _read_story(folder: Path) -> dict[str, Any]:
+def _read_metadata(folder: Path) -> dict[str, Any]:
     """What ``dataset.json`` says, or what holds for ETH-XGaze itself."""
-    story: dict[str, Any] = {"dataset": "ethxgaze", "frame": "R", "group": "person"}
-    story |= {"people": {}, "parts": {}, "choices": {}}
-    path = folder / STORY_FILE
+    metadata: dict[str, Any] = {"dataset": "ethxgaze", "frame": "R", "group": "person"}
+    metadata |= {"people": {}, "parts": {}, "choices": {}, "fingerprint": ""}
+    path = folder / layout.METADATA_FILE
     if not path.is_file():
-        return story
+        return metadata
     values = read_json(path)
-    for key, default in story.items():
+    for key, default in metadata.items():
         if not isinstance(values.get(key, default), type(default)):
             raise InputError(f"{path}: {key}: expected {type(default).__name__}, found {values[key]!r}")
-    story |= {key: value for key, value in values.items() if key in story}
-    if story["frame"] not in FRAMES or story["group"] not in ("person", "recording"):
+    metadata |= {key: value for key, value in values.items() if key in metadata}
+    metadata["choices"] = layout.current_choices(metadata["choices"])
+    if metadata["frame"] not in FRAMES or metadata["group"] not in ("person", "recording"):
         raise InputError(
-            f"{path}: expected frame {', '.join(FRAMES[1:])} and group person or recording, found {story['frame']!r}, {story['group']!r}"
+            f"{path}: expected frame {', '.join(FRAMES[1:])} and group person or recording, found "
+            f"{metadata['frame']!r}, {metadata['group']!r}"
         )
-    return story
+    return metadata
 
 
-def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
+def _read_split(folder: Path, seed: int, metadata: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
     """File names by split, people proven to be on one side only, and notes on what was decided here."""
-    path = folder / SPLIT_FILE
+    path = folder / layout.SPLIT_FILE
     if not folder.is_dir():
         raise InputError(f"{folder}: no such data folder; 'gazenas synth {folder}' makes one")
     if not path.is_file():
-        raise InputError(f"{folder}: expected {SPLIT_FILE} beside train/ and test/ (ETH-XGaze's layout), found none")
+        raise InputError(
+            f"{folder}: expected {layout.SPLIT_FILE} beside train/ and test/ (ETH-XGaze's layout), found none"
+        )
     values = read_json(path)
     notes = []
     split = {}
-    for name in PARTS:
+    for name in layout.PARTS:
         names = values.get(name, [])
         if not isinstance(names, list) or not all(isinstance(entry, str) for entry in names):
             raise InputError(f"{path}: {name}: expected a list of file names, found {names!r}")
@@ -171,7 +172,7 @@ def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[st
     if not split["train"]:
         raise InputError(f"{path}: train: expected at least one file, found none")
     if not split["val"]:
-        owners = {name: story["people"].get(name, Path(name).stem) for name in split["train"]}
+        owners = {name: metadata["people"].get(name, Path(name).stem) for name in split["train"]}
         people = sorted(set(owners.values()))
         count = max(1, round(VALIDATION_SHARE * len(people)))
         if len(people) < 2:
@@ -183,21 +184,24 @@ def _read_split(folder: Path, seed: int, story: dict[str, Any]) -> tuple[dict[st
         split["val"] = [name for name in split["train"] if owners[name] in chosen]
         split["train"] = [name for name in split["train"] if owners[name] not in chosen]
         notes.append(
-            f"no val list in {SPLIT_FILE}: drew {count} of {len(people)} {plural(story['group'])} by seed {seed}: {', '.join(chosen)}"
+            f"no val list in {layout.SPLIT_FILE}: drew {count} of {len(people)} {plural(metadata['group'])} by split "
+            f"seed {seed}: {', '.join(chosen)}"
         )
-    owned = {name: [story["people"].get(entry, Path(entry).stem) for entry in names] for name, names in split.items()}
-    prove_disjoint(owned, str(path), story["group"])
+    owned = {
+        name: [metadata["people"].get(entry, Path(entry).stem) for entry in names] for name, names in split.items()
+    }
+    prove_disjoint(owned, str(path), metadata["group"])
     if not split["test"]:
         notes.append("no test list: nothing will be tested")
-    if story["group"] == "recording":
-        notes.append(f"{story['dataset']} names recordings, not people: everything by recording")
+    if metadata["group"] == "recording":
+        notes.append(f"{metadata['dataset']} names recordings, not people: everything by recording")
     return {name: names for name, names in split.items() if names}, notes
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
-        raise InputError(f"{path}: listed in {SPLIT_FILE} but absent")
+        raise InputError(f"{path}: listed in {layout.SPLIT_FILE} but absent")
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -210,19 +214,19 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 def _read_labels(path: Path, *, needs_gaze: bool, reading: Reading) -> dict[str, Any]:
     """Size, number of rows and labels of one file, checked."""
     with _opened(path) as file:
-        if "face_patch" not in file:
+        if layout.PATCHES not in file:
             raise InputError(f"{path}: lacks the key face_patch (has: {', '.join(file) or 'none'})")
-        patches = file["face_patch"]
+        patches = file[layout.PATCHES]
         shape: tuple[int, ...] = getattr(patches, "shape", ())
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or shape[0] < 1:
             raise InputError(f"{path}: face_patch: expected shape (N, S, S, 3) with N > 0, found {shape}")
         if patches.dtype != np.uint8:
             raise InputError(f"{path}: face_patch: expected uint8, found {patches.dtype}")
-        if needs_gaze and "face_gaze" not in file:
+        if needs_gaze and layout.GAZE not in file:
             raise InputError(f"{path}: lacks the key face_gaze, which training needs (has: {', '.join(file)})")
         labels = {
             key: _turned(_read_angles(file, key, shape[0], path), reading)
-            for key in ("face_gaze", "face_head_pose")
+            for key in (layout.GAZE, layout.HEAD_POSE)
             if key in file
         }
         return (
@@ -260,9 +264,9 @@ def _turned(angles: NDArray[np.float32], reading: Reading) -> NDArray[np.float32
 
 def _read_sessions(file: h5py.File, count: int, path: Path) -> dict[str, Any]:
     """Sessions of a prepared file: numbers by row, and their names in an attribute."""
-    if "session" not in file:
+    if layout.SESSION not in file:
         return {}
-    numbers, names = file["session"], json.loads(file["session"].attrs.get("names", "[]"))
+    numbers, names = file[layout.SESSION], json.loads(file[layout.SESSION].attrs.get(layout.SESSION_NAMES, "[]"))
     if numbers.shape != (count,) or numbers.dtype.kind not in "iu":
         raise InputError(
             f"{path}: session: expected integers of shape ({count},), found {numbers.dtype} {numbers.shape}"
@@ -285,12 +289,12 @@ def _join(
 ) -> GazeSplit:
     counts = [part["count"] for part in parts]
     labels: dict[str, NDArray[np.float32] | None] = {}
-    for key in ("face_gaze", "face_head_pose"):
+    for key in (layout.GAZE, layout.HEAD_POSE):
         have = [key in part for part in parts]
         labels[key] = np.concatenate([part[key] for part in parts]) if all(have) else None
         if any(have) and not all(have):
             notes.append(f"{name}: {sum(have)} of {len(have)} files have {key}: it is used for none of them")
-    if labels["face_gaze"] is None:
+    if labels[layout.GAZE] is None:
         notes.append(f"{name}: no face_gaze: errors cannot be measured, predictions are written instead")
     of_file = [owners.get(path.name, path.stem) for path in paths]
     people = sorted(set(of_file))
@@ -302,8 +306,8 @@ def _join(
         name=name,
         people=people,
         person=np.repeat([people.index(owner) for owner in of_file], counts).astype(np.int64),
-        gaze=labels["face_gaze"],
-        head_pose=labels["face_head_pose"],
+        gaze=labels[layout.GAZE],
+        head_pose=labels[layout.HEAD_POSE],
         size=reading.size or parts[0]["size"],
         images=ResizedImages(stored, reading.size) if resize else stored,
         sessions=[str(entry) for entry in sessions] if known else [],

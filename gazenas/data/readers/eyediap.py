@@ -1,4 +1,5 @@
-"""EYEDIAP in GazeHub's text layout: four files in ``ClusterLabel/``, people 1 to 11 and 14 to 16, frame ``R``."""
+"""EYEDIAP in GazeHub's text layout: four files in ``ClusterLabel/``, or one a person in ``Label/``; people 1 to 11 and
+14 to 16, frame ``R``."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def eyediap_person(row: Sequence[str]) -> str:
 
 
 def open_eyediap(folder: Path, reading: Reading) -> GazeFolder:
-    """One part a cluster file, the folds of the published evaluation; one part a file of ``Label/`` where there are none.
+    """One part a cluster file, the folds of the published evaluation; one part a file of ``Label/`` where there are
+    none.
 
     Raises:
         InputError: where label files are missing or cannot be read as a whole.

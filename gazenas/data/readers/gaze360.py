@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gazenas.data.arrays import Floats
 from gazenas.data.dataset import GazeFolder
-from gazenas.data.readers.convention import Floats
 from gazenas.data.readers.labels import Columns, label_files, open_labels
 from gazenas.data.readers.reading import Reading
 

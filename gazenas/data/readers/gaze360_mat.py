@@ -110,4 +110,7 @@ def _recordings(path: Path, stored: dict[str, Any], numbers: NDArray[np.int64]) 
         raise InputError(
             f"{path}: recording: expected numbers from 0 to {len(names) - 1}, found {numbers.min()} to {numbers.max()}"
         )
+    outside = [name for name in names.tolist() if "/" in name or "\\" in name or name in ("", ".", "..")]
+    if outside:
+        raise InputError(f"{path}: recordings: expected names of folders such as rec_000, found {outside[0]!r}")
     return names

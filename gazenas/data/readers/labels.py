@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gazenas.data.arrays import Floats
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault
 from gazenas.data.pictures import PictureFiles, picture_side
-from gazenas.data.readers.convention import AGREEMENT, Floats, best_convention, flipped
+from gazenas.data.readers.convention import AGREEMENT, best_convention, flipped
+from gazenas.data.readers.image_folders import IMAGE_FOLDERS, find_images
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError
 from gazenas.gaze import angles_to_vectors, angular_error, vectors_to_angles
@@ -35,7 +37,8 @@ class Columns:
         angles: gaze as two angles, read in ``order`` unless the header or the person says otherwise.
         head: head pose as two angles, in the same order.
         session: the recording session of a row.
-        depth_scale: of a row's gaze, where depth was scaled and is to be scaled back: ``(x, y, z)`` becomes ``(x, y, z / s)``.
+        depth_scale: of a row's gaze, where depth was scaled and is to be scaled back: ``(x, y, z)`` becomes
+            ``(x, y, z / s)``.
         gaze_is_optional: whether rows may lack gaze.
     """
 
@@ -198,8 +201,8 @@ def in_range(angles: Floats, what: str) -> Floats:
     """
     if abs(angles[0]) > np.pi / 2 + 1e-4 or abs(angles[1]) > np.pi + 1e-4:
         raise ValueError(
-            f"{what}: expected radians, pitch within +-1.571 and yaw within +-3.142, found pitch {angles[0]:.3f}, yaw {angles[1]:.3f}; "
-            "are these degrees, or is the order another?"
+            f"{what}: expected radians, pitch within +-1.571 and yaw within +-3.142, found pitch {angles[0]:.3f}, yaw "
+            f"{angles[1]:.3f}; are these degrees, or is the order another?"
         )
     return angles
 
@@ -227,8 +230,9 @@ def _disagreeing(path: Path, rows: Rows) -> list[RowFault]:
             else f"no convention makes them agree; the nearest is {best}, {left:.1f} degrees away in the median"
         )
         raise InputError(
-            f"{path}: gaze vectors and gaze angles disagree in {len(wrong)} of {len(errors)} rows (first: line {rows.lines[wrong[0]]}, "
-            f"{errors[wrong[0]]:.1f} degrees): angles were read as {rows.order}; {fit}. See --order and --flip"
+            f"{path}: gaze vectors and gaze angles disagree in {len(wrong)} of {len(errors)} rows (first: line "
+            f"{rows.lines[wrong[0]]}, {errors[wrong[0]]:.1f} degrees): angles were read as {rows.order}; {fit}. See "
+            "--order and --flip"
         )
     faults = [
         RowFault(f"{path.name}:{rows.lines[i]}", f"gaze vector and gaze angles differ by {errors[i]:.2f} degrees")
@@ -254,7 +258,7 @@ def open_labels(
     """A data set of label files, one or several a part.
 
     Args:
-        folder: which holds ``Image/`` (or the images themselves).
+        folder: which holds ``Image/`` (or the images themselves); see :func:`find_images`.
         parts: label files by the name of the part.
         columns: what they hold; one for all, or by part.
         reading: options.
@@ -263,27 +267,37 @@ def open_labels(
     Raises:
         InputError: where a file cannot be read as a whole.
     """
-    root = next((folder / name for name in ("Image", "Images", "image", "images") if (folder / name).is_dir()), folder)
     splits: dict[str, GazeSplit] = {}
     faults: list[RowFault] = []
     orders: dict[str, str] = {}
+    found: dict[str, str] = {}
     size = reading.size
     for name, path in parts.items():
         own = columns if isinstance(columns, Columns) else columns[name]
         rows, wrong, orders[name] = read_labels(path, own, reading)
         faults += wrong
+        root, inside = find_images(folder, name, rows.faces)
+        found[name] = (root / inside).relative_to(folder).as_posix()
+        rows.faces = [f"{inside}{face}" for face in rows.faces]
         size = size or picture_side(root, rows.faces)
         splits[name] = make_split(name, rows, PictureFiles(root, rows.faces, size))
-    said = sorted(set(orders.values()))
-    choices = {"order": said[0] if len(said) == 1 else ", ".join(f"{k}: {v}" for k, v in orders.items())}
+    choices, images = {"order": _said(orders)}, _said(found)
+    if images != IMAGE_FOLDERS[0]:
+        choices["images"] = images
     if reading.flip:
         choices["flip"] = reading.flip
-    notes = [f"{dataset}: angles read as {choices['order']}, frame {frame}"]
+    notes = [f"{dataset}: angles read as {choices['order']}, frame {frame}, images in {images}"]
     if faults:
         notes.append(f"{len(faults)} rows left out, the first: {faults[0].where}: {faults[0].reason}")
     if group == "recording":
         notes.append(f"{dataset} names recordings, not people: everything by recording")
     return GazeFolder(folder, size, frame, splits, notes, dataset, group, choices, faults)
+
+
+def _said(by_part: Mapping[str, str]) -> str:
+    """What holds for all parts, or for each."""
+    said = sorted(set(by_part.values()))
+    return said[0] if len(said) == 1 else ", ".join(f"{part}: {text}" for part, text in by_part.items())
 
 
 def make_split(name: str, rows: Rows, images: PictureFiles) -> GazeSplit:
@@ -309,13 +323,14 @@ def make_split(name: str, rows: Rows, images: PictureFiles) -> GazeSplit:
 
 
 def label_files(folder: Path, names: Sequence[str], pattern: str) -> list[Path]:
-    """Label files of a data set in the first of its folders that is there, in order of their names.
+    """Label files of a data set in the first of its folders that has some, or beside them, in order of their names.
 
     Raises:
         InputError: where there are none.
     """
-    for name in names:
+    for name in [*names, "."]:
         found = sorted((folder / name).glob(pattern))
         if found:
             return found
-    raise InputError(f"{folder}: expected label files {' or '.join(f'{name}/{pattern}' for name in names)}, found none")
+    looked = " or ".join([*(f"{name}/{pattern}" for name in names), pattern])
+    raise InputError(f"{folder}: expected label files {looked}, found none")

@@ -1,7 +1,7 @@
 """MPIIFaceGaze as published, normalized: ``p00.mat`` and so on, MATLAB 7.3, which is HDF5.
 
-``Data/data`` holds ``(N, 3, H, W)`` BGR images, ``Data/label`` ``(N, >= 4)``: pitch and yaw of the gaze, then of the head.
-Public readers disagree on the signs; ``gazenas data check`` says which the labels fit, ``flip`` turns them.
+``Data/data`` holds ``(N, 3, H, W)`` BGR images, ``Data/label`` ``(N, >= 4)``: pitch and yaw of the gaze, then of the
+head. Public readers disagree on the signs; ``gazenas data check`` says which the labels fit, ``flip`` turns them.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def open_mpiifacegaze_mat(folder: Path, reading: Reading) -> GazeFolder:
     choices = {"order": "pitch,yaw" if reading.order == "auto" else reading.order, "flip": reading.flip or "none"}
     choices["colors"] = "BGR" if reading.colors == "auto" else reading.colors
     notes = [
-        f"mpiifacegaze-mat: angles read as {choices['order']}, signs flipped: {choices['flip']}, colors {choices['colors']}, frame {frame}; "
-        "public readers disagree on the signs: 'gazenas data check' compares"
+        f"mpiifacegaze-mat: angles read as {choices['order']}, signs flipped: {choices['flip']}, colors "
+        f"{choices['colors']}, frame {frame}; public readers disagree on the signs: 'gazenas data check' compares"
     ]
     return GazeFolder(folder, sizes.pop(), frame, splits, notes, "mpiifacegaze-mat", "person", choices, faults)
 

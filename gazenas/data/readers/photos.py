@@ -1,9 +1,10 @@
 """Photos taken with known cameras, as ``photos.json`` describes them; normalized while they are read, frame ``R``.
 
-``cameras`` maps names to ``{"matrix": 3 x 3, "distortion": [k1, k2, p1, p2, k3]}``; ``images`` lists ``image``, ``person``, ``camera``,
-then ``head_rotation`` (a rotation vector or matrix) and ``head_translation`` in mm, or six ``landmarks`` (four eye corners from the
-image's left, two nose points) from which they are solved; then ``gaze_target`` in mm or ``gaze`` as a vector, both in the camera's
-frame; ``session`` at will. ``face_model`` at the top holds the same six points in the head frame, mm.
+``cameras`` maps names to ``{"matrix": 3 x 3, "distortion": [k1, k2, p1, p2, k3]}``; ``images`` lists ``image``,
+``person``, ``camera``, then ``head_rotation`` (a rotation vector or matrix) and ``head_translation`` in mm, or six
+``landmarks`` (four eye corners from the image's left, two nose points) from which they are solved; then ``gaze_target``
+in mm or ``gaze`` as a vector, both in the camera's frame; ``session`` at will. ``face_model`` at the top holds the same
+six points in the head frame, mm.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from gazenas.data.arrays import Floats
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault
+from gazenas.data.hdf5_layout import ROTATION
 from gazenas.data.normalization.geometry import (
     Camera,
-    Floats,
     Target,
     View,
     face_center,
@@ -98,7 +100,8 @@ def open_photos(folder: Path, reading: Reading = DEFAULTS, target: Target | None
     if not photos:
         raise InputError(f"{path}: none of {len(values['images'])} images can be used; the first: {faults[0].reason}")
     notes = [
-        f"photos: virtual camera of {target.focal:g} pixels at {target.distance:g} mm, {target.size} pixels wide; frame R"
+        f"photos: virtual camera of {target.focal:g} pixels at {target.distance:g} mm, {target.size} pixels wide; "
+        "frame R"
     ]
     if faults:
         notes.append(f"{len(faults)} rows left out, the first: {faults[0].where}: {faults[0].reason}")
@@ -113,7 +116,7 @@ def _split(folder: Path, photos: list[Photo], target: Target) -> GazeSplit:
     known = any(photo.session for photo in photos)
     gaze = [photo.gaze for photo in photos]
     columns = {
-        "face_mat_norm": np.array([photo.view.rotation for photo in photos]),
+        ROTATION: np.array([photo.view.rotation for photo in photos]),
         "face_center": np.array([photo.view.center for photo in photos]),
     }
     if all(photo.landmarks is not None for photo in photos):

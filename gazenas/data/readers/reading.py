@@ -18,7 +18,8 @@ class Reading:
     """Options of the readers; each has a default that follows the data set's published format.
 
     Attributes:
-        seed: of a validation draw where the data has no ``val``.
+        split_seed: of a validation draw where the data has no ``val``. It is apart from a training's seed, so that
+            training again moves nobody.
         size: side to which images are resized; 0 keeps the first image's.
         order: of the two gaze angles in text labels.
         unit: of angles in a table that does not say.
@@ -28,7 +29,7 @@ class Reading:
         undetected: whether Gaze360's heads without a detected face are read as well.
     """
 
-    seed: int = 0
+    split_seed: int = 0
     size: int = 0
     order: str = "auto"
     unit: str = "auto"

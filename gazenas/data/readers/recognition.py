@@ -12,13 +12,25 @@ SIGNS = (
     ("photos.json", "photos"),
     ("metadata.mat", "gaze360-mat"),
     ("p[0-9][0-9].mat", "mpiifacegaze-mat"),
-    ("Label/p[0-9][0-9].label", "mpiifacegaze"),
     ("ClusterLabel/*.label", "eyediap"),
-    ("Label/train1.label", "rtgene"),
-    ("Label/train*.label", ""),
-    ("Label/test*.label", ""),
+    *((f"{folder}train1.label", "rtgene") for folder in ("Label/", "")),
+    *((f"{folder}{stem}*.label", "") for folder in ("Label/", "") for stem in ("p[0-9]", "train", "test")),
     ("*.csv", "table"),
 )
+# Words of a label file's header that only one data set has, in the order in which they decide.
+WORDS = (
+    ({"normmat", "cam_index", "frame_index"}, "ethxgaze-text"),
+    ({"metapath", "gazeorigin"}, "eyediap"),
+    ({"whicheye", "smat"}, "mpiifacegaze"),
+)
+
+
+def _by_header(path: Path) -> str:
+    """Whose label file it is, by its header; one a person is MPIIFaceGaze's and one a split Gaze360's where that says
+    nothing."""
+    words = {word.lower() for word in read_lines(path)[0]}
+    usual = "mpiifacegaze" if path.stem.startswith("p") else "gaze360"
+    return next((name for own, name in WORDS if words & own), usual)
 
 
 def recognize(folder: Path) -> str:
@@ -36,9 +48,9 @@ def recognize(folder: Path) -> str:
         if found and name:
             return name
         if found:
-            words = {word.lower() for word in read_lines(found[0])[0]}
-            return "ethxgaze-text" if words & {"normmat", "cam_index", "frame_index"} else "gaze360"
+            return _by_header(found[0])
     looked = ", ".join(pattern for pattern, _ in SIGNS)
     raise InputError(
-        f"{folder}: expected train_test_split.json or another known layout, found none of {looked}; see docs/data.md or give --format"
+        f"{folder}: expected train_test_split.json or another known layout, found none of {looked}; see docs/data.md "
+        "or give --format"
     )

@@ -1,6 +1,8 @@
-"""A plain table for one's own data: CSV with ``image, person, pitch, yaw``, and ``session``, ``head_pitch``, ``head_yaw`` at will.
+"""A plain table for one's own data: CSV with ``image, person, pitch, yaw``, and ``session``, ``head_pitch``,
+``head_yaw`` at will.
 
-Paths are relative to the table. The header says the unit (``pitch_deg``, ``yaw_deg`` or ``pitch_rad``, ``yaw_rad``), or a flag does.
+Paths are relative to the table. The header says the unit (``pitch_deg``, ``yaw_deg`` or ``pitch_rad``, ``yaw_rad``), or
+a flag does.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gazenas.data.arrays import Floats
 from gazenas.data.dataset import GazeFolder, RowFault
 from gazenas.data.pictures import PictureFiles, picture_side
-from gazenas.data.readers.convention import Floats, flipped
+from gazenas.data.readers.convention import flipped
 from gazenas.data.readers.labels import Rows, in_range, make_split
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError

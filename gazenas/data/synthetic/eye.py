@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gazenas.data.arrays import Floats
 from gazenas.data.synthetic.head import HeadShape, dot
-from gazenas.data.synthetic.person import Floats, Person
+from gazenas.data.synthetic.person import Person
 from gazenas.data.synthetic.scene import Scene, optical_axes
 
 if TYPE_CHECKING:
@@ -139,9 +140,9 @@ def _eyeball(
     flat = (depth - origin @ axis) / along
     on_disc = origin[:, None] + rays * flat
     from_axis = np.sqrt(np.maximum(dot(on_disc, on_disc) - depth**2, 0))
-    sphere_place = origin[:, None] + rays * ball
-    is_iris = (dot(sphere_place, axis) > depth) & (from_axis <= iris_radius) & (along < 0)
-    normal = sphere_place.T / np.float32(person.eye_radius)
+    sphere_point = origin[:, None] + rays * ball
+    is_iris = (dot(sphere_point, axis) > depth) & (from_axis <= iris_radius) & (along < 0)
+    normal = sphere_point.T / np.float32(person.eye_radius)
     white = np.array([0.86, 0.84, 0.82], np.float32) - corner[:, None] * np.array([0.12, 0.32, 0.32], np.float32)
     soft = normal * np.float32(0.6) + axis * np.float32(0.4)
     color = lit.shade(white, soft)

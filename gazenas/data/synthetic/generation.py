@@ -6,24 +6,26 @@ same whatever the number of processes.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
+from numpy.typing import NDArray
 
+from gazenas.data import hdf5_layout as layout
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.landmarks import project_landmarks
 from gazenas.data.synthetic.person import sample_person
 from gazenas.data.synthetic.rendering import render
 from gazenas.data.synthetic.scene import sample_scene
 from gazenas.errors import InputError
-from gazenas.files import write_aside, write_json
+from gazenas.files import read_json, write_json
 
-SPLIT_FILE = "train_test_split.json"
+RENDERED = "rendered"  # key of dataset.json that says how a folder was rendered
+RENDERER = 1  # goes up where the same seed would give other bytes
 
 
 def split_people(subjects: int) -> dict[str, list[str]]:
@@ -52,7 +54,7 @@ def generate(
     workers: int,
     on_file: Callable[[str], None] = lambda name: None,
 ) -> dict[str, list[str]]:
-    """Renders a data folder: ``train/``, ``test/`` and ``train_test_split.json``, the last written last.
+    """Renders a data folder: ``dataset.json``, ``train/``, ``test/`` and ``train_test_split.json``, in this order.
 
     Args:
         folder: created where absent.
@@ -72,16 +74,30 @@ def generate(
             f"expected --per-subject >= 1, --size >= 16 and --seed >= 0, found {per_subject}, {size}, {seed}"
         )
     split = split_people(subjects)
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = {"subjects": subjects, "per_subject": per_subject, "size": size, "seed": seed}
+    write_json(folder / layout.METADATA_FILE, {RENDERED: {"renderer": RENDERER, **numbers}})
     tasks = []
     for part, names in split.items():
-        target = folder / ("test" if part == "test" else "train")
-        target.mkdir(parents=True, exist_ok=True)
+        target = layout.part_folder(folder, part)
+        target.mkdir(exist_ok=True)
         tasks += [(target / name, int(name[7:11]), per_subject, size, seed) for name in names]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for name in pool.map(_write_person, tasks):
             on_file(name)
-    write_json(folder / SPLIT_FILE, split)
+    write_json(folder / layout.SPLIT_FILE, split)
     return split
+
+
+def rendered_files(folder: Path) -> list[Path] | None:
+    """The files of people that ``dataset.json`` says were rendered into a folder; None where it says nothing of the
+    kind."""
+    path = folder / layout.METADATA_FILE
+    rendered = read_json(path).get(RENDERED) if path.is_file() else None
+    subjects = rendered.get("subjects") if isinstance(rendered, dict) else None
+    if not isinstance(subjects, int):
+        return None
+    return [layout.part_folder(folder, part) / name for part, names in split_people(subjects).items() for name in names]
 
 
 def _write_person(task: tuple[Path, int, int, int, int]) -> str:
@@ -94,23 +110,16 @@ def _write_person(task: tuple[Path, int, int, int, int]) -> str:
     points = np.empty((count, 68, 2), np.float32)
     for index in range(count):
         scene = sample_scene(rng)
-        images[index] = render(head, scene, size)[..., ::-1]
+        images[index] = render(head, scene, size)
         gaze[index], pose[index] = scene.gaze, scene.head_pose
         points[index] = project_landmarks(head, scene, size)
-    # In memory first: HDF5 itself aborts the process where a disk fills up while it writes.
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        file.create_dataset("face_patch", data=images, chunks=(1, size, size, 3), compression="lzf", track_times=False)
-        columns = {
-            "face_gaze": gaze,
-            "face_head_pose": pose,
-            "frame_index": np.arange(count, dtype=np.int64)[:, None],
-            "cam_index": np.zeros((count, 1), np.int64),
-            "face_mat_norm": np.broadcast_to(np.eye(3), (count, 3, 3)),
-            "facial_landmarks": points,
-        }
-        for key, values in columns.items():
-            file.create_dataset(key, data=values, track_times=False)
-    with write_aside(path) as aside:
-        aside.write_bytes(buffer.getbuffer())
+    columns: dict[str, NDArray[Any]] = {
+        layout.GAZE: gaze,
+        layout.HEAD_POSE: pose,
+        layout.FRAME_INDEX: np.arange(count, dtype=np.int64)[:, None],
+        layout.CAMERA_INDEX: np.zeros((count, 1), np.int64),
+        layout.ROTATION: np.broadcast_to(np.eye(3), (count, 3, 3)),
+        layout.LANDMARKS: points,
+    }
+    layout.write_person(path, images, columns, compressed=True)
     return path.name

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from gazenas.data.synthetic.person import Floats, Person
+from gazenas.data.arrays import Floats
+from gazenas.data.synthetic.person import Person
 
 TABLE_SIZE = 320
 EYE_HEIGHT = -20.0  # y of the eye line before the origin moves to the face center

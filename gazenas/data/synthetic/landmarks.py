@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gazenas.data.arrays import Floats
 from gazenas.data.synthetic.eye import lid_edges, lid_heights
 from gazenas.data.synthetic.head import EYE_HEIGHT, HeadShape, eye_corners, nose_base
-from gazenas.data.synthetic.person import Floats
 from gazenas.data.synthetic.scene import Scene, optical_axes, project, to_camera
 
 
@@ -37,7 +37,8 @@ def project_landmarks(head: HeadShape, scene: Scene, size: int) -> Floats:
 
 
 def _eye_points(head: HeadShape, scene: Scene) -> Floats:
-    """``(12, 3)`` points in the head frame: per eye, image left first, clockwise from the corner at the image's left."""
+    """``(12, 3)`` points in the head frame: per eye, image left first, clockwise from the corner at the image's
+    left."""
     person, corners = head.person, eye_corners(head)
     points = []
     for side, axis in enumerate(optical_axes(head, scene.target)):

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.floating[Any]]
 
 SKINS = ((0.93, 0.76, 0.66), (0.86, 0.66, 0.53), (0.76, 0.55, 0.42), (0.58, 0.40, 0.29), (0.40, 0.27, 0.20))
 IRISES = ((0.30, 0.18, 0.09), (0.42, 0.27, 0.12), (0.36, 0.42, 0.22), (0.30, 0.45, 0.60), (0.45, 0.52, 0.56))

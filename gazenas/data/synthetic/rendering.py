@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from gazenas.data.arrays import Floats
 from gazenas.data.synthetic.eye import eye_colors
 from gazenas.data.synthetic.head import HeadShape, dot, look_up, octahedral
-from gazenas.data.synthetic.person import Floats
 from gazenas.data.synthetic.scene import DISTANCE, FOCAL_LENGTH, REFERENCE_SIZE, Scene
 from gazenas.data.synthetic.shading import Lit
 

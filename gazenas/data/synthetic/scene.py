@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gazenas.data.arrays import Floats
 from gazenas.data.synthetic.head import HeadShape
-from gazenas.data.synthetic.person import Floats
 from gazenas.gaze import angles_to_vectors, vectors_to_angles
 
 FOCAL_LENGTH, DISTANCE, REFERENCE_SIZE = 960.0, 600.0, 224  # ETH-XGaze's normalized camera

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gazenas.data.synthetic.person import Floats
+from gazenas.data.arrays import Floats
 from gazenas.data.synthetic.scene import Scene
 
 

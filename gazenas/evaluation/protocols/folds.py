@@ -1,7 +1,7 @@
 """How the field evaluates: who is trained on and who is tested, for each data set and across them.
 
-A protocol is a function from an opened data set to folds; ``PROTOCOLS`` maps names to them. Every fold is proven to have
-nobody on both sides, except where a protocol is about knowing the person, which it says.
+A protocol is a function from an opened data set to folds; ``PROTOCOLS`` maps names to them. Every fold is proven to
+have nobody on both sides, except where a protocol is about knowing the person, which it says.
 """
 
 from __future__ import annotations
@@ -210,8 +210,9 @@ def _cross(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[str
         raise InputError("cross: expected --test-data, the data set to test on")
     if folder.frame != other.frame:
         raise InputError(
-            f"cross: {folder.folder} is in frame {folder.frame}, {other.folder} in frame {other.frame}: angles of the two mean "
-            "different things. MPIIFaceGaze's text can be read in frame R; other frames cannot be turned into one another"
+            f"cross: {folder.folder} is in frame {folder.frame}, {other.folder} in frame {other.frame}: angles of the "
+            "two mean different things. MPIIFaceGaze's text can be read in frame R; other frames cannot be turned "
+            "into one another"
         )
     train, test = labeled_pool(folder), labeled_pool(other)
     train.people = [f"{folder.dataset}/{person}" for person in train.people]
@@ -246,12 +247,18 @@ def _familiar(folder: GazeFolder, settings: Settings) -> tuple[list[Fold], list[
             f"{folder.folder}: expected recording sessions, found none; a table's column session says them"
         )
     several = [person for n, person in enumerate(pool.people) if len(np.unique(pool.session[pool.person == n])) > 1]
-    if not 1 <= settings.people < len(pool.people) or not set(several) - set(pool.people[: settings.people]):
+    if not 1 <= settings.people < len(pool.people) or not several:
         raise InputError(
-            f"expected people of two sessions or more beside {settings.people} held out, found {len(several)} such of {len(pool.people)}"
+            f"expected people of two sessions or more beside {settings.people} held out, found {len(several)} such of "
+            f"{len(pool.people)}"
         )
     rng = np.random.default_rng(settings.seed)
-    new = sorted(str(person) for person in rng.choice(pool.people, settings.people, replace=False))
+    drawn = {str(person) for person in rng.choice(pool.people, settings.people, replace=False)}
+    if drawn.issuperset(several):  # somebody of two sessions has to stay, or nobody familiar would be tested
+        stays = str(rng.choice(several))
+        others = [person for person in pool.people if person != stays]
+        drawn = {str(person) for person in rng.choice(others, settings.people, replace=False)}
+    new = sorted(drawn)
     is_new = np.isin(pool.person, [pool.people.index(person) for person in new])
     held = np.zeros(len(pool), bool)
     for number, person in enumerate(pool.people):
@@ -275,7 +282,8 @@ def drawn_groups(people: Sequence[str], count: int, seed: int) -> list[list[str]
 
 
 def hold_out_validation(fold: Fold, seed: int) -> Fold:
-    """The fold with a tenth of the people of its training side (at least one) held out; its own ``val`` where it has one.
+    """The fold with a tenth of the people of its training side (at least one) held out; its own ``val`` where it has
+    one.
 
     Raises:
         InputError: where the training side has one person.

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gazenas.data.dataset import GazeFolder
+from gazenas.data.people import people_record
 from gazenas.errors import InputError
 from gazenas.evaluation.errors import bootstrap_interval
 from gazenas.evaluation.protocols.folds import Fold
-from gazenas.files import read_json, write_aside, write_json, write_records
+from gazenas.files import read_json, safe_name, write_aside, write_json, write_records
 from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel
 from gazenas.training.finetuning import FinetuneRecipe
@@ -29,7 +30,7 @@ SETTINGS = "protocol.json"
 
 def fold_path(out: Path, fold: Fold) -> Path:
     """The run folder of a fold."""
-    return out / "folds" / fold.name
+    return out / "folds" / safe_name(fold.name)
 
 
 def settle(out: Path, config: dict[str, Any]) -> None:
@@ -49,6 +50,7 @@ def settle(out: Path, config: dict[str, Any]) -> None:
         write_json(path, config)
         return
     found = read_json(path)
+    found.setdefault("split_seed", found.get("seed"))  # older protocols drew people by the seed of everything
     changed = [
         f"{key} was {found.get(key)!r}, is {config.get(key)!r}"
         for key in sorted({*found, *config})
@@ -103,7 +105,8 @@ def train_fold(
     splits = {"train": fold.train, "test": fold.test} | ({} if fold.val is None else {"val": fold.val})
     own = replace(folder, splits=splits, notes=[], parts={})
     part = Run(fold_path(surroundings.out, fold), "protocol", build, recipe, config)
-    finetune(part, own, surroundings, lambda run, predictions: finish_fold(fold, run, predictions, config))
+    record = people_record(own)
+    finetune(part, own, surroundings, lambda run, predictions: finish_fold(fold, run, predictions, config, record))
 
 
 def evaluate_fold(
@@ -115,8 +118,11 @@ def evaluate_fold(
         finish_fold(fold, run, predict(fold), config)
 
 
-def finish_fold(fold: Fold, run: RunFolder, predictions: Floats, config: dict[str, Any]) -> None:
-    """Writes the predictions and, last, the file that says that the fold is done."""
+def finish_fold(
+    fold: Fold, run: RunFolder, predictions: Floats, config: dict[str, Any], data: dict[str, Any] | None = None
+) -> None:
+    """Writes the predictions and, last, the file that says that the fold is done; ``data`` is whom its network was
+    trained on."""
     run.write_predictions(fold.test, predictions)
     values = {
         "name": fold.name,
@@ -128,6 +134,7 @@ def finish_fold(fold: Fold, run: RunFolder, predictions: Floats, config: dict[st
         "test_images": len(fold.test),
         "known": fold.known,
         "config": config,
+        "data": data,
     }
     write_json(run.path / DONE, values)
 
@@ -140,7 +147,8 @@ def read_predictions(path: Path) -> Floats:
 
 
 def report(out: Path, folds: Sequence[Fold]) -> dict[str, Any]:
-    """Errors of the folds that are done, in degrees, from their written predictions; writes ``folds.csv`` and ``people.csv``.
+    """Errors of the folds that are done, in degrees, from their written predictions; writes ``folds.csv`` and
+    ``people.csv``.
 
     Returns:
         ``folds`` and ``people`` as rows, ``mean_over_folds_deg``, ``mean_over_images_deg``, ``std_over_folds_deg``,
