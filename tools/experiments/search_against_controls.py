@@ -1,6 +1,6 @@
 """Searches and what they have to beat, at equal budget, data, passes and seeds: a row a run, resumable at any time.
 
-    python tools/search_against_controls.py --out rivals [--control scratch,handmade] [--budgets 4.5M,9.15M,18M] [--seeds 3]
+    python tools/experiments/search_against_controls.py --out rivals [--control scratch,handmade] [--budgets 4.5M,9.15M,18M] [--seeds 3]
         [--equal-seconds] [--jobs 2] [any argument of `gazenas search`, such as --space or --epochs]
 
 Renders faces where OUT/data is absent, then runs `gazenas search --control ... --resume` for each budget and seed, JOBS at a time with

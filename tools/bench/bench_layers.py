@@ -1,6 +1,6 @@
 """Prints what gazenas's own layers save of a training step on this machine's CPU, full and thinned, beside torch's layers.
 
-    python tools/bench_layers.py --space gazenas_tiny [--batch 128] [--rounds 5]
+    python tools/bench/bench_layers.py --space gazenas_tiny [--batch 128] [--rounds 5]
 
 Forward and backward of the supernet on noise, in `channels_last`, as it is and with `torch.nn.BatchNorm2d` and `torch.nn.Conv2d` for
 `gazenas.layers.batch_norm.BatchNorm2d` and `gazenas.layers.depthwise.DepthwiseConv2d`, kernels side by side at any width.
