@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gazenas.errors import InputError
+
+MOST_NAME = 80  # characters of a name that a file gets
 
 
 def write_csv(path: Path, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -81,3 +85,16 @@ def read_json(path: Path) -> dict[str, Any]:
 def cache_folder() -> Path:
     """Where tables of this machine are kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gazenas"
+
+
+def safe_name(name: str) -> str:
+    """A file name for anything that people, data sets or paths are called.
+
+    Letters, digits, ``.``, ``-`` and ``_`` stay, up to 80 characters in all; whatever else there was shows as ``_``, and a few
+    hexadecimal digits of a hash keep apart what would read alike.
+    """
+    kept = re.sub(r"[^\w.-]", "_", name)[:MOST_NAME]
+    if kept == name and name.strip("."):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{kept[: MOST_NAME - len(digest) - 1].lstrip('.') or '_'}-{digest}"

@@ -18,7 +18,7 @@ import yaml
 
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
-from gazenas.evaluation.comparison import contenders, write_onnx
+from gazenas.evaluation.comparison import candidates, write_onnx
 from gazenas.evaluation.robustness import PATCH_CHANGES, worst_error
 from gazenas.export.footprint import interleaved_latency
 from gazenas.export.timing import describe_machine
@@ -39,7 +39,7 @@ def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
     found, summary = (json.loads((run / "summary.json").read_text(encoding="utf-8")) for run in (search, tuned))
     config = yaml.safe_load((search / "config.yaml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as aside:
-        (each,) = contenders([str(tuned)], retrain=False, input_size=0)
+        (each,) = candidates([str(tuned)], retrain=False, input_size=0)
         path = Path(aside) / "gaze.onnx"
         write_onnx(each, path)
         size = path.stat().st_size
