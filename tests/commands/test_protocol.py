@@ -314,6 +314,7 @@ def is_alive(pid: int) -> bool:
     return stat.exists() and stat.read_text().rsplit(")")[-1].split()[0] != "Z"
 
 
+@pytest.mark.slow
 def test_a_signal_ends_every_process_and_nothing_is_lost(sources: Path, tmp_path: Path) -> None:
     """Told to stop, it has both its processes save what they have, and leaves none behind."""
     long = [*protocol("rtgene", sources, "rtgene", tmp_path / "out"), "--epochs", "500"]
@@ -325,13 +326,17 @@ def test_a_signal_ends_every_process_and_nothing_is_lost(sources: Path, tmp_path
         text=True,
     )
     metrics = [tmp_path / "out" / "folds" / name / "metrics.csv" for name in ("fold1", "fold2")]
-    wait_until(lambda: all(path.exists() for path in metrics) or process.poll() is not None)
+    wait_until(lambda: all(path.exists() for path in metrics) or process.poll() is not None, seconds=240)
     children = children_of(process)
     assert len(children) == 2, process.communicate()[1]
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]
+    process.wait(120)
+    left = [pid for pid in children if is_alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+    said = process.communicate()[1]
     assert process.returncode == 128 + signal.SIGTERM, said
-    assert not any(is_alive(pid) for pid in children)
     assert "the same command again goes on with it" in said
     assert all((path.parent / "checkpoint").exists() for path in metrics)
     assert not (tmp_path / "out" / "folds" / "fold3").exists()
