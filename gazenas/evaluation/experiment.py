@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gazenas.data.dataset import GazeFolder
 from gazenas.errors import InputError
 from gazenas.evaluation.verb_processes import VerbError
-from gazenas.files import read_json
+from gazenas.files import read_json, write_json
 from gazenas.models.zoo import GazeModel
 from gazenas.training.finetuning import FinetuneRecipe, Finetuning
 from gazenas.training.run_folder import RunFolder
@@ -73,6 +73,25 @@ class Trial:
             InputError: where it is absent.
         """
         return read_json(self.path / self.record)
+
+
+def keep_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Records at ``path`` what must stay the same from an experiment's first trial to its last.
+
+    Raises:
+        InputError: where others are recorded there, naming those that differ.
+    """
+    if not path.exists():
+        write_json(path, settings)
+        return
+    found = read_json(path)
+    changed = [
+        f"{key} was {found.get(key)!r}, is {settings.get(key)!r}"
+        for key in sorted({*found, *settings})
+        if found.get(key) != settings.get(key)
+    ]
+    if changed:
+        raise InputError(f"{path.parent}: was begun with other settings: {'; '.join(changed)}; use another --out")
 
 
 def run_trials(

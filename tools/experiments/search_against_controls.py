@@ -12,23 +12,20 @@ like: finished runs are kept and begun ones are gone on with.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 
-from gazenas.commands._common import usable_cores
+from gazenas.commands._common import print_table, usable_cores
 from gazenas.commands._control import HANDMADE, compared_kinds, controls_of
+from gazenas.errors import InputError, StoppedError
+from gazenas.evaluation.experiment import ErrorRow, Trial, error_table, keep_settings, run_trials
+from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
+from gazenas.files import read_json, write_records
 from gazenas.search.searching import FOUND
 
 LONGER = "handmade, equal seconds"
@@ -45,11 +42,23 @@ COLUMNS = (
     *("fingerprint", "seconds"),
 )
 PEOPLE = ("--subjects", "60", "--per-subject", "200", "--size", "64", "--seed", "0")
-GAZENAS = (sys.executable, "-m", "gazenas")
 
 
 def main() -> int:
-    """Runs what is missing, a few at a time."""
+    """Runs what is missing, a few at a time; 1 where a run ended badly."""
+    arguments, more = parse()
+    try:
+        return run(arguments, more)
+    except (InputError, VerbError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.signal
+
+
+def parse() -> tuple[argparse.Namespace, list[str]]:
+    """The command line, and what of it is for the search."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("controls"))
     parser.add_argument("--data", type=Path, help="data folder; rendered in OUT/data without it")
@@ -59,58 +68,63 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--equal-seconds", action="store_true", help="also the rival trained as long as the search")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, each with its share of the cores")
-    arguments, more = parser.parse_known_args()
+    return parser.parse_known_args()
+
+
+def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
+    """Every budget and seed; the exit status."""
     kinds = [*compared_kinds(controls_of(arguments.control))]
     if arguments.equal_seconds and HANDMADE not in kinds:
-        parser.error("--equal-seconds: expected handmade in --control")
+        raise InputError("--equal-seconds: expected handmade in --control")
     kinds += [LONGER] if arguments.equal_seconds else []
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     arguments.data = arguments.data or out / "data"
-    if not (arguments.data / "train_test_split.json").exists():
-        subprocess.run([*GAZENAS, "synth", str(arguments.data), *PEOPLE, "--overwrite"], check=True)
+    settings = {"data": str(arguments.data), "control": arguments.control, "target": arguments.target, "more": more}
+    keep_settings(out / "experiment.json", settings)
     budgets = arguments.budgets.split(",")
-    failed = 0
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        parts = [
-            pool.submit(run_part, arguments, more, seed, budget)
-            for seed, budget in product(range(arguments.seeds), budgets)
+    failed: list[VerbError] = []
+
+    def tell(error: VerbError) -> None:
+        failed.append(error)
+        print(error, file=sys.stderr, flush=True)
+
+    with VerbProcesses() as verbs:
+        if not (arguments.data / "train_test_split.json").exists():
+            verbs.run(["synth", str(arguments.data), *PEOPLE, "--overwrite"])
+        trials = [
+            trial_of(budget, seed, arguments, more, verbs) for seed, budget in product(range(arguments.seeds), budgets)
         ]
-        for part in as_completed(parts):
-            failed += bool(part.result())
-            report(out, budgets, kinds, arguments.target)
-    return min(failed, 1)
+        report = Report(out, budgets, kinds, arguments.target)
+        run_trials(trials, report=report, jobs=arguments.jobs, failed=tell)
+    return 1 if failed else 0
 
 
-def run_part(arguments: argparse.Namespace, more: Sequence[str], seed: int, budget: str) -> int:
-    """One budget and seed in OUT/BUDGET/seedN, then, where asked for, the rival at the search's seconds; the exit status."""
+def trial_of(budget: str, seed: int, arguments: argparse.Namespace, more: Sequence[str], verbs: VerbProcesses) -> Trial:
+    """One budget and seed in OUT/BUDGET/seedN: the search beside its controls, then, where asked for, the rival at the search's
+    seconds."""
     place: Path = arguments.out / budget / f"seed{seed}"
-    place.parent.mkdir(exist_ok=True)
-    threads = ("--threads", str(max(1, usable_cores() // arguments.jobs)))
-    command = [*GAZENAS, "search", "--data", str(arguments.data), f"--target-{arguments.target}", budget]
-    command += ["--control", arguments.control, "--control-seeds", "1", "--seed", str(seed)]
-    command += ["--out", str(place), "--resume", *threads, *more]
-    with place.with_suffix(".txt").open("ab") as log:
-        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
-        longer = place / f"seed{seed}" / "longer"
-        if status or not arguments.equal_seconds or (longer / "summary.json").exists():
-            return status
-        command = [*GAZENAS, "finetune", "--config", str(longer.with_name(HANDMADE) / "config.yaml")]
-        command += ["--epochs", str(equal_epochs(longer.parent)), "--out", str(longer), "--resume", *threads]
-        return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+    runs, log = place / f"seed{seed}", place.with_suffix(".txt")
+    threads = ["--threads", str(max(1, usable_cores() // arguments.jobs))]
+
+    def train() -> None:
+        place.parent.mkdir(exist_ok=True)
+        words = ["search", "--data", str(arguments.data), f"--target-{arguments.target}", budget]
+        words += ["--control", arguments.control, "--control-seeds", "1", "--seed", str(seed)]
+        verbs.run([*words, "--out", str(place), "--resume", *threads, *more], log)
+        if arguments.equal_seconds:
+            words = ["finetune", "--config", str(runs / HANDMADE / "config.yaml"), "--epochs", str(equal_epochs(runs))]
+            verbs.run([*words, "--out", str(runs / "longer"), "--resume", *threads], log)
+
+    record = f"{runs.name}/longer/summary.json" if arguments.equal_seconds else "summary.json"
+    return Trial(budget, seed, place, train, record)
 
 
 def equal_epochs(runs: Path) -> int:
     """Passes of the rival that take as many seconds as the search did, by the seconds of its first training."""
-    found, rival = (read_summary(runs / kind) for kind in (FOUND, HANDMADE))
+    found, rival = (read_json(runs / kind / "summary.json") for kind in (FOUND, HANDMADE))
     ratio: float = found["seconds"] / rival["seconds"]
     return max(1, round(passes(runs / HANDMADE) * ratio))
-
-
-def read_summary(run: Path) -> dict[str, Any]:
-    """``summary.json`` of a run."""
-    summary: dict[str, Any] = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    return summary
 
 
 def passes(run: Path) -> int:
@@ -118,69 +132,64 @@ def passes(run: Path) -> int:
     return len((run / "metrics.csv").read_text(encoding="utf-8").splitlines()) - 1
 
 
-def collect(out: Path, budgets: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for every finished run."""
-    rows = []
-    for budget, kind in product(budgets, kinds):
-        for path in sorted((out / budget).glob(f"seed*/seed*/{'longer' if kind == LONGER else kind}/summary.json")):
-            summary = read_summary(path.parent)
-            own = {"budget": budget, "network": kind, "epochs": passes(path.parent)}
-            rows.append({name: (summary | own)[name] for name in COLUMNS})
-    return rows
+class Report:
+    """Writes the rows and the plot, and prints means, each time that it is given the finished trials."""
+
+    def __init__(self, out: Path, budgets: Sequence[str], kinds: Sequence[str], target: str) -> None:
+        self.out, self.budgets, self.kinds, self.target = out, budgets, kinds, target
+
+    def __call__(self, finished: Sequence[Trial]) -> None:
+        rows = self.rows_of(finished)
+        write_records(self.out / "controls.csv", rows)
+        tables = {
+            budget: error_table(
+                [row for row in rows if row["budget"] == budget],
+                name="network",
+                error="test_error_deg",
+                means=("params", "epochs", "seconds"),
+            )
+            for budget in self.budgets
+        }
+        print_errors(tables)
+        draw(tables, self.kinds, self.target, self.out / "controls.png")
+
+    def rows_of(self, finished: Sequence[Trial]) -> list[dict[str, Any]]:
+        """Lines of ``controls.csv``: by budget, kind and seed."""
+        rows = []
+        for budget, kind in product(self.budgets, self.kinds):
+            for trial in sorted((t for t in finished if t.name == budget), key=lambda trial: trial.seed):
+                path = trial.path / f"seed{trial.seed}" / ("longer" if kind == LONGER else kind)
+                own = {"budget": budget, "network": kind, "epochs": passes(path)}
+                summary = read_json(path / "summary.json")
+                rows.append({name: (summary | own)[name] for name in COLUMNS})
+        return rows
 
 
-def report(out: Path, budgets: Sequence[str], kinds: Sequence[str], target: str) -> None:
-    """Writes the rows and the plot, and prints means."""
-    rows = collect(out, budgets, kinds)
-    with (out / "controls.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    Console(width=130).print(table_of(rows, budgets, kinds))
-    draw(rows, budgets, kinds, target, out / "controls.png")
-
-
-def of(rows: Sequence[dict[str, Any]], budget: str, kind: str) -> dict[int, dict[str, Any]]:
-    """Rows of one budget and kind, by seed."""
-    return {row["seed"]: row for row in rows if row["budget"] == budget and row["network"] == kind}
-
-
-def table_of(rows: Sequence[dict[str, Any]], budgets: Sequence[str], kinds: Sequence[str]) -> Table:
+def print_errors(tables: dict[str, dict[str, ErrorRow]]) -> None:
     """Means over seeds; the difference is to the search of the same seed."""
-    table = Table(title="mean angular error on test people", title_justify="left")
-    titles = ("budget", "network", "mean", "deviation", "above found", "each seed", "parameters", "passes", "seconds")
-    for name in titles:
-        table.add_column(name, justify="right")
-    for budget, kind in product(budgets, kinds):
-        chosen, found = of(rows, budget, kind), of(rows, budget, FOUND)
-        if not chosen:
-            continue
-        errors = [row["test_error_deg"] for row in chosen.values()]
-        above = [row["test_error_deg"] - found[seed]["test_error_deg"] for seed, row in chosen.items()]
-        table.add_row(
-            budget,
-            kind,
-            f"{np.mean(errors):.2f}\u00b0",
-            f"{np.std(errors, ddof=1):.2f}\u00b0" if len(errors) > 1 else "one seed",
-            "" if kind == FOUND else f"{np.mean(above):+.2f}\u00b0",
-            " ".join(f"{error:.2f}" for error in errors),
-            *(f"{np.mean([row[name] for row in chosen.values()]):,.0f}" for name in ("params", "epochs", "seconds")),
-        )
-    return table
+    cells = []
+    for budget, errors in tables.items():
+        for kind, row in errors.items():
+            mean, deviation, each = row.cells()
+            above = "" if kind == FOUND else f"{row.above(errors[FOUND]):+.2f}\u00b0"
+            numbers = [f"{row.means[name]:,.0f}" for name in ("params", "epochs", "seconds")]
+            cells.append([budget, kind, mean, deviation, above, each, *numbers])
+    columns = ["budget", "network", "mean", "deviation", "above found", "each seed", "parameters", "passes", "seconds"]
+    print_table("mean angular error on test people", columns, cells)
 
 
-def draw(rows: Sequence[dict[str, Any]], budgets: Sequence[str], kinds: Sequence[str], target: str, path: Path) -> None:
+def draw(tables: dict[str, dict[str, ErrorRow]], kinds: Sequence[str], target: str, path: Path) -> None:
     """A point a seed, a bar at the mean, by budget and kind."""
-    figure = Figure((max(6.5, 2.2 * len(budgets)), 4.3), layout="constrained")
+    figure = Figure((max(6.5, 2.2 * len(tables)), 4.3), layout="constrained")
     axes = figure.subplots()
-    for (number, budget), (offset, kind) in product(enumerate(budgets), enumerate(kinds)):
-        errors = [row["test_error_deg"] for row in of(rows, budget, kind).values()]
-        if not errors:
+    for (number, errors), (offset, kind) in product(enumerate(tables.values()), enumerate(kinds)):
+        if kind not in errors:
             continue
         x = number + 0.8 / len(kinds) * (offset - (len(kinds) - 1) / 2)
-        axes.plot([x] * len(errors), errors, "o", color=COLORS[kind], alpha=0.6, label=None if number else kind)
-        axes.hlines(float(np.mean(errors)), x - 0.06, x + 0.06, color=COLORS[kind], lw=3)
-    axes.set_xticks(range(len(budgets)), [f"{budget} {target}" for budget in budgets])
+        points = [*errors[kind].errors.values()]
+        axes.plot([x] * len(points), points, "o", color=COLORS[kind], alpha=0.6, label=None if number else kind)
+        axes.hlines(errors[kind].mean, x - 0.06, x + 0.06, color=COLORS[kind], lw=3)
+    axes.set_xticks(range(len(tables)), [f"{budget} {target}" for budget in tables])
     title = "equal budget, data and passes; a point a seed"
     axes.set(ylabel="mean angular error on test people (degrees)", title=title)
     axes.legend(fontsize=8)

@@ -13,9 +13,9 @@ import numpy as np
 from gazenas.data.dataset import GazeFolder
 from gazenas.errors import InputError
 from gazenas.evaluation.errors import bootstrap_interval
-from gazenas.evaluation.experiment import Floats, TrainingOptions, Trial, finetune
+from gazenas.evaluation.experiment import Floats, TrainingOptions, Trial, finetune, keep_settings
 from gazenas.evaluation.protocols.folds import Fold
-from gazenas.files import read_json, safe_name, write_aside, write_json, write_records
+from gazenas.files import safe_name, write_aside, write_json, write_records
 from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel
 from gazenas.training.finetuning import FinetuneRecipe
@@ -39,21 +39,9 @@ def settle(out: Path, config: dict[str, Any]) -> None:
     path = out / SETTINGS
     out.mkdir(parents=True, exist_ok=True)
     strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
-    if not path.exists():
-        if strangers and SETTINGS not in strangers:  # another process may have written it just now
-            raise InputError(
-                f"{out}: expected an empty folder or one of this protocol, found {', '.join(strangers[:3])}"
-            )
-        write_json(path, config)
-        return
-    found = read_json(path)
-    changed = [
-        f"{key} was {found.get(key)!r}, is {config.get(key)!r}"
-        for key in sorted({*found, *config})
-        if found.get(key) != config.get(key)
-    ]
-    if changed:
-        raise InputError(f"{out}: was begun with other settings: {'; '.join(changed)}; use another --out")
+    if strangers and SETTINGS not in strangers and not path.exists():  # another process may have written it just now
+        raise InputError(f"{out}: expected an empty folder or one of this protocol, found {', '.join(strangers[:3])}")
+    keep_settings(path, config)
 
 
 def hashes_of(fold: Fold) -> dict[str, str]:
