@@ -39,12 +39,12 @@ from gazenas.evaluation.experiment import TrainingOptions, run_trials
 from gazenas.evaluation.protocols.folds import PROTOCOLS, Fold, Settings, hold_out_validation
 from gazenas.evaluation.protocols.runs import (
     DONE,
+    check_settings,
     evaluated_fold,
     finetuned_fold,
     fold_path,
     read_predictions,
     report,
-    settle,
     write_leaderboard,
 )
 from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
@@ -75,7 +75,7 @@ def run(argv: list[str]) -> None:
     out = Path(arguments.out)
     config = _config(argv[0], arguments, folder)
     chosen = _chosen(arguments.folds, folds)
-    settle(out, config)
+    check_settings(out, config)
     for note in [*folder.notes, *notes]:
         console.print(note)
     devices = _devices(arguments)[: len(chosen)]

@@ -29,6 +29,9 @@ class VerbProcesses:
 
     Args:
         program: what a verb's arguments are given to.
+
+    Raises:
+        StoppedError: at the end of the block, after a signal.
     """
 
     def __init__(self, program: Sequence[str] = (sys.executable, "-m", "gazenas")) -> None:
@@ -47,6 +50,8 @@ class VerbProcesses:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if error is None:
+            self._refuse_once_stopped()
 
     def run(self, words: Sequence[str], log: Path | None = None) -> None:
         """Runs a verb to its end.

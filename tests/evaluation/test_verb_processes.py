@@ -73,13 +73,13 @@ def test_what_it_says_is_added_to_the_log_and_how_it_failed_is_told(tmp_path: Pa
     assert log.read_text() == "first\nsecond\n"
 
 
-def test_handlers_are_as_before(tmp_path: Path) -> None:
+def test_no_verb_is_begun_after_a_signal_and_handlers_are_as_before(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with VerbProcesses(PYTHON) as verbs:
+    with pytest.raises(StoppedError) as stopped, VerbProcesses(PYTHON) as verbs:
         assert signal.getsignal(signal.SIGTERM) != before
         os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(StoppedError) as stopped:
+        with pytest.raises(StoppedError):
             verbs.run(["print('never')"], tmp_path / "log.txt")
-    assert stopped.value.signal == signal.SIGTERM
+    assert stopped.value.signal == signal.SIGTERM  # nor is the signal lost where no verb was to follow
     assert not (tmp_path / "log.txt").exists()
     assert signal.getsignal(signal.SIGTERM) == before

@@ -30,7 +30,7 @@ def fold_path(out: Path, fold: Fold) -> Path:
     return out / "folds" / safe_name(fold.name)
 
 
-def settle(out: Path, config: dict[str, Any]) -> None:
+def check_settings(out: Path, config: dict[str, Any]) -> None:
     """Records what must stay the same from the first fold to the last.
 
     Raises:
