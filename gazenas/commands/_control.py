@@ -105,7 +105,7 @@ def run_control(
         rows = _rows(run_trials(trials, report=lambda finished: write_records(table, _rows(finished))))
         errors = errors_by_kind(rows)
         run.write_summary({"verb": "control", "runs": rows, "spread": summarize_errors(errors, rows)})
-        draw_control(rows, run.plot_path("control"))
+        draw_control(errors, measured_on(rows), run.plot_path("control"))
     _print(out, errors)
 
 
@@ -164,11 +164,12 @@ def _rival_arguments(values: Namespace, recipe: SearchRecipe, arch: Path) -> Nam
 def errors_by_kind(rows: Sequence[Mapping[str, Any]]) -> dict[str, ErrorRow]:
     """By kind, errors over seeds on the test people, or on the validation people where test files carry no labels."""
     return error_table(
-        rows, name="control", error=f"{_measured_on(rows)}_error_deg", means=("macs", "params", "seconds")
+        rows, name="control", error=f"{measured_on(rows)}_error_deg", means=("macs", "params", "seconds")
     )
 
 
-def _measured_on(rows: Sequence[Mapping[str, Any]]) -> str:
+def measured_on(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The split whose errors are compared: ``test``, or ``val`` where test files carry no labels."""
     return "test" if all(row["test_error_deg"] is not None for row in rows) else "val"
 
 
@@ -176,7 +177,7 @@ def summarize_errors(errors: Mapping[str, ErrorRow], rows: Sequence[Mapping[str,
     """What ``summary.json`` says of each kind; ``deviation`` is None for one seed."""
     return {
         kind: {
-            "measured_on": _measured_on(rows),
+            "measured_on": measured_on(rows),
             "mean": row.mean,
             "deviation": row.deviation,
             "errors": row.cells()[-1],
