@@ -91,7 +91,8 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
 
     with VerbProcesses() as verbs:
         if not (arguments.data / "train_test_split.json").exists():
-            verbs.run(["synth", str(arguments.data), *PEOPLE, "--overwrite"])
+            print(f"rendering faces in {arguments.data}", flush=True)
+            verbs.run(["synth", str(arguments.data), *PEOPLE, "--overwrite"], out / "synth.txt")
         trials = [
             trial_of(budget, seed, arguments, more, verbs) for seed, budget in product(range(arguments.seeds), budgets)
         ]
