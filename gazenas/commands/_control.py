@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jsonargparse import Namespace
 
 from gazenas.commands import finetune
 from gazenas.commands._common import console, print_table, recorded_config
 from gazenas.errors import InputError
-from gazenas.files import read_json, write_records
+from gazenas.evaluation.experiment import ErrorRow, Trial, error_table, run_trials
+from gazenas.files import write_records
 from gazenas.models.baselines import Baseline
 from gazenas.report.search import draw_control
 from gazenas.search.random_baseline import KINDS
@@ -98,24 +99,46 @@ def run_control(
         run.resolve_config(recorded_config(arguments))
         if spec is not None:
             spec.save(rival)
-        rows = []
-        for seed in range(arguments.seed, arguments.seed + arguments.control_seeds):
-            for kind in kinds:
-                folder = out / f"seed{seed}" / kind
-                if not (folder / "summary.json").exists():
-                    console.print(f"seed {seed}, {kind}:")
-                    values = _own(arguments, seed, folder)
-                    found = folder.with_name(FOUND) / "arch.json"
-                    if kind == HANDMADE:
-                        finetune.run_finetuning(_rival_arguments(values, recipe, rival), {"control": HANDMADE})
-                    else:
-                        run_one(values, kind, Architecture.load(found) if kind == SCRATCH else None)
-                summary = read_json(folder / "summary.json")
-                rows.append({"control": kind, "seed": seed} | {key: summary[key] for key in COLUMNS[2:]})
-                write_records(out / "comparison.csv", rows)
-        run.write_summary({"verb": "control", "runs": rows, "spread": spreads(rows)})
-        draw_control(rows, run.plot_path("control"))
-    _print(out, spreads(rows))
+        seeds = range(arguments.seed, arguments.seed + arguments.control_seeds)
+        trials = [_trial(arguments, seed, kind, recipe, run_one) for seed, kind in product(seeds, kinds)]
+        table = out / "comparison.csv"
+        rows = _rows(run_trials(trials, report=lambda finished: write_records(table, _rows(finished))))
+        errors = errors_by_kind(rows)
+        run.write_summary({"verb": "control", "runs": rows, "spread": summarize_errors(errors, rows)})
+        draw_control(errors, measured_on(rows), run.plot_path("control"))
+    _print(out, errors)
+
+
+def _trial(
+    arguments: Namespace,
+    seed: int,
+    kind: str,
+    recipe: SearchRecipe,
+    run_one: Callable[[Namespace, str, Architecture | None], None],
+) -> Trial:
+    """One kind of network with one seed; what is found comes first, since the others may be of its architecture."""
+    out = Path(arguments.out)
+    folder = out / f"seed{seed}" / kind
+    values = _own(arguments, seed, folder)
+
+    def train() -> None:
+        console.print(f"seed {seed}, {kind}:")
+        if kind == HANDMADE:
+            finetune.run_finetuning(_rival_arguments(values, recipe, out / RIVAL_FILE), {"control": HANDMADE})
+        else:
+            found = folder.with_name(FOUND) / "arch.json"
+            run_one(values, kind, Architecture.load(found) if kind == SCRATCH else None)
+
+    return Trial(kind, seed, folder, train)
+
+
+def _rows(finished: Sequence[Trial]) -> list[dict[str, Any]]:
+    """Lines of ``comparison.csv``."""
+    rows = []
+    for trial in finished:
+        record = trial.read()
+        rows.append({"control": trial.name, "seed": trial.seed} | {key: record[key] for key in COLUMNS[2:]})
+    return rows
 
 
 def _own(arguments: Namespace, seed: int, folder: Path) -> Namespace:
@@ -138,37 +161,38 @@ def _rival_arguments(values: Namespace, recipe: SearchRecipe, arch: Path) -> Nam
     return arguments
 
 
-def spreads(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """By kind, mean and sample standard deviation over seeds of the error on the test people, or validation people, and means of sizes."""
-    key = "test_error_deg" if all(row["test_error_deg"] is not None for row in rows) else "val_error_deg"
-    found = {}
-    for kind in dict.fromkeys(row["control"] for row in rows):
-        own = [row for row in rows if row["control"] == kind]
-        errors = [row[key] for row in own]
-        found[kind] = {
-            "measured_on": key.split("_")[0],
-            "mean": float(np.mean(errors)),
-            "deviation": float(np.std(errors, ddof=1)) if len(errors) > 1 else 0.0,
-            "errors": " ".join(f"{error:.2f}" for error in errors),
-            **{name: float(np.mean([row[name] for row in own])) for name in ("macs", "params", "seconds")},
+def errors_by_kind(rows: Sequence[Mapping[str, Any]]) -> dict[str, ErrorRow]:
+    """By kind, errors over seeds on the test people, or on the validation people where test files carry no labels."""
+    return error_table(
+        rows, name="control", error=f"{measured_on(rows)}_error_deg", means=("macs", "params", "seconds")
+    )
+
+
+def measured_on(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The split whose errors are compared: ``test``, or ``val`` where test files carry no labels."""
+    return "test" if all(row["test_error_deg"] is not None for row in rows) else "val"
+
+
+def summarize_errors(errors: Mapping[str, ErrorRow], rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What ``summary.json`` says of each kind; ``deviation`` is None for one seed."""
+    return {
+        kind: {
+            "measured_on": measured_on(rows),
+            "mean": row.mean,
+            "deviation": row.deviation,
+            "errors": row.cells()[-1],
+            **row.means,
         }
-    return found
+        for kind, row in errors.items()
+    }
 
 
-def _print(out: Path, spreads: dict[str, dict[str, Any]]) -> None:
-    found = spreads[FOUND]["mean"]
-    table = [
-        [
-            kind,
-            f"{v['macs'] / 1e6:.2f} M",
-            f"{v['params']:,.0f}",
-            f"{v['mean']:.2f}\u00b0",
-            f"{v['deviation']:.2f}\u00b0",
-            "" if kind == FOUND else f"{v['mean'] - found:+.2f}\u00b0",
-            v["errors"],
-            f"{v['seconds']:.0f}",
-        ]
-        for kind, v in spreads.items()
-    ]
+def _print(out: Path, errors: Mapping[str, ErrorRow]) -> None:
+    table = []
+    for kind, row in errors.items():
+        mean, deviation, each = row.cells()
+        above = "" if kind == FOUND else f"{row.above(errors[FOUND]):+.2f}\u00b0"
+        size = [f"{row.means['macs'] / 1e6:.2f} M", f"{row.means['params']:,.0f}"]
+        table.append([kind, *size, mean, deviation, above, each, f"{row.means['seconds']:.0f}"])
     columns = ["network", "MACs", "parameters", "mean", "deviation", "above found", "each", "seconds"]
     print_table(f"{out}: error over seeds", columns, table)

@@ -23,30 +23,29 @@ from gazenas.commands._common import (
     recipe_values,
     use_device,
 )
-from gazenas.commands.benchmark import Taken, measure, middle, write_latency
+from gazenas.commands.benchmark import Latencies, measure, middle, write_latency
 from gazenas.commands.finetune import HELPS
 from gazenas.data.dataset import GazeFolder
 from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
 from gazenas.evaluation.comparison import (
-    Contender,
-    Result,
-    contenders,
+    Candidate,
+    candidates,
     count,
+    fresh_trials,
     is_onnx,
     measure_as_it_is,
-    train,
     write_onnx,
 )
+from gazenas.evaluation.experiment import Record, TrainingOptions, error_table, run_trials
 from gazenas.export.footprint import live_activations, peak_memory, sparsity
 from gazenas.export.timing import describe_machine
-from gazenas.files import write_aside, write_csv, write_json, write_records
+from gazenas.files import safe_name, write_aside, write_csv, write_json, write_records
 from gazenas.report.comparison import draw_comparison
 from gazenas.tasks.gaze import mean_predictor_error
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.signals import Interruption
-from gazenas.training.subruns import Surroundings
 
 MEGA = 1e6
 
@@ -55,17 +54,17 @@ def run(argv: list[str]) -> None:
     """Runs the verb."""
     arguments = _parse(argv)
     device = use_device(arguments.device, arguments.threads, arguments.workers)
-    found = contenders(arguments.models, retrain=arguments.retrain, input_size=arguments.input_size)
+    found = candidates(arguments.models, retrain=arguments.retrain, input_size=arguments.input_size)
     folders = {size: _open(arguments, size) for size in {each.input_size for each in found}}
     out = Path(arguments.out)
     (out / "onnx").mkdir(parents=True, exist_ok=True)
-    results = _results(arguments, found, folders, device)
+    records = _records(arguments, found, folders, device)
     files = _files(found, out)
-    taken = measure({name: (path, _of(found, name).input_size) for name, path in files.items()}, arguments.repeats)
-    rows = [_row(result, files[result.contender.name], taken) for result in results]
+    latencies = measure({each.name: (files[each.name], each.input_size) for each in found}, arguments.repeats)
+    rows = _rows(found, records, files, latencies)
     folder = next(iter(folders.values()))
-    _write(out, rows, results, arguments, folder)
-    write_latency(taken, out)
+    _write(out, rows, records, arguments, folder)
+    write_latency(latencies, out)
     draw_comparison(rows, out / "comparison.png")
     _print(rows)
     reference = mean_predictor_error(folder.split("train").gaze, folder.split("test").gaze)
@@ -106,41 +105,35 @@ def _open(arguments: Namespace, size: int) -> GazeFolder:
     return folder
 
 
-def _of(found: Sequence[Contender], name: str) -> Contender:
-    return next(each for each in found if each.name == name)
-
-
-def _results(
-    arguments: Namespace, found: Sequence[Contender], folders: Mapping[int, GazeFolder], device: str
-) -> list[Result]:
-    """Errors of everybody."""
+def _records(
+    arguments: Namespace, found: Sequence[Candidate], folders: Mapping[int, GazeFolder], device: str
+) -> list[Record]:
+    """What was measured of everybody, a record a seed of those that are trained here."""
     recipe = FinetuneRecipe(**recipe_values(arguments, HELPS))
     recipe.check()
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
-    results = []
+    records: list[Record] = []
     with Interruption() as interruption, RichProgress() as progress:
-        out, minutes = Path(arguments.out), arguments.save_minutes
-        surroundings = Surroundings(out, device, arguments.workers, arguments.seed, progress, interruption, minutes)
+        options = TrainingOptions(device, arguments.workers, arguments.save_minutes, progress, interruption)
         for each in found:
             progress.say(f"{each.name}: {'as it is' if each.kind != 'fresh' else f'{len(seeds)} seeds'}")
             folder = folders[each.input_size]
             if each.kind == "fresh":
-                results.append(train(each, folder, recipe, seeds, surroundings))
+                trials = fresh_trials(each, folder, recipe, seeds, Path(arguments.out), options)
+                records += [trial.read() for trial in run_trials(trials)]
                 continue
-            result = Result(each, *count(each))
             advice = "leave it out, compare on another folder, or train it anew (--retrain)"
             check_unseen(each.source, folder, ["test"], advice=advice)
-            measure_as_it_is(each, folder.split("test"), result)
-            results.append(result)
-    return results
+            records.append(measure_as_it_is(each, folder.split("test")))
+    return records
 
 
-def _files(found: Sequence[Contender], out: Path) -> dict[str, Path]:
+def _files(found: Sequence[Candidate], out: Path) -> dict[str, Path]:
     """An ONNX file of each; those that are there already are kept."""
     files = {}
     with counting_bar("exporting", len(found)) as done:
         for each in found:
-            files[each.name] = out / "onnx" / f"{each.name}.onnx"
+            files[each.name] = out / "onnx" / f"{safe_name(each.name)}.onnx"
             if not is_onnx(files[each.name]):
                 with write_aside(files[each.name]) as aside:
                     write_onnx(each, aside)
@@ -148,30 +141,40 @@ def _files(found: Sequence[Contender], out: Path) -> dict[str, Path]:
     return files
 
 
-def _row(result: Result, file: Path, taken: Taken) -> dict[str, Any]:
-    contender = result.contender
-    one, every = (middle(by_model[contender.name]) for by_model in taken.values())
-    return {
-        "name": contender.name,
-        "trained": {"onnx": "as it is", "trained": "as it is", "fresh": f"{len(result.errors)} seeds"}[contender.kind],
-        "pixels": contender.input_size,
-        "params": result.params,
-        "macs": result.macs,
-        "file_bytes": file.stat().st_size,
-        "median_ms_1": one[0],
-        "p95_ms_1": one[1],
-        "median_ms_all": every[0],
-        "p95_ms_all": every[1],
-        "error_deg": result.mean(),
-        "spread_deg": result.spread(),
-        "peak_memory_bytes": peak_memory(file, contender.input_size),
-        "live_activation_bytes": live_activations(file, contender.input_size),
-        "sparsity": sparsity(file),
-    }
+def _rows(
+    found: Sequence[Candidate], records: Sequence[Record], files: Mapping[str, Path], latencies: Latencies
+) -> list[dict[str, Any]]:
+    """A row of ``comparison.csv`` for each candidate."""
+    errors = error_table(records)
+    rows = []
+    for each in found:
+        own, file = errors[each.name], files[each.name]
+        params, macs = count(each)
+        one, every = (middle(by_model[each.name]) for by_model in latencies.values())
+        rows.append(
+            {
+                "name": each.name,
+                "trained": f"{len(own.errors)} seeds" if each.kind == "fresh" else "as it is",
+                "pixels": each.input_size,
+                "params": params,
+                "macs": macs,
+                "file_bytes": file.stat().st_size,
+                "median_ms_1": one[0],
+                "p95_ms_1": one[1],
+                "median_ms_all": every[0],
+                "p95_ms_all": every[1],
+                "error_deg": own.mean,
+                "spread_deg": own.deviation,
+                "peak_memory_bytes": peak_memory(file, each.input_size),
+                "live_activation_bytes": live_activations(file, each.input_size),
+                "sparsity": sparsity(file),
+            }
+        )
+    return rows
 
 
 def _write(
-    out: Path, rows: Sequence[Mapping[str, Any]], results: Sequence[Result], arguments: Namespace, folder: GazeFolder
+    out: Path, rows: Sequence[Mapping[str, Any]], records: Sequence[Record], arguments: Namespace, folder: GazeFolder
 ) -> None:
     """``comparison.csv``, ``comparison.md``, ``people.csv`` and ``summary.json``."""
     write_records(out / "comparison.csv", rows)
@@ -180,10 +183,9 @@ def _write(
     with write_aside(out / "comparison.md") as aside:
         aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
     by_person = (
-        [result.contender.name, number, person, f"{mean:.4f}"]
-        for result in results
-        for number, people in enumerate(result.people)
-        for person, mean in people.items()
+        [record["name"], 0 if record["seed"] is None else record["seed"] - arguments.seed, person, f"{mean:.4f}"]
+        for record in records
+        for person, mean in record["people"].items()
     )
     write_csv(out / "people.csv", ["name", "run", "person", "mean_deg"], by_person)
     story = {"verb": "compare", "machine": describe_machine(1), "test_hash": folder.split("test").fingerprint()}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from gazenas.commands._common import (
     print_table,
     reading_of,
     recipe_values,
+    usable_cores,
     use_device,
 )
 from gazenas.commands.finetune import HELPS
@@ -35,24 +36,24 @@ from gazenas.data.loader import Loader
 from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
+from gazenas.evaluation.experiment import TrainingOptions, run_trials
 from gazenas.evaluation.protocols.folds import PROTOCOLS, Fold, Settings, hold_out_validation
 from gazenas.evaluation.protocols.runs import (
     DONE,
-    evaluate_fold,
+    check_settings,
+    evaluated_fold,
+    finetuned_fold,
     fold_path,
-    is_done,
     read_predictions,
     report,
-    settle,
-    train_fold,
     write_leaderboard,
 )
+from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
 from gazenas.files import read_json, write_json
 from gazenas.models.zoo import GazeModel, build_model, load_model
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.loop import predict
 from gazenas.training.signals import Interruption
-from gazenas.training.subruns import Surroundings
 from gazenas.training.trainer import EVALUATION_BATCH
 
 FINETUNE_HELPS = {field: words for field, words in HELPS.items() if field != "keep"}
@@ -80,12 +81,12 @@ def run(argv: list[str]) -> None:
     out = Path(arguments.out)
     config = _config(argv[0], arguments, folder)
     chosen = _chosen(arguments.folds, folds)
-    settle(out, config)
+    check_settings(out, config)
     for note in [*folder.notes, *notes]:
         console.print(note)
-    gpus = torch.cuda.device_count()
-    if arguments.device == "auto" and gpus > 1 and len(chosen) > 1 and arguments.arch:
-        _spread(argv, chosen, gpus)
+    devices = _devices(arguments)[: len(chosen)]
+    if len(devices) > 1:
+        _spread(argv, chosen, devices, arguments)
     _run_folds(arguments, folder, [folds[number] for number in chosen], config, device)
     _conclude(argv[0], out, folder, folds, [*folder.notes, *notes], arguments, begun)
 
@@ -199,15 +200,40 @@ def _chosen(words: str, folds: list[Fold]) -> list[int]:
     return numbers
 
 
-def _spread(argv: list[str], chosen: list[int], gpus: int) -> None:
-    """Runs folds in one process a GPU; what they leave undone is done afterwards, which says why."""
-    processes = []
-    for gpu in range(min(gpus, len(chosen))):
-        share = ",".join(str(number) for number in chosen[gpu::gpus])
-        words = [sys.executable, "-m", "gazenas", "protocol", *argv, "--folds", share, "--device", f"cuda:{gpu}"]
-        processes.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, env=os.environ.copy()))
-    for process in processes:
-        process.wait()
+def _devices(arguments: Namespace) -> list[str]:
+    """Every GPU, where trainings are free to be on any."""
+    free = arguments.device == "auto" and arguments.arch
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] if free else []
+
+
+def _spread(argv: list[str], chosen: Sequence[int], devices: Sequence[str], arguments: Namespace) -> None:
+    """Runs folds in a process a device; what they leave undone is done afterwards, which says why.
+
+    Raises:
+        StoppedError: after a signal, everything saved and every process ended.
+    """
+    threads = str(threads_of_each(len(devices), arguments.threads, arguments.workers))
+    with VerbProcesses() as processes, ThreadPoolExecutor(len(devices)) as pool:
+        ended = []
+        for number, device in enumerate(devices):
+            share = ",".join(str(fold) for fold in chosen[number :: len(devices)])
+            own = ["--folds", share, "--device", device, "--threads", threads]
+            ended.append(pool.submit(processes.run, ["protocol", *argv, *own]))
+        for each in ended:
+            with suppress(VerbError):
+                each.result()
+
+
+def threads_of_each(processes: int, threads: int, workers: int) -> int:
+    """Threads for each of some processes that share this one's cores, so that all of them together do not want more than there are.
+
+    Args:
+        processes: how many there are.
+        threads: as the person gave them for one process; 0 for as many as there are cores for.
+        workers: loader processes of each, which keep a core each.
+    """
+    share = max(1, usable_cores() // processes - workers)
+    return min(threads, share) if threads else share
 
 
 def _run_folds(
@@ -216,17 +242,23 @@ def _run_folds(
     recipe = FinetuneRecipe(**recipe_values(arguments, FINETUNE_HELPS))
     recipe = replace(recipe, keep="best" if arguments.select == "val" else "last")
     with Interruption() as interruption, RichProgress() as progress:
-        out, minutes = Path(arguments.out), arguments.save_minutes
-        surroundings = Surroundings(out, device, arguments.workers, arguments.seed, progress, interruption, minutes)
-        for fold in folds:
-            if is_done(surroundings.out, fold):
-                progress.say(f"fold {fold.name}: done before")
-                continue
-            progress.say(f"fold {fold.name}: {len(fold.train):,} images to train on, {len(fold.test):,} to test")
-            if arguments.arch:
-                train_fold(fold, folder, lambda: _network(arguments), recipe, config, surroundings)
-            else:
-                evaluate_fold(fold, _predictor(arguments, device), config, surroundings)
+        options = TrainingOptions(device, arguments.workers, arguments.save_minutes, progress, interruption)
+        common: dict[str, Any] = {
+            "out": Path(arguments.out),
+            "seed": arguments.seed,
+            "config": config,
+            "options": options,
+        }
+        if arguments.arch:
+            build = partial(_network, arguments)
+            trials = [finetuned_fold(fold, folder, build, recipe, **common) for fold in folds]
+        else:
+            answers = _predictor(arguments, device)
+            trials = [evaluated_fold(fold, answers, **common) for fold in folds]
+        for trial in trials:
+            if trial.is_finished():
+                progress.say(f"fold {trial.name}: done before")
+        run_trials(trials)
 
 
 def _predictor(arguments: Namespace, device: str) -> Callable[[Fold], Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,20 @@ from gazenas.counting import count_macs, count_params
 from gazenas.data.dataset import GazeFolder, GazeSplit
 from gazenas.errors import InputError
 from gazenas.evaluation.errors import evaluate_predictions
+from gazenas.evaluation.experiment import Floats, Record, TrainingOptions, Trial, finetune
 from gazenas.export.onnx import onnx_bytes
 from gazenas.export.runtime import GazeEstimator
 from gazenas.files import safe_name
 from gazenas.models.zoo import GazeModel, build_model, find_model, load_model
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.loop import predict_faces
-from gazenas.training.subruns import Run, Surroundings, finetune
+from gazenas.training.run_folder import RunFolder
 
 ROWS = 128  # images predicted at once
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """One of those that are compared.
 
     Attributes:
@@ -44,26 +46,7 @@ class Contender:
     input_size: int
 
 
-@dataclass
-class Result:
-    """What was measured of a contender; errors in degrees, one entry a seed where it was trained here, else one."""
-
-    contender: Contender
-    params: int | None
-    macs: int | None
-    errors: list[float] = field(default_factory=list)
-    people: list[dict[str, float]] = field(default_factory=list)
-
-    def mean(self) -> float | None:
-        """Over seeds."""
-        return float(np.mean(self.errors)) if self.errors else None
-
-    def spread(self) -> float | None:
-        """Standard deviation over seeds; None for fewer than two."""
-        return float(np.std(self.errors, ddof=1)) if len(self.errors) > 1 else None
-
-
-def contenders(sources: Sequence[str], *, retrain: bool, input_size: int) -> list[Contender]:
+def candidates(sources: Sequence[str], *, retrain: bool, input_size: int) -> list[Candidate]:
     """What each name, folder or file is.
 
     Args:
@@ -77,7 +60,7 @@ def contenders(sources: Sequence[str], *, retrain: bool, input_size: int) -> lis
     twice = [source for number, source in enumerate(sources) if source in sources[:number]]
     if twice:
         raise InputError(f"{twice[0]}: was given twice")
-    found: list[Contender] = []
+    found: list[Candidate] = []
     for source in sources:
         path = Path(source)
         if path.suffix == ".onnx":
@@ -89,7 +72,7 @@ def contenders(sources: Sequence[str], *, retrain: bool, input_size: int) -> lis
             kind = "trained" if has_weights and not retrain else "fresh"
             size = load_model(source).input_size if kind == "trained" else _build(source, input_size).input_size
         name = _short(source, [each.name for each in found])
-        found.append(Contender(name, source, kind, size))
+        found.append(Candidate(name, source, kind, size))
     return found
 
 
@@ -107,29 +90,28 @@ def _build(source: str, input_size: int) -> GazeModel:
     return build_model(source, input_size=input_size or None)
 
 
-def count(contender: Contender) -> tuple[int | None, int | None]:
+def count(candidate: Candidate) -> tuple[int | None, int | None]:
     """Parameters and MACs; for an ONNX file those that its metadata says, None where it says nothing."""
-    if contender.kind == "onnx":
-        metadata = GazeEstimator(contender.source).metadata
+    if candidate.kind == "onnx":
+        metadata = GazeEstimator(candidate.source).metadata
         return tuple(int(metadata[key]) if key in metadata else None for key in ("params", "macs"))  # type: ignore[return-value]
-    network = _network(contender)
+    network = _network(candidate)
     return count_params(network), count_macs(network, network.input_size)
 
 
-def _network(contender: Contender) -> GazeModel:
-    if contender.kind == "trained":
-        return load_model(contender.source)
-    return _build(contender.source, contender.input_size).eval()
+def _network(candidate: Candidate) -> GazeModel:
+    if candidate.kind == "trained":
+        return load_model(candidate.source)
+    return _build(candidate.source, candidate.input_size).eval()
 
 
-def write_onnx(contender: Contender, path: Path) -> None:
-    """Its ONNX file, for size, latency and memory; where it is trained here, with fresh weights, which cost the
-    same."""
-    if contender.kind == "onnx":
-        path.write_bytes(Path(contender.source).read_bytes())
+def write_onnx(candidate: Candidate, path: Path) -> None:
+    """Its ONNX file, for size, latency and memory; where it is trained here, with fresh weights, which cost the same."""
+    if candidate.kind == "onnx":
+        path.write_bytes(Path(candidate.source).read_bytes())
         return
     torch.manual_seed(0)
-    path.write_bytes(onnx_bytes(_network(contender)))
+    path.write_bytes(onnx_bytes(_network(candidate)))
 
 
 def is_onnx(path: Path) -> bool:
@@ -141,51 +123,82 @@ def is_onnx(path: Path) -> bool:
     return True
 
 
-def measure_as_it_is(contender: Contender, split: GazeSplit, result: Result) -> None:
-    """Adds the error of a file or a trained network on a labeled split."""
-    answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-    if contender.kind == "onnx":
-        answer = GazeEstimator(contender.source)
+def measure_as_it_is(candidate: Candidate, split: GazeSplit) -> Record:
+    """The record of a file or a trained network on a labeled split; its ``seed`` is None."""
+    answer: Callable[[NDArray[np.uint8]], Floats]
+    if candidate.kind == "onnx":
+        answer = GazeEstimator(candidate.source)
     else:
-        network = load_model(contender.source)
-
-        def answer(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-            return predict_faces(network, faces)
-
+        answer = partial(predict_faces, load_model(candidate.source))
     rows = np.arange(len(split))
     parts = [answer(split.images(rows[begin : begin + ROWS])) for begin in range(0, len(rows), ROWS)]
-    _add(result, np.concatenate(parts), split)
+    return {"name": candidate.name, "seed": None, **_errors(np.concatenate(parts), split)}
 
 
-def train(
-    contender: Contender, folder: GazeFolder, recipe: FinetuneRecipe, seeds: Sequence[int], surroundings: Surroundings
-) -> Result:
-    """Trains fresh weights once a seed, each run gone on with where it stopped, and measures each on the test people.
+def fresh_trials(
+    candidate: Candidate,
+    folder: GazeFolder,
+    recipe: FinetuneRecipe,
+    seeds: Sequence[int],
+    out: Path,
+    options: TrainingOptions,
+) -> list[Trial]:
+    """A trial a seed, each of fresh weights and measured on the test people.
 
-    Raises:
-        StoppedError: after a signal, everything saved.
+    Args:
+        candidate: of kind ``fresh``.
+        folder: with a labeled ``test``.
+        recipe: how all are trained.
+        seeds: one a trial.
+        out: of the comparison; run folders are ``runs/NAME/seedN`` in it.
+        options: where and how.
     """
-    result = Result(contender, *count(contender))
+    hashes = {f"{side}_hash": folder.split(side).fingerprint() for side in ("train", "test")}
+    return [_fresh_trial(candidate, folder, recipe, seed, out, options, hashes) for seed in seeds]
+
+
+def _fresh_trial(
+    candidate: Candidate,
+    folder: GazeFolder,
+    recipe: FinetuneRecipe,
+    seed: int,
+    out: Path,
+    options: TrainingOptions,
+    hashes: Mapping[str, str],
+) -> Trial:
+    path = out / "runs" / safe_name(candidate.name) / f"seed{seed}"
+    config = {"source": candidate.source, "seed": seed, **_plain(recipe)}
     test = folder.split("test")
-    for seed in seeds:
-        part = Run(
-            surroundings.out / "runs" / contender.name / f"seed{seed}",
-            "compare",
-            lambda: _build(contender.source, contender.input_size),
+
+    def train() -> None:
+        finetune(
+            path,
+            folder,
+            partial(_build, candidate.source, candidate.input_size),
             recipe,
-            {"source": contender.source, "seed": seed, **_plain(recipe)},
+            verb="compare",
+            seed=seed,
+            config=config,
+            options=options,
+            finish=finish,
         )
-        own = replace(surroundings, seed=seed)
-        predictions = finetune(part, folder, own, lambda run, found: run.write_predictions(test, found))
-        _add(result, predictions, test)
-    return result
+
+    def finish(run: RunFolder, predictions: Floats) -> None:
+        run.write_predictions(test, predictions)
+        own = {"verb": "compare", "name": candidate.name, **config, **hashes}
+        run.write_summary(own | _errors(predictions, test))
+
+    return Trial(candidate.name, seed, path, train, fixed={**config, **hashes})
 
 
 def _plain(recipe: FinetuneRecipe) -> dict[str, Any]:
     return {key: list(v) if isinstance(v, tuple) else v for key, v in vars(recipe).items()}
 
 
-def _add(result: Result, predictions: NDArray[np.float32], split: GazeSplit) -> None:
+def _errors(predictions: Floats, split: GazeSplit) -> Record:
+    """Mean error in degrees over images, and by person."""
     evaluation = evaluate_predictions(predictions, split)
-    result.errors.append(evaluation.mean)
-    result.people.append({name: mean for name, (mean, _) in evaluation.people.items()})
+    return {
+        "error_deg": evaluation.mean,
+        "people": {name: mean for name, (mean, _) in evaluation.people.items()},
+    }

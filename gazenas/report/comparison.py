@@ -52,16 +52,18 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_latency(taken: Mapping[str, Mapping[str, NDArray[np.float64]]], path: Path) -> None:
+def draw_latency(latencies: Mapping[str, Mapping[str, NDArray[np.float64]]], path: Path) -> None:
     """A line a model with a mark for every run and a dot at the median, and a panel a number of threads.
 
     Args:
-        taken: milliseconds ``(repeats,)`` by number of threads and model.
+        latencies: milliseconds ``(repeats,)`` by number of threads and model.
         path: of the PNG file.
     """
-    names = list(next(iter(taken.values())))
+    names = list(next(iter(latencies.values())))
     figure = Figure((12, 1.5 + 0.45 * len(names)), layout="constrained")
-    for axes, (threads, by_model) in zip(figure.subplots(1, len(taken), squeeze=False)[0], taken.items(), strict=True):
+    for axes, (threads, by_model) in zip(
+        figure.subplots(1, len(latencies), squeeze=False)[0], latencies.items(), strict=True
+    ):
         for height, name in enumerate(names):
             values = by_model[name]
             axes.plot(values, np.full(len(values), height), "|", color=BLUE, alpha=0.5, markersize=14)

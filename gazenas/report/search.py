@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from gazenas.evaluation.experiment import ErrorRow
 from gazenas.report.curves import BLUE, GRAY, GREEN, RED
 from gazenas.report.figure import save_figure
 
@@ -53,21 +54,22 @@ def draw_family(members: Sequence[Mapping[str, Any]], path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_control(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Errors of the found network and of those beside it, a point a seed and a bar at the mean, with seconds of training."""
-    kinds = list(dict.fromkeys(row["control"] for row in rows))
-    figure = Figure((max(6.0, 1.4 * len(kinds)), 4.2), layout="constrained")
+def draw_control(errors: Mapping[str, ErrorRow], measured_on: str, path: Path) -> None:
+    """Errors of the found network and of those beside it, a point a seed and a bar at the mean, with seconds of training.
+
+    Args:
+        errors: by kind of network; each with a mean of ``seconds``.
+        measured_on: whose errors they are, ``test`` or ``val`` people.
+        path: of the PNG file.
+    """
+    figure = Figure((max(6.0, 1.4 * len(errors)), 4.2), layout="constrained")
     axes = figure.subplots()
-    known = all(row["test_error_deg"] is not None for row in rows)
-    key = "test_error_deg" if known else "val_error_deg"
-    colors, labels = {"found": RED, "handmade": GREEN}, []
-    for x, kind in enumerate(kinds):
-        own = [row for row in rows if row["control"] == kind]
-        axes.plot([x] * len(own), [row[key] for row in own], "o", color=GRAY)
-        mean = float(np.mean([row[key] for row in own]))
-        axes.hlines(mean, x - 0.25, x + 0.25, color=colors.get(kind, BLUE), lw=3)
-        labels.append(f"{kind}\n{np.mean([row['seconds'] for row in own]):.0f} s")
-    axes.set_xticks(range(len(kinds)), labels)
-    axes.set(ylabel=f"mean angular error on {'test' if known else 'validation'} people (degrees)")
+    colors = {"found": RED, "handmade": GREEN}
+    for x, (kind, row) in enumerate(errors.items()):
+        axes.plot([x] * len(row.errors), [*row.errors.values()], "o", color=GRAY)
+        axes.hlines(row.mean, x - 0.25, x + 0.25, color=colors.get(kind, BLUE), lw=3)
+    axes.set_xticks(range(len(errors)), [f"{kind}\n{row.means['seconds']:.0f} s" for kind, row in errors.items()])
+    people = {"test": "test", "val": "validation"}[measured_on]
+    axes.set(ylabel=f"mean angular error on {people} people (degrees)")
     axes.set_title("the same budget, data and passes; a point a seed")
     save_figure(figure, path)

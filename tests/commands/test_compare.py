@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 
 from gazenas.__main__ import main
+from gazenas.commands._common import RichProgress
 from gazenas.counting import count_macs, count_params
 from gazenas.data.readers import open_data
+from gazenas.evaluation.comparison import Candidate, fresh_trials
+from gazenas.evaluation.experiment import TrainingOptions
 from gazenas.gaze import angular_error
 from gazenas.models.zoo import build_model, load_model
+from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.loop import predict_faces
+from gazenas.training.signals import Interruption
 from tests.running import TUNE, begin, run_bad
 
 
@@ -68,6 +73,24 @@ def test_a_mix_of_everything(
         assert float(row["median_ms_1"]) == pytest.approx(np.median(taken), abs=1e-3)
     assert len((tmp_path / "out" / "comparison.md").read_text().splitlines()) == 6
     assert "always answering the training mean" in capsys.readouterr().out
+    assert "arch/seed0: was finished with other images or settings: epochs was 1, is 2" in run_bad(
+        [*command, "--epochs", "2"], capsys
+    )
+    record = tmp_path / "out" / "runs" / "arch" / "seed0" / "summary.json"
+    other = json.loads(record.read_text()) | {"train_hash": "of another data set"}
+    record.write_text(json.dumps(other))
+    assert "train_hash was 'of another data set', is '" in run_bad(command, capsys)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "/a/b", "../../escaped", "x" * 300])
+def test_a_run_stays_inside_the_folder_whatever_it_is_called(name: str, data_folder: Path, tmp_path: Path) -> None:
+    options = TrainingOptions("cpu", 0, 5.0, RichProgress(), Interruption())
+    candidate = Candidate(name, "handmade-9m", "fresh", 32)
+    folder = open_data(data_folder)
+    (trial,) = fresh_trials(candidate, folder, FinetuneRecipe(), [3], tmp_path, options)
+    assert trial.path.resolve().parent.parent == (tmp_path / "runs").resolve()
+    assert trial.path.name == "seed3"
+    assert len(trial.path.parent.name) <= 80
 
 
 def test_benchmark(exported: Path, tmp_path: Path) -> None:

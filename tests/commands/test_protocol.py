@@ -5,8 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import h5py
@@ -14,14 +20,19 @@ import numpy as np
 import pytest
 
 from gazenas.__main__ import main
+from gazenas.commands.protocol import threads_of_each
+from gazenas.data.dataset import GazeSplit
 from gazenas.data.readers import open_data
-from gazenas.evaluation.protocols.folds import PROTOCOLS, Settings
+from gazenas.evaluation.protocols.folds import PROTOCOLS, Fold, Settings
+from gazenas.evaluation.protocols.runs import fold_path
+from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
 from gazenas.models.build import full_architecture
 from gazenas.models.zoo import load_model, load_space
 from gazenas.training.loop import predict_faces
 from tests.data.layouts import WRITERS, Faces
 from tests.running import MICRO, begin, run_bad
 
+FLAGS = ("--folds", "--device", "--threads")
 TRAIN = ("--epochs", "1", "--batch-size", "8", "--threads", "1")
 
 
@@ -46,6 +57,12 @@ def protocol(name: str, sources: Path, layout: str, out: Path, *more: str) -> li
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def error_of(row: dict[str, str]) -> float:
@@ -241,20 +258,115 @@ def test_bad_input_is_named(sources: Path, tmp_path: Path, capsys: pytest.Captur
 
 
 def test_folds_are_spread_over_devices(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two devices get every other fold each; what they leave undone, here everything, is done afterwards."""
+    """Two devices get every other fold each, and half of the cores; what they leave undone, here everything, is done afterwards."""
     started: list[list[str]] = []
 
-    class Started:
-        def __init__(self, words: list[str], **settings: object) -> None:
-            started.append(words)
-
-        def wait(self) -> int:
-            return 1
+    def fail(self: VerbProcesses, words: list[str], log: Path | None = None) -> None:
+        started.append(words)
+        raise VerbError("lost its device")
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("gazenas.commands.protocol.subprocess.Popen", Started)
-    assert main(protocol("rtgene", sources, "rtgene", tmp_path)) == 0
-    shares = [(words[words.index("--folds") + 1], words[words.index("--device") + 1]) for words in started]
-    assert shares == [("0,2", "cuda:0"), ("1", "cuda:1")]
-    assert all(words[1:5] == ["-m", "gazenas", "protocol", "rtgene"] for words in started)
+    monkeypatch.setattr("gazenas.commands.protocol.VerbProcesses.run", fail)
+    monkeypatch.setattr("gazenas.commands.protocol.usable_cores", lambda: 8)
+    monkeypatch.setattr("gazenas.commands.protocol.use_device", lambda *words: "cpu")  # with this process's threads
+    assert main([*protocol("rtgene", sources, "rtgene", tmp_path), "--threads", "0"]) == 0
+    last = [{flag: words[len(words) - words[::-1].index(flag)] for flag in FLAGS} for words in started]
+    assert sorted(last, key=lambda each: each["--device"]) == [
+        {"--folds": "0,2", "--device": "cuda:0", "--threads": "4"},
+        {"--folds": "1", "--device": "cuda:1", "--threads": "4"},
+    ]
+    assert all(words[:2] == ["protocol", "rtgene"] for words in started)
     assert len(rows_of(tmp_path / "folds.csv")) == 3
+
+
+def test_processes_that_share_the_cores_want_no_more_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, processes, workers, threads in product((1, 2, 7, 64), (1, 2, 3, 8), (0, 1, 4), (0, 1, 5, 100)):
+        monkeypatch.setattr("gazenas.commands.protocol.usable_cores", lambda cores=cores: cores)
+        each = threads_of_each(processes, threads, workers)
+        assert each >= 1
+        assert not threads or each <= threads
+        if processes * (1 + workers) > cores:
+            assert each == 1
+            continue
+        assert processes * (each + workers) <= cores
+        if not threads:  # and none idles that each could have had
+            assert processes * (each + 1 + workers) > cores
+
+
+# Runs a verb as if there were two devices, both of them the CPU.
+TWO_DEVICES = """
+import sys
+from gazenas.commands import protocol
+devices = protocol._devices
+protocol._devices = lambda arguments: ["cpu", "cpu"] if arguments.device == "auto" else devices(arguments)
+from gazenas.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def children_of(process: subprocess.Popen[str]) -> list[int]:
+    path = Path(f"/proc/{process.pid}/task/{process.pid}")
+    return [int(pid) for entry in path.parent.glob("*/children") for pid in entry.read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")")[-1].split()[0] != "Z"
+
+
+@pytest.mark.slow
+def test_a_signal_ends_every_process_and_nothing_is_lost(sources: Path, tmp_path: Path) -> None:
+    """Told to stop, it has both its processes save what they have, and leaves none behind."""
+    long = [*protocol("rtgene", sources, "rtgene", tmp_path / "out"), "--epochs", "500"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", TWO_DEVICES, *long],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = [tmp_path / "out" / "folds" / name / "metrics.csv" for name in ("fold1", "fold2")]
+    wait_until(lambda: all(path.exists() for path in metrics) or process.poll() is not None, seconds=240)
+    children = children_of(process)
+    assert len(children) == 2, process.communicate()[1]
+    process.send_signal(signal.SIGTERM)
+    process.wait(120)
+    left = [pid for pid in children if is_alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+    said = process.communicate()[1]
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert "the same command again goes on with it" in said
+    assert all((path.parent / "checkpoint").exists() for path in metrics)
+    assert not (tmp_path / "out" / "folds" / "fold3").exists()
+
+
+def test_a_fold_stays_inside_the_folder_whatever_it_is_called(tmp_path: Path) -> None:
+    """Names of people and of folders come from tables of others."""
+    hostile = [
+        "../../escaped",
+        "/etc",
+        "..",
+        ".",
+        "",
+        "a/b",
+        "a\\b",
+        "a\0b",
+        "x" * 500,
+        "con\n",
+        "~",
+        "-rf *",
+        "....",
+        "a_b",
+    ]
+    empty = GazeSplit(
+        "test", [], np.zeros(0, np.int64), None, None, 32, lambda rows: np.zeros((0, 32, 32, 3), np.uint8)
+    )
+    paths = [fold_path(tmp_path, Fold(name, empty, empty)) for name in hostile]
+    assert len({path.name for path in paths}) == len(hostile)
+    for path in paths:
+        assert path.resolve().parent == (tmp_path / "folds").resolve()
+        path.mkdir(parents=True)
+    for name in ("fold1", "p00", "Cluster0", "mpiifacegaze-to-rtgene", "M\u00fcller.2_b"):
+        assert fold_path(tmp_path, Fold(name, empty, empty)) == tmp_path / "folds" / name

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gazenas.__main__ import main
-from gazenas.commands._control import compared_kinds, controls_of, finetune_recipe_of, spreads
+from gazenas.commands._control import compared_kinds, controls_of, errors_by_kind, finetune_recipe_of, summarize_errors
 from gazenas.errors import InputError
-from gazenas.evaluation.comparison import contenders
+from gazenas.evaluation.comparison import candidates
 from gazenas.models.zoo import load_model
 from gazenas.search.recipe import SearchRecipe
 from gazenas.training.finetuning import FinetuneRecipe
@@ -72,7 +72,7 @@ def test_beside_the_handmade_rival(data_folder: Path, tmp_path: Path, capsys: py
     assert all(float(row[table[0].index("seconds")]) > 0 for row in table[1:])
     rival = load_model(out / "seed3" / "handmade")
     assert rival.architecture().fingerprint() == summaries["handmade"]["fingerprint"]
-    assert [each.kind for each in contenders([str(out / "seed3" / "handmade")], retrain=False, input_size=0)] == [
+    assert [each.kind for each in candidates([str(out / "seed3" / "handmade")], retrain=False, input_size=0)] == [
         "trained"
     ]
     assert main(["summary", str(out / "seed3" / "handmade"), "--verify"]) == 0
@@ -130,9 +130,11 @@ def test_means_are_by_kind() -> None:
         | {"test_error_deg": error}
         for kind, seed, error, seconds in (("found", 0, 7.0, 10), ("found", 1, 9.0, 20), ("handmade", 0, 8.0, 5))
     ]
-    spread = spreads(rows)
+    spread = summarize_errors(errors_by_kind(rows), rows)
     assert spread["found"]["mean"] == 8.0
     assert spread["found"]["deviation"] == pytest.approx(2**0.5)
     assert spread["found"]["seconds"] == 15.0
-    assert spread["handmade"]["deviation"] == 0.0
+    assert spread["handmade"]["deviation"] is None  # one seed says nothing of the others
+    assert spread["found"]["errors"] == "7.00 9.00"
+    assert spread["found"]["measured_on"] == "test"
     assert list(spread) == ["found", "handmade"]

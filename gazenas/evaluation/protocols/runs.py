@@ -1,4 +1,4 @@
-"""Runs the folds of a protocol, each gone on with where it stopped, and adds their predictions up to one table."""
+"""The folds of a protocol as trials, and their predictions added up to one table."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gazenas.data.dataset import GazeFolder
 from gazenas.data.people import people_record
 from gazenas.errors import InputError
 from gazenas.evaluation.errors import bootstrap_interval
+from gazenas.evaluation.experiment import Floats, TrainingOptions, Trial, finetune, keep_settings
 from gazenas.evaluation.protocols.folds import Fold
-from gazenas.files import read_json, safe_name, write_aside, write_json, write_records
+from gazenas.files import safe_name, write_aside, write_json, write_records
 from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.run_folder import RunFolder
-from gazenas.training.subruns import Run, Surroundings, finetune
 
-Floats = NDArray[np.float32]
 DONE = "fold.json"
 SETTINGS = "protocol.json"
 
 
 def fold_path(out: Path, fold: Fold) -> Path:
-    """The run folder of a fold."""
+    """The run folder of a fold, inside ``out`` whatever people are called."""
     return out / "folds" / safe_name(fold.name)
 
 
-def settle(out: Path, config: dict[str, Any]) -> None:
+def check_settings(out: Path, config: dict[str, Any]) -> None:
     """Records what must stay the same from the first fold to the last.
 
     Raises:
@@ -42,38 +40,9 @@ def settle(out: Path, config: dict[str, Any]) -> None:
     path = out / SETTINGS
     out.mkdir(parents=True, exist_ok=True)
     strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
-    if not path.exists():
-        if strangers and SETTINGS not in strangers:  # another process may have written it just now
-            raise InputError(
-                f"{out}: expected an empty folder or one of this protocol, found {', '.join(strangers[:3])}"
-            )
-        write_json(path, config)
-        return
-    found = read_json(path)
-    found.setdefault("split_seed", found.get("seed"))  # older protocols drew people by the seed of everything
-    changed = [
-        f"{key} was {found.get(key)!r}, is {config.get(key)!r}"
-        for key in sorted({*found, *config})
-        if found.get(key) != config.get(key)
-    ]
-    if changed:
-        raise InputError(f"{out}: was begun with other settings: {'; '.join(changed)}; use another --out")
-
-
-def is_done(out: Path, fold: Fold) -> bool:
-    """Whether a fold was finished with the same rows.
-
-    Raises:
-        InputError: where it was finished with others.
-    """
-    path = fold_path(out, fold) / DONE
-    if not path.exists():
-        return False
-    values, hashes = read_json(path), hashes_of(fold)
-    changed = [f"{key} was {values.get(key)!r}, is {value!r}" for key, value in hashes.items() if values[key] != value]
-    if changed:
-        raise InputError(f"{path.parent}: was finished with other images: {'; '.join(changed)}; use another --out")
-    return True
+    if strangers and SETTINGS not in strangers and not path.exists():  # another process may have written it just now
+        raise InputError(f"{out}: expected an empty folder or one of this protocol, found {', '.join(strangers[:3])}")
+    keep_settings(path, config)
 
 
 def hashes_of(fold: Fold) -> dict[str, str]:
@@ -81,48 +50,84 @@ def hashes_of(fold: Fold) -> dict[str, str]:
     return {"train_hash": fold.train.fingerprint(), "test_hash": fold.test.fingerprint()}
 
 
-def train_fold(
+def finetuned_fold(
     fold: Fold,
     folder: GazeFolder,
     build: Callable[[], GazeModel],
     recipe: FinetuneRecipe,
+    *,
+    out: Path,
+    seed: int,
     config: dict[str, Any],
-    surroundings: Surroundings,
-) -> None:
-    """Fine-tunes on a fold's training side and predicts its test side; goes on with what is there.
+    options: TrainingOptions,
+) -> Trial:
+    """A trial that fine-tunes on a fold's training side and predicts its test side.
 
     Args:
         fold: proven to share nobody.
         folder: the data set, for its frame and size.
         build: makes the network to begin with.
         recipe: its ``keep`` is ``last``, or ``best`` where the fold has ``val``.
+        out: of the protocol.
+        seed: of everything drawn.
         config: what must not change between a beginning and its end.
-        surroundings: where and how.
-
-    Raises:
-        StoppedError: after a signal, everything saved.
+        options: what may.
     """
     splits = {"train": fold.train, "test": fold.test} | ({} if fold.val is None else {"val": fold.val})
     own = replace(folder, splits=splits, notes=[], parts={})
-    part = Run(fold_path(surroundings.out, fold), "protocol", build, recipe, config)
+
     record = people_record(own)
-    finetune(part, own, surroundings, lambda run, predictions: finish_fold(fold, run, predictions, config, record))
+
+    def train() -> None:
+        _announce(fold, options)
+        finetune(
+            fold_path(out, fold),
+            own,
+            build,
+            recipe,
+            verb="protocol",
+            seed=seed,
+            config=config,
+            options=options,
+            finish=lambda run, predictions: _finish(fold, run, predictions, config, record),
+        )
+
+    return _trial(fold, out, seed, train)
 
 
-def evaluate_fold(
-    fold: Fold, predict: Callable[[Fold], Floats], config: dict[str, Any], surroundings: Surroundings
-) -> None:
-    """Predicts a fold's test side with a model that is not trained."""
-    with RunFolder(fold_path(surroundings.out, fold), "protocol", resume=True) as run:
-        run.resolve_config(config)
-        finish_fold(fold, run, predict(fold), config)
+def evaluated_fold(
+    fold: Fold,
+    predict: Callable[[Fold], Floats],
+    *,
+    out: Path,
+    seed: int,
+    config: dict[str, Any],
+    options: TrainingOptions,
+) -> Trial:
+    """A trial that trains nothing: ``predict`` gives a model's answers to a fold's test side."""
+
+    def train() -> None:
+        _announce(fold, options)
+        with RunFolder(fold_path(out, fold), "protocol", resume=True) as run:
+            run.resolve_config(config)
+            _finish(fold, run, predict(fold), config)
+
+    return _trial(fold, out, seed, train)
 
 
-def finish_fold(
+def _trial(fold: Fold, out: Path, seed: int, train: Callable[[], object]) -> Trial:
+    return Trial(fold.name, seed, fold_path(out, fold), train, record=DONE, fixed=hashes_of(fold))
+
+
+def _announce(fold: Fold, options: TrainingOptions) -> None:
+    sides = f"{len(fold.train):,} images to train on, {len(fold.test):,} to test"
+    options.progress.say(f"fold {fold.name}: {sides}")
+
+
+def _finish(
     fold: Fold, run: RunFolder, predictions: Floats, config: dict[str, Any], data: dict[str, Any] | None = None
 ) -> None:
-    """Writes the predictions and, last, the file that says that the fold is done; ``data`` is whom its network was
-    trained on."""
+    """Writes the predictions and, last, the file that says that the fold is done; ``data`` is whom its network was trained on."""
     run.write_predictions(fold.test, predictions)
     values = {
         "name": fold.name,

@@ -1,6 +1,6 @@
 """Prints how fast a search trains, full and thinned to a half and a quarter of its MACs, beside hand-made rivals of the same MACs.
 
-    python tools/bench_search.py --space gazenas_tiny [--batch 128] [--steps 12]
+    python tools/bench/bench_search.py --space gazenas_tiny [--batch 128] [--steps 12]
 
 Every line is the search's own training step: reading and augmenting images (noise, held in memory), forward, backward, checks, the optimizer.
 `fraction of peak` is the training arithmetic, 6 x MACs an image (two operations a MAC; the backward

@@ -1,6 +1,6 @@
-"""Times what tools/search_against_controls.py trained: error against milliseconds, found beside made by hand.
+"""Times what tools/experiments/search_against_controls.py trained: error against milliseconds, found beside made by hand.
 
-    python tools/time_controls.py OUT [OUT...] [--repeats 300]
+    python tools/bench/time_controls.py OUT [OUT...] [--repeats 300]
 
 Every finished run of the kinds found and handmade is exported as `gazenas export` does it and run in onnxruntime on one thread, all files in
 turns in one process, so that the machine's drift hits all alike; a run's milliseconds are its fastest. Writes OUT/ms.csv, a row a run, and
@@ -34,7 +34,7 @@ COLORS = {FOUND: "#c53030", HANDMADE: "#2f855a"}
 def main() -> int:
     """Exports, times, writes, draws."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, nargs="+", help="folders of tools/search_against_controls.py")
+    parser.add_argument("out", type=Path, nargs="+", help="folders of tools/experiments/search_against_controls.py")
     parser.add_argument("--repeats", type=int, default=300, help="runs of each file (default: 300)")
     arguments = parser.parse_args()
     runs = [run for out in arguments.out for run in finished(out)]

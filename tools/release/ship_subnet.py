@@ -1,6 +1,6 @@
 """Puts a trained subnet and its card into the package, under a name.
 
-    python tools/ship_subnet.py NAME --search RUN [--finetune RUN] --data DIR
+    python tools/release/ship_subnet.py NAME --search RUN [--finetune RUN] --data DIR
 
 The card says how the subnet was made and what was measured; its first line says that it was trained on rendered faces.
 """
@@ -15,17 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from check_patch import CHANGES, worst
 
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
-from gazenas.evaluation.comparison import contenders, write_onnx
+from gazenas.evaluation.comparison import candidates, write_onnx
+from gazenas.evaluation.robustness import PATCH_CHANGES, worst_error
 from gazenas.export.footprint import interleaved_latency
 from gazenas.export.timing import describe_machine
 from gazenas.models.zoo import load_model
 
 LIMIT = 5_000_000  # bytes of weights that a package may hold
-FOLDER = Path(__file__).parent.parent / "gazenas" / "models" / "subnets"
+FOLDER = Path(__file__).parents[2] / "gazenas" / "models" / "subnets"
 
 
 def words(run: Path, keys: tuple[str, ...]) -> str:
@@ -39,7 +39,7 @@ def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
     found, summary = (json.loads((run / "summary.json").read_text(encoding="utf-8")) for run in (search, tuned))
     config = yaml.safe_load((search / "config.yaml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as aside:
-        (each,) = contenders([str(tuned)], retrain=False, input_size=0)
+        (each,) = candidates([str(tuned)], retrain=False, input_size=0)
         path = Path(aside) / "gaze.onnx"
         write_onnx(each, path)
         size = path.stat().st_size
@@ -48,7 +48,7 @@ def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
     people, images = data["people"], data["images"]
     machine = describe_machine(1)
     split, network = open_data(data_folder, Reading()).split("test"), load_model(tuned)
-    moved = ", ".join(f"{kind} {worst(network, split, kind):.2f}" for kind in list(CHANGES)[1:])
+    moved = ", ".join(f"{change} {worst_error(network, split, change):.2f}" for change in list(PATCH_CHANGES)[1:])
     tuning = (
         "none"
         if tuned == search

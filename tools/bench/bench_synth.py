@@ -1,6 +1,6 @@
 """Prints rendered images per second on one core, without writing files.
 
-    OMP_NUM_THREADS=1 python tools/bench_synth.py [--people 4] [--images 40]
+    OMP_NUM_THREADS=1 python tools/bench/bench_synth.py [--people 4] [--images 40]
 
 The time to tabulate a person's head is given apart, since it is paid once a person.
 """

@@ -1,6 +1,6 @@
 """Prints images per second of the training loader beside one that opens the file for every image, on the same files in one run.
 
-    python tools/bench_loader.py FOLDER [--batch 64] [--seconds 4] [--rounds 3] [--step gazenas_tiny]
+    python tools/bench/bench_loader.py FOLDER [--batch 64] [--seconds 4] [--rounds 3] [--step gazenas_tiny]
 
 Opening a file for every image is what ETH-XGaze's own loader does: each item opens the person's HDF5 file, reads one patch, turns BGR
 into RGB and makes a normalized float tensor; torch's DataLoader collates them. Both give shuffled, normalized float32 batches, ours also

@@ -1,0 +1,109 @@
+"""The programs of ``tools/experiments`` that train many runs, with verbs that only leave known numbers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
+from tests.tools.loading import call_tool, load_tool
+
+ROWS, CONTROLS = "experiments/compare_rows.py", "experiments/search_against_controls.py"
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Verbs:
+    """In place of ``VerbProcesses.run``: writes what a verb would, from its arguments."""
+
+    def __init__(self) -> None:
+        self.run: list[list[str]] = []
+        self.bad = ""
+
+    def __call__(self, words: list[str], log: Path | None = None) -> None:
+        self.run.append(words)
+        if self.bad and self.bad in words:
+            raise VerbError(f"{self.bad} ended with status 1")
+        given = {flag: words[number + 1] for number, flag in enumerate(words[:-1]) if flag.startswith("--")}
+        if "--control" in given:
+            for number, kind in enumerate(("found", "scratch", "handmade")):
+                self.leave(Path(given["--out"]) / f"seed{given['--seed']}" / kind, int(given["--seed"]), number, 12)
+            self.leave(Path(given["--out"]), 0, 0, 0)
+        elif words[0] in ("search", "finetune"):
+            self.leave(Path(given["--out"]), int(given.get("--seed", 0)), 3 * (words[0] == "finetune"), 4)
+
+    def leave(self, out: Path, seed: int, number: int, epochs: int) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        errors = {f"{name}_error_deg": 7.0 + seed + number / 10 for name in ("val", "test", "mean_predictor")}
+        sizes = {"macs": 1000 + number, "params": 10, "seconds": 60.5 / (1 + number), "fingerprint": out.name}
+        (out / "summary.json").write_text(json.dumps({"seed": seed, **errors, **sizes}))
+        (out / "metrics.csv").write_text("epoch\n" + "0\n" * epochs)
+
+
+@pytest.fixture
+def verbs(monkeypatch: pytest.MonkeyPatch) -> Verbs:
+    verbs = Verbs()
+    monkeypatch.setattr(VerbProcesses, "run", staticmethod(verbs))
+    return verbs
+
+
+def test_rows_of_the_paper(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A searched row is a search and a fine-tuning, the rest a fine-tuning; one that fails stops no other and is done again."""
+    words = ["--data", "faces", "--out", str(tmp_path), "--rows", "gazenas_tiny", "ghostnet"]
+    verbs.bad = "ghostnet"
+    assert call_tool(ROWS, monkeypatch, *words) == 1
+    assert "ghostnet ended with status 1" in capsys.readouterr().err
+    assert [(row["row"], row["seed"]) for row in rows_of(tmp_path / "rows.csv")] == [
+        ("gazenas_tiny", "0"),
+        ("gazenas_tiny", "1"),
+    ]
+    verbs.bad, verbs.run = "", []
+    assert call_tool(ROWS, monkeypatch, *words) == 0
+    assert [run[0] for run in verbs.run] == ["finetune", "finetune"]  # what was finished is kept
+    rows = rows_of(tmp_path / "rows.csv")
+    assert tuple(rows[0]) == load_tool(ROWS).COLUMNS
+    assert [(row["row"], row["seed"]) for row in rows] == [
+        (name, seed) for name in ("gazenas_tiny", "ghostnet") for seed in "01"
+    ]
+    assert [float(row["test_error_deg"]) for row in rows] == pytest.approx([7.3, 8.3, 7.3, 8.3])
+    tuned = 60.5 / 4
+    assert [float(row["seconds"]) for row in rows] == pytest.approx([60.5 + tuned] * 2 + [tuned] * 2, abs=0.06)
+    assert "7.80\u00b0" in capsys.readouterr().out
+    assert (tmp_path / "rows.png").exists()
+    assert call_tool(ROWS, monkeypatch, *words, "--epochs", "20") == 2
+    assert "epochs was '10', is '20'; use another --out" in capsys.readouterr().err
+
+
+def test_searches_against_controls(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row a budget, kind and seed; the rival at the search's seconds trains for as many passes as fill them."""
+    words = ["--out", str(tmp_path), "--budgets", "9M,18M", "--seeds", "2", "--equal-seconds", "--epochs", "12"]
+    assert call_tool(CONTROLS, monkeypatch, *words) == 0
+    longer = [run[run.index("--epochs") + 1] for run in verbs.run if run[0] == "finetune"]
+    assert longer == [str(round(12 * (60.5 / 1) / (60.5 / 3)))] * 4
+    assert all(run[-2:] == ["--epochs", "12"] for run in verbs.run if run[0] == "search")
+    rows = rows_of(tmp_path / "controls.csv")
+    assert tuple(rows[0]) == load_tool(CONTROLS).COLUMNS
+    kinds = ("found", "scratch", "handmade", "handmade, equal seconds")
+    assert [(row["budget"], row["network"]) for row in rows] == [
+        (budget, kind) for budget in ("9M", "18M") for kind in kinds for _ in range(2)
+    ]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "7.50\u00b0" in said
+    assert "+0.20\u00b0" in said  # the rival above the search of the same seed
+    verbs.run = []
+    before = (tmp_path / "controls.csv").read_bytes()
+    assert call_tool(CONTROLS, monkeypatch, *words) == 0
+    assert not any(run[0] in ("search", "finetune") for run in verbs.run)
+    assert (tmp_path / "controls.csv").read_bytes() == before
+    assert call_tool(CONTROLS, monkeypatch, *words[:-1], "13") == 2
+    assert "use another --out" in capsys.readouterr().err
