@@ -70,14 +70,10 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
         "finetune",
         begin=lambda job: Finetuning(recipe, network, job),
         sizes=_sizes,
-        extra=lambda tuning: {
-            "best_epoch": tuning.best_epoch() + 1,
-            "epochs": tuning.clock.epoch,
-            **(extra or {}),
-        },
         draw=lambda tuning, run: draw_finetuning(tuning.clock.rows, tuning.best_epoch(), run.plot_path("finetune")),
+        extra=extra or {},
     )
-    run_training(verb, arguments, recipe.epochs)
+    run_training(verb, arguments)
 
 
 def _sizes(tuning: Finetuning) -> dict[str, str]:

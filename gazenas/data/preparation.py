@@ -28,7 +28,7 @@ LISTS = {"val": "val", "valid": "val", "test": "test", "test_person_specific": "
 
 
 @dataclass(frozen=True)
-class Task:
+class Chunk:
     """One file to write: rows of a part's person."""
 
     path: Path
@@ -117,7 +117,7 @@ def _take_place(out: Path, story: dict[str, Any]) -> None:
     write_json(path, story)
 
 
-def _tasks(source: GazeFolder, out: Path) -> list[Task]:
+def _tasks(source: GazeFolder, out: Path) -> list[Chunk]:
     """Files in order: by part, by person, at most ``FILE_BYTES`` of images each."""
     tasks, taken = [], set()
     most = max(1, FILE_BYTES // (3 * source.size**2))
@@ -135,11 +135,11 @@ def _tasks(source: GazeFolder, out: Path) -> list[Task]:
                 while stem in taken:
                     stem += "_"
                 taken.add(stem)
-                tasks.append(Task(subfolder / f"{stem}.h5", split, rows[begin : begin + most], person, part))
+                tasks.append(Chunk(subfolder / f"{stem}.h5", split, rows[begin : begin + most], person, part))
     return tasks
 
 
-def _write(task: Task, leave_out: bool) -> list[RowFault]:
+def _write(task: Chunk, leave_out: bool) -> list[RowFault]:
     """Writes one file unless it is there; rows whose images cannot be read, for whose sake it is not written."""
     if task.path.exists() and _rows_of(task.path) == len(task.rows):
         return []

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from gazenas.data.dataset import GazeFolder
 from gazenas.models.zoo import GazeModel
 from gazenas.training.finetuning import FinetuneRecipe, Finetuning
+from gazenas.training.job import Job, Progress
 from gazenas.training.run_folder import RunFolder
 from gazenas.training.signals import Interruption
-from gazenas.training.trainer import Job, Progress
 
 Floats = NDArray[np.float32]
 
@@ -81,6 +81,6 @@ def finetune(
         if state is not None:
             tuning.load_state(state)
             job.say(f"{part.path.name}: {story}, epoch {tuning.clock.epoch + 1}")
-        predictions = job.predict(tuning.run(), "test")
+        predictions = tuning.predict(tuning.run(), "test")
         finish(run, predictions)
     return predictions
