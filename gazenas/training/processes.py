@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gazenas.errors import RankDiedError, StoppedError
 
+HERE = "is there"
 ROLL_CALL_SECONDS = 3.0  # how long survivors wait for each other's sign of life
 
 
@@ -128,7 +129,6 @@ def joined(device: str) -> Iterator[World]:
         if not _lost_connection(error):
             roll.answer(f"failed with {reason}")
             raise
-        roll.answer("")
         gone = roll.call()
         if not gone:
             raise
@@ -137,8 +137,6 @@ def joined(device: str) -> Iterator[World]:
         ) from error
     finally:
         dist.destroy_process_group()
-        if roll.failed:
-            roll.call()  # rank 0 holds the store that the others ask
 
 
 def _lost_connection(error: Exception) -> bool:
@@ -148,32 +146,32 @@ def _lost_connection(error: Exception) -> bool:
 
 
 class _Roll:
-    """Who of the processes is still there, and what became of the others."""
+    """Who of the processes is still there after a fault, and what became of the others: each answers in the store."""
 
     def __init__(self, store: Any, rank: int, size: int) -> None:
-        self.store, self.rank, self.size = store, rank, size
-        self.failed = False
+        self.store, self.rank = store, rank
+        self.others = [other for other in range(size) if other != rank]
         store.set(f"gazenas/who/{rank}", f"rank {rank} (process {os.getpid()} on {socket.gethostname()})")
 
-    def answer(self, reason: str) -> None:
-        """Tells the others that this process is there, or for which reason it goes."""
-        self.failed = bool(reason)
+    def answer(self, text: str) -> None:
+        """Tells the others that this process is there, or why it goes."""
         with suppress(RuntimeError):  # the store may be gone
-            self.store.set(f"gazenas/answer/{self.rank}", reason)
+            self.store.set(f"gazenas/answer/{self.rank}", text)
 
     def call(self) -> list[str]:
-        """What became of those that failed or give no sign of life within a few seconds."""
+        """What became of those that failed, or give no sign of life within a few seconds."""
+        self.answer(HERE)
+        silent, until = set(self.others), time.monotonic() + ROLL_CALL_SECONDS
         try:
-            until = time.monotonic() + ROLL_CALL_SECONDS
-            others = [other for other in range(self.size) if other != self.rank]
-            silent = set(others)
             while silent and time.monotonic() < until:
                 silent = {other for other in silent if not self.store.check([f"gazenas/answer/{other}"])}
                 time.sleep(0.1)
-            fates = {other: "died" if other in silent else self._text(f"answer/{other}") for other in others}
-            return [f"{self._text(f'who/{other}')} {fate}" for other, fate in fates.items() if fate]
+            fates = {other: "died" if other in silent else self._text(f"answer/{other}") for other in self.others}
+            return [f"{self._text(f'who/{other}')} {fate}" for other, fate in fates.items() if fate != HERE]
         except RuntimeError:
-            return ["rank 0, or the machine that held the store, died"]
+            return [
+                "rank 0 (or the machine that kept the list of processes) died, for a reason that its own output gives"
+            ]
 
     def _text(self, key: str) -> str:
         text: str = self.store.get(f"gazenas/{key}").decode()
