@@ -52,7 +52,7 @@ class TrainingVerb(Generic[T]):
 
 def run_training(verb: TrainingVerb[T], arguments: Namespace) -> None:
     """Runs a training verb with parsed arguments, alone or as one of several processes."""
-    device = use_device(arguments.device, arguments.threads, arguments.workers)
+    device = use_device(arguments.device, arguments.threads, arguments.workers, deterministic=arguments.deterministic)
     with joined(device) as world, Interruption() as interruption:
         if not world.main:
             console.quiet = True
@@ -86,7 +86,7 @@ def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
     trainer = verb.begin(job)
     config = run.resolve_config(recorded_config(arguments)) if world.main else {}
     config = world.take(config)
-    use_device(arguments.device, config["threads"])
+    use_device(arguments.device, config["threads"], deterministic=arguments.deterministic)
     for note in [*run.notes, *job.folder.notes]:
         job.say(note)
     if arguments.resume:
