@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from gazenas.__main__ import main
 from tests.running import MICRO, MICRO_CHAIN, TUNE, assert_same_run, begin, run_bad, search, wait_for
@@ -138,6 +140,20 @@ def test_a_finetuning_killed_before_any_file_of_its_end(
         key: summary[key] for key in summary if key != "seconds"
     }
     assert (out / "predictions_test.csv").read_bytes() == (tuned / "predictions_test.csv").read_bytes()
+
+
+def test_a_run_goes_on_with_another_torch_and_says_so(
+    found: Path, tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(tuned, out)
+    config = (out / "config.yaml").read_text()
+    assert config.count(torch.__version__) == 1
+    (out / "config.yaml").write_text(config.replace(torch.__version__, "2.6.0"))
+    weights = ["--arch", str(found / "arch.json"), "--weights", str(found / "weights.safetensors")]
+    assert main(["finetune", *weights, "--data", str(data_folder), *TUNE, "--out", str(out), "--resume"]) == 0
+    assert "torch was '2.6.0' when the run began" in " ".join(capsys.readouterr().out.split())
+    assert_same_run(tuned, out)
 
 
 def test_a_damaged_newest_checkpoint_falls_back_and_says_so(
