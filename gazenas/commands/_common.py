@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from argparse import BooleanOptionalAction
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -125,6 +126,12 @@ def add_device_arguments(parser: ArgumentParser) -> None:
         "--device", type=str, default="auto", help="cpu, cuda, cuda:N, or auto: a GPU where there is one"
     )
     parser.add_argument(
+        "--deterministic",
+        action=BooleanOptionalAction,
+        default=True,
+        help="a GPU gives the same bytes each time; without it, it is faster",
+    )
+    parser.add_argument(
         "--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core that --workers leave"
     )
     parser.add_argument(
@@ -223,8 +230,8 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def use_device(name: str, threads: int, workers: int = 0) -> str:
-    """Resolves ``auto``, limits threads to this process's share of the usable cores, and makes a GPU deterministic.
+def use_device(name: str, threads: int, workers: int = 0, *, deterministic: bool = True) -> str:
+    """Resolves ``auto``, limits threads to this process's share of the usable cores, and makes a GPU deterministic or not.
 
     With several processes on a machine (``torchrun``), each gets the GPU of its local rank. Loader processes
     keep a core each.
@@ -242,8 +249,9 @@ def use_device(name: str, threads: int, workers: int = 0) -> str:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device: {name!r} is not usable here: {str(error).splitlines()[0]}") from error
     if resolved.startswith("cuda"):
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(deterministic)
     else:
         keep_freed_memory()
     return resolved

@@ -53,7 +53,7 @@ MEGA = 1e6
 def run(argv: list[str]) -> None:
     """Runs the verb."""
     arguments = _parse(argv)
-    device = use_device(arguments.device, arguments.threads, arguments.workers)
+    device = use_device(arguments.device, arguments.threads, arguments.workers, deterministic=arguments.deterministic)
     found = candidates(arguments.models, retrain=arguments.retrain, input_size=arguments.input_size)
     folders = {size: _open(arguments, size) for size in {each.input_size for each in found}}
     out = Path(arguments.out)

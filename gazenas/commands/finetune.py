@@ -22,7 +22,7 @@ from gazenas.data.people import check_unseen, trained_people
 from gazenas.models.zoo import build_model
 from gazenas.report.curves import draw_finetuning
 from gazenas.training.finetuning import PAPER_RECIPE, FinetuneRecipe, Finetuning
-from gazenas.training.trainer import Job
+from gazenas.training.job import Job
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 HELPS = TRAINING_HELPS | {
@@ -92,15 +92,10 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
         "finetune",
         begin=begin,
         sizes=_sizes,
-        extra=lambda tuning: {
-            "best_epoch": tuning.best_epoch() + 1,
-            "epochs": tuning.clock.epoch,
-            "began_with": began_with,
-            **(extra or {}),
-        },
         draw=lambda tuning, run: draw_finetuning(tuning.clock.rows, tuning.best_epoch(), run.plot_path("finetune")),
+        extra={"began_with": began_with, **(extra or {})},
     )
-    run_training(verb, arguments, recipe.epochs)
+    run_training(verb, arguments)
 
 
 def _sizes(tuning: Finetuning) -> dict[str, str]:

@@ -76,7 +76,7 @@ def run(argv: list[str]) -> None:
         raise InputError(f"protocol: unknown name {argv[0]!r}: expected one of {', '.join(PROTOCOLS)}")
     arguments = _parse(argv[0], argv[1:])
     begun = time.monotonic()
-    device = use_device(arguments.device, arguments.threads, arguments.workers)
+    device = use_device(arguments.device, arguments.threads, arguments.workers, deterministic=arguments.deterministic)
     folder, folds, notes = _folds(argv[0], arguments)
     out = Path(arguments.out)
     config = _config(argv[0], arguments, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -119,10 +119,9 @@ def run(argv: list[str]) -> None:
             "search",
             begin=lambda job: Search(recipe, space, targets, job, control, given),
             sizes=_sizes,
-            extra=_extra,
             draw=_draw,
         )
-        run_training(verb, values, recipe.epochs)
+        run_training(verb, values)
 
     if not controls:
         run_one(arguments, FOUND)
@@ -132,19 +131,6 @@ def run(argv: list[str]) -> None:
     recipe.check()
     amounts = make_plan(targets, build_supernet(space)).targets if HANDMADE in controls else {}
     run_control(arguments, controls, recipe, run_one, lambda: scaled_rival(amounts, space.input_size))
-
-
-def _extra(search: Search) -> dict[str, Any]:
-    targets = search.plan.targets
-    return {
-        "control": search.control,
-        "supernet_macs": search.full_macs,
-        "target_macs": targets.get("macs"),
-        "targets": targets,
-        "amounts": search.amounts(),
-        "lambda": search.penalty_weight(),
-        "family": search.measured_family(),
-    }
 
 
 def _draw(search: Search, run: RunFolder) -> None:

@@ -18,9 +18,9 @@ from gazenas.evaluation.verb_processes import VerbError
 from gazenas.files import read_json, write_json
 from gazenas.models.zoo import GazeModel
 from gazenas.training.finetuning import FinetuneRecipe, Finetuning
+from gazenas.training.job import Job, Progress
 from gazenas.training.run_folder import RunFolder
 from gazenas.training.signals import Interruption
-from gazenas.training.trainer import Job, Progress
 
 Floats = NDArray[np.float32]
 Record = dict[str, Any]
@@ -263,4 +263,4 @@ def finetune(
         if state is not None:
             tuning.load_state(state)
             job.say(f"{path.name}: {story}, epoch {tuning.clock.epoch + 1}")
-        finish(run, job.predict(tuning.run(), "test"))
+        finish(run, tuning.predict(tuning.run(), "test"))

@@ -1,7 +1,6 @@
 """The search: unit groups, penalty, shrink, freeze, recalibrate, and the job that uses them.
 
-The weights of a search are trained by :class:`gazenas.search.searching.Search`; the functions here also serve
-one's own training loop.
+A search is run by :class:`gazenas.search.searching.Search`; the functions here also serve one's own training loop.
 """
 
 from gazenas.models.freezing import freeze

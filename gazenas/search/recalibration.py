@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gazenas.training.loop import eval_mode
 from gazenas.training.processes import ALONE, World
 
 
@@ -22,33 +24,36 @@ def recalibrate(model: nn.Module, batches: Iterable[Any], *, world: World = ALON
         world: the processes over whose batches the statistics are averaged.
 
     Raises:
-        ValueError: without a single batch; the statistics stay as they were.
+        ValueError: without a single batch; the statistics stay as they were, as they do where a forward pass fails.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
-    modes = {module: module.training for module in model.modules()}
-    momenta = [norm.momentum for norm in norms]
+    kept = [
+        (norm.momentum, {name: value.clone() for name, value in norm.named_buffers(recurse=False)}) for norm in norms
+    ]
     iterator = iter(batches)
     first = next(iterator, None)
     if first is None:
         raise ValueError("batches: expected at least one, found none")
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
     try:
-        model(_images(first))
-        for batch in iterator:
-            model(_images(batch))
-        for norm in norms:
-            for statistic in (norm.running_mean, norm.running_var):
-                assert statistic is not None, "norms that track running statistics"
-                statistic.copy_(world.sum(statistic) / world.size)
+        with eval_mode(model):
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None
+                norm.train()
+            for batch in itertools.chain([first], iterator):
+                model(_images(batch))
+            for norm in norms:
+                for statistic in (norm.running_mean, norm.running_var):
+                    assert statistic is not None, "norms that track running statistics"
+                    statistic.copy_(world.sum(statistic) / world.size)
+    except BaseException:
+        for norm, (_, before) in zip(norms, kept, strict=True):
+            for name, value in before.items():
+                getattr(norm, name).copy_(value)
+        raise
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+        for norm, (momentum, _) in zip(norms, kept, strict=True):
             norm.momentum = momentum
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _images(batch: Any) -> Tensor:

@@ -27,11 +27,12 @@ class Penalty:
         self.alphas: list[Tensor] = [group.alpha for group in groups]
         self.parts: list[Tensor] = [group.cost(cost).to(group.alpha) / mean for group in groups]
         self.costs = torch.cat(self.parts) if self.parts else None
+        self.nothing = torch.zeros((), device=next(supernet.parameters()).device)
 
     def __call__(self) -> Tensor:
-        """A scalar; multiply by lambda and add to the loss."""
+        """A scalar on the network's device; multiply by lambda and add to the loss."""
         if self.costs is None:
-            return torch.zeros(())
+            return self.nothing
         return torch.dot(torch.cat(self.alphas).abs(), self.costs)
 
     @torch.no_grad()
@@ -59,9 +60,18 @@ def proximal_step(alphas: list[Tensor], costs: list[Tensor], weight: float, opti
         weight: lambda.
         optimizer: Adam or AdamW that has just stepped over ``alphas``; these have no weight decay.
     """
+    if not alphas:
+        return
     held = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
-    for alpha, cost in zip(alphas, costs, strict=True):
-        state, group = optimizer.state[alpha], held[id(alpha)]
-        corrected = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
-        threshold = group["lr"] * weight * cost / (corrected.sqrt() + group["eps"])
-        alpha.copy_(alpha.sign() * (alpha.abs() - threshold).clamp_min(0))
+    groups, states = [held[id(alpha)] for alpha in alphas], [optimizer.state[alpha] for alpha in alphas]
+    # Steps stay on the device, as tensors: to look at one makes a GPU wait for all that it has been given.
+    steps = torch.stack([torch.as_tensor(state["step"]) for state in states]).double()
+    decays = torch.tensor([group["betas"][1] for group in groups], dtype=torch.float64).to(steps.device)
+    corrections = (1 - decays**steps).to(alphas[0].device, alphas[0].dtype)
+    deviations = torch._foreach_sqrt(torch._foreach_div([state["exp_avg_sq"] for state in states], list(corrections)))
+    torch._foreach_add_(deviations, [group["eps"] for group in groups])
+    thresholds = torch._foreach_mul(costs, [group["lr"] * weight for group in groups])
+    torch._foreach_div_(thresholds, deviations)
+    sizes = torch._foreach_sub(torch._foreach_abs(alphas), thresholds)
+    torch._foreach_clamp_min_(sizes, 0.0)
+    torch._foreach_copy_(alphas, torch._foreach_mul(torch._foreach_sign(alphas), sizes))

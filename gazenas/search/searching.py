@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gazenas.costs import CostMetric
 from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
-from gazenas.gaze import angular_error
 from gazenas.models.build import build_network
 from gazenas.models.freezing import freeze
 from gazenas.models.network import Network, as_network
-from gazenas.models.zoo import build_supernet, load_model
+from gazenas.models.zoo import GazeModel, build_supernet, load_model
 from gazenas.search.controller import Controller, Survivors
 from gazenas.search.importance.scale import pin_scale
 from gazenas.search.importance.sensitivity import Sensitivity
@@ -30,17 +29,19 @@ from gazenas.search.targets import Plan, Targets, make_plan, quantity_of
 from gazenas.search.units import unit_groups
 from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import SearchSpace
-from gazenas.training.averaging import WeightAverage
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
+from gazenas.training.job import Job
 from gazenas.training.loop import Losses, predict
-from gazenas.training.trainer import EVALUATION_BATCH, Clock, Job
+from gazenas.training.trainer import EVALUATION_BATCH, Trainer
 
 NO_SHRINK = {"fell": 0, "pressed": 0, "cut": 0, "moved_deg": 0.0}
 FOUND = "found"
 BINS = 25  # of the histogram of importance factors, from 0 to 1.25
 
 
-class Search:
-    """A search in progress: everything that a checkpoint holds.
+class Search(Trainer):
+    """A search in progress.
 
     Args:
         recipe: how to train.
@@ -50,10 +51,14 @@ class Search:
         control: ``found`` searches. Any other name trains one architecture with the same recipe and steps, and removes
             nothing: ``given``, or one that this kind of ``gazenas.search.random_baseline`` draws under the budgets.
         given: an architecture to train from new weights in place of a search.
+        task: what the network predicts.
 
     Raises:
         InputError: where the recipe, a budget or the data does not fit, before anything is trained.
     """
+
+    recipe: SearchRecipe
+    network: Network
 
     def __init__(
         self,
@@ -63,17 +68,16 @@ class Search:
         job: Job,
         control: str = FOUND,
         given: Architecture | None = None,
+        task: Task = GAZE,
     ) -> None:
         recipe.check()
         job.folder.expect_size(space.input_size, f"search space {space.name!r}")
-        self.clock = Clock()
-        self.recipe = recipe if control == FOUND else replace(recipe, penalty_weight=0.0)
-        self.space, self.job, self.control = space, job, control
-        torch.manual_seed(job.seed)
-        self.loader = replace(job.loader("train", recipe.batch_size, train=True), augmentation=recipe.augment)
-        self._place(build_supernet(space))
-        self.full_macs = count_macs(self.network, space.input_size)
-        self.plan: Plan = make_plan(targets, self.network, job.world)
+        job.folder.split("val")  # refuses where nobody is held out
+        super().__init__(recipe if control == FOUND else replace(recipe, penalty_weight=0.0), job, task)
+        self.space, self.control = space, control
+        network = self.place(build_supernet(space))
+        self.full_macs = count_macs(network, space.input_size)
+        self.plan: Plan = make_plan(targets, network, job.world)
         self.schedule: Schedule = plan_schedule(
             self.plan.full,
             self.plan.waypoints,
@@ -86,17 +90,14 @@ class Search:
         self.controller = Controller(self.plan, self.schedule, recipe.importance, recipe.shrink_at_most, job.world)
         if control != FOUND:
             if given is None:
-                remove(self.network, self.controller.draw(self.network, control, job.seed))
-                self._place(self.network)
+                remove(network, self.controller.draw(network, control, job.seed))
             else:
-                self._place(build_network(given, importance=True))
+                network = build_network(given, importance=True)
             self.controller.schedule = self.schedule = replace(self.schedule, waypoints=(), shrinks=())
         elif self.plan.waypoints:
-            self._begin_narrow()
+            self._begin_narrow(network)
         self.cost: CostMetric = quantity_of(recipe.cost, targets.tables, space, job.world).amount
-        self.average = WeightAverage(self.network, limit=recipe.average)
-        self.optimizer = self._optimizer()
-        self.learning_rate = recipe.learning_rate(len(self.loader))
+        self.adopt(network)
         self.sensitivity = Sensitivity(self.network)
         self.losers: Losers | None = None
         self.shrunk = self.chosen = 0  # shrinks that were done, and that losers were chosen for
@@ -106,204 +107,39 @@ class Search:
         self.histograms: list[dict[str, Any]] = []
         self.family: list[dict[str, Any]] = []
 
-    def _begin_narrow(self) -> None:
+    def _begin_narrow(self, network: Network) -> None:
         """Thins the fresh supernet to a few times its budget, and sets what must stay of it."""
-        keep = self.controller.narrow(self.network, self.recipe.start_at) if self.recipe.start_at else None
+        keep = self.controller.narrow(network, self.recipe.start_at) if self.recipe.start_at else None
         if keep is not None:
-            remove(self.network, keep)
-            self._place(self.network)
-            begun = tuple(resource.total(self.network, self.network.widths()) for resource in self.plan.resources)
+            remove(network, keep)
+            begun = tuple(resource.total(network, network.widths()) for resource in self.plan.resources)
             self.controller.schedule = self.schedule = replace(self.schedule, full=begun)
-        self.controller.set_floors(self.network, self.recipe.keep_stream, self.recipe.keep_block)
+        self.controller.set_floors(network, self.recipe.keep_stream, self.recipe.keep_block)
 
-    def run(self) -> Network:
-        """Trains what is left, a checkpoint after each epoch; gives the frozen network, in eval mode."""
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Weights by the recipe, importance factors with a rate of their own."""
+        recipe = self.recipe
+        # Adam moves a factor by about its learning rate a step: a useless one reaches 0 in a third of the search.
+        derived = min(3 / (recipe.epochs * len(self.loader)), 0.02)
+        return recipe.make_optimizer(self.network, self.network.importances(), recipe.importance_lr or derived)
+
+    def run(self) -> GazeModel:
+        """As every training, once it is said how well a latency table fits."""
         for resource in self.plan.resources:
             if resource.checks:
                 self.job.say(
                     f"{resource.quantity.name}: sums over parts are {min(resource.checks):.2f} to {max(resource.checks):.2f} times "
                     f"the {resource.unit} of {len(resource.checks)} networks measured whole"
                 )
-        while self.clock.epoch < self.recipe.epochs:
-            self.train_epoch()
-            self.job.end_epoch(self)
-        self._keep_member()
-        subnet = freeze(self.average.module).cpu().eval()
-        self._warn_of_emptiness()
-        self.job.run.write_network(subnet)
-        return subnet.to(self.job.device)
+        return super().run()
 
-    def train_epoch(self) -> None:
-        """What is left of an epoch, the shrinks that are due in it, and validation."""
-        recipe, clock, done, resumed = self.recipe, self.clock, self.clock.meter.steps, time.monotonic()
-        clock.begin_epoch()
-        if not done:
-            self.removed = dict(NO_SHRINK)
-            self._pin()
-        self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
-        self.learning_rate.apply(self.optimizer)
-        while True:
-            self._shrink_where_due()
-            left = len(self.loader) - clock.meter.steps
-            if not left:
-                break
-            self._train_until(min(self._next_stop(), clock.steps + left))
-        losses, removed = clock.meter.means(), self.removed
-        trained = time.monotonic() - resumed
-        if recipe.average:
-            # Copied importance factors and averaged weights were never trained together: their BatchNorms must be told.
-            self._recalibrate(self.average.module)
-        error = self.job.validate(self.average.module)  # type: ignore[arg-type]
-        row = {
-            "epoch": clock.epoch,
-            "gaze_loss": losses["gaze"],
-            "penalty": losses["penalty"],
-            "lambda": self.penalty_weight(),
-            "lr": self.learning_rate.scheduled,
-            "macs": count_macs(self.network, self.space.input_size),
-            "val_error_deg": error,
-            **removed,
-            "seconds": round(time.monotonic() - clock.begun, 2),
-            "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
-        }
-        self.job.say(
-            f"epoch {clock.epoch + 1}/{recipe.epochs}: gaze loss {losses['gaze']:.4f} rad, "
-            f"{row['macs'] / 1e6:.2f} M MACs, validation error {error:.2f} degrees"
-        )
-        self.learning_rate.after_epoch(self.optimizer, error)
-        clock.end_epoch(row)
-
-    def _train_until(self, step: int) -> None:
-        """Trains with one structure of the network."""
-        self._choose_losers()
-        self.penalty = Penalty(self.network, self.cost)
-        self.move_average = self.average.follow(self.network)
-        macs = count_macs(self.network, self.space.input_size)
-        self.job.train_epoch(self, self.job.world.wrap(self.network), {"MMACs": macs / 1e6}, step)
-
-    def _next_stop(self) -> int:
-        """The step before which nothing but training is to be done."""
-        interval = self.schedule.next_interval(self.shrunk)
-        if interval is None:
-            return self.recipe.epochs * len(self.loader)
-        return interval[0] if self.clock.steps < interval[0] else interval[1]
-
-    def extra_losses(self) -> Losses:
-        """Lambda times the penalty at the present step; with a proximal step, without a gradient."""
-        weight = self.penalty_weight()
-        self.penalty_gradients = ()
-        if not weight:
-            return {"penalty": torch.zeros((), device=self.job.device)}
-        penalty = weight * self.penalty()
-        if self.recipe.regularizer != "l1":
-            return {"penalty": penalty.detach()}
-        self.penalty_gradients = self.penalty.gradients(weight)  # before the step moves the factors
-        return {"penalty": penalty}
-
-    def after_step(self) -> None:
-        """Presses importance factors, moves the average and the learning rate."""
-        self.sensitivity.update(self.penalty_gradients)
-        if self.recipe.regularizer == "proximal" and self.penalty_weight():
-            proximal_step(self.penalty.alphas, self.penalty.parts, self.penalty_weight(), self.optimizer)
-        interval = self.schedule.next_interval(self.shrunk)
-        if self.losers is not None and interval is not None:
-            self.losers.press((self.clock.steps - interval[0]) / (interval[1] - interval[0]))
-        self.move_average()
-        self.learning_rate.after_step(self.optimizer)
-
-    def penalty_weight(self) -> float:
-        """Lambda at the present step: it rises at first, and ends where the last budget is reached."""
-        if self.plan.waypoints and self.schedule.shrinks and self.shrunk == len(self.schedule.shrinks):
-            return 0.0
-        rise = self.recipe.penalty_warm_up * self.recipe.epochs * len(self.loader)
-        return self.recipe.penalty_weight * min(1.0, self.clock.steps / max(rise, 1))
-
-    def amounts(self) -> dict[str, float]:
-        """Of each resource with a budget, what the network takes now; measured, not estimated, where the quantity can be."""
-        widths = self.network.widths()
-        return {r.name: self.controller.amount(self.network, r, widths) for r in self.plan.resources}
-
-    def measured_family(self) -> list[dict[str, Any]]:
-        """The networks frozen on the way down, with their errors on the test people where those are labeled."""
-        for member in self.family:
-            if "test_error_deg" not in member:
-                network = load_model(self.job.run.path / "family" / member["name"])
-                labeled = "test" in self.job.folder.splits and self.job.split("test").gaze is not None
-                member["test_error_deg"] = self.job.validate(network.to(self.job.device), "test") if labeled else None
-        return self.family
-
-    def state(self) -> dict[str, Any]:
-        """Everything needed to go on to the same bytes."""
-        return {
-            "clock": self.clock.state(),
-            "world": self.job.world.size,
-            "arch": self.network.architecture().to_dict(),
-            "network": self.network.state_dict(),
-            "average": self.average.state(),
-            "optimizer": self.optimizer.state_dict(),
-            "learning_rate": self.learning_rate.state(),
-            "sensitivity": self.sensitivity.state(),
-            "losers": None if self.losers is None else self.losers.state(),
-            "shrinks": {"done": self.shrunk, "chosen": self.chosen, "removed": self.removed},
-            "histograms": self.histograms,
-            "family": self.family,
-            "random": torch.get_rng_state(),
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on from a checkpoint's state.
-
-        Raises:
-            InputError: where it is of another search space.
-        """
-        arch = Architecture.from_dict(state["arch"], "checkpoint")
-        if arch.space != self.space:
-            raise InputError(
-                f"--resume: the checkpoint is of another search space ({arch.space.name!r}, edited since?)"
-            )
-        self._place(build_network(arch, importance=True))
-        self.network.load_state_dict(state["network"])
-        self.average = WeightAverage(self.network, limit=self.recipe.average)
-        self.average.load_state(state["average"])
-        self.optimizer = self._optimizer()
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.learning_rate.load_state(state["learning_rate"])
-        self.sensitivity = Sensitivity(self.network)
-        self.sensitivity.load_state(state["sensitivity"])
-        self.losers = None if state["losers"] is None else Losers.from_state(self.network, state["losers"])
-        self.shrunk, self.chosen, self.removed = (state["shrinks"][key] for key in ("done", "chosen", "removed"))
-        self.clock = Clock.from_state(state["clock"])
-        self.histograms, self.family = state["histograms"], state["family"]
-        torch.set_rng_state(state["random"])
-
-    def _place(self, network: Network) -> None:
-        self.network = network.to(self.job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        recipe = self.recipe
-        # Adam moves a factor by about its learning rate a step: a useless one reaches 0 in a third of the search.
-        derived = min(3 / (recipe.epochs * len(self.loader)), 0.02)
-        return recipe.make_optimizer(self.network, self.network.importances(), recipe.importance_lr or derived)
-
-    def _pin(self) -> None:
-        """Fixes the scale of importance factors."""
+    def begin_epoch(self) -> None:
+        """Nothing was removed in it yet; fixes the scale of importance factors."""
+        self.removed = dict(NO_SHRINK)
         for network in {self.network, as_network(self.average)}:
             pin_scale(network)
 
-    def _choose_losers(self) -> None:
-        """Where an interval begins at whose end units leave, picks them, so that they are pressed to zero until then."""
-        interval = self.schedule.next_interval(self.shrunk)
-        if (
-            self.recipe.press
-            and interval is not None
-            and interval[0] <= self.clock.steps
-            and self.chosen == self.shrunk
-        ):
-            self.chosen += 1
-            keep = self.controller.choose(self.network, self.sensitivity, interval[1])
-            self.losers = None if keep is None else Losers(self.network, keep, self.recipe.press)
-
-    def _shrink_where_due(self) -> None:
+    def restructure(self) -> None:
         """Removes what is due after the present step, and counts which units left for which reason."""
         interval = self.schedule.next_interval(self.shrunk)
         if interval is None or self.clock.steps < interval[1]:
@@ -325,6 +161,153 @@ class Search:
             self.removed[key] += removed[key]
         self.removed["moved_deg"] = max(self.removed["moved_deg"], removed["moved_deg"])
 
+    def next_change(self) -> int:
+        """The next beginning or end of an interval at whose end units leave."""
+        interval = self.schedule.next_interval(self.shrunk)
+        if interval is None:
+            return super().next_change()
+        return interval[0] if self.clock.steps < interval[0] else interval[1]
+
+    def train_steps(self, count: int) -> None:
+        """With one structure of the network, and so with one penalty."""
+        self._choose_losers()
+        self.penalty = Penalty(self.network, self.cost)
+        self.shown = {"MMACs": count_macs(self.network, self.space.input_size) / 1e6}
+        super().train_steps(count)
+
+    def _choose_losers(self) -> None:
+        """Where an interval begins at whose end units leave, picks them, so that they are pressed to zero until then."""
+        interval = self.schedule.next_interval(self.shrunk)
+        if (
+            self.recipe.press
+            and interval is not None
+            and interval[0] <= self.clock.steps
+            and self.chosen == self.shrunk
+        ):
+            self.chosen += 1
+            keep = self.controller.choose(self.network, self.sensitivity, interval[1])
+            self.losers = None if keep is None else Losers(self.network, keep, self.recipe.press)
+
+    def extra_losses(self) -> Losses:
+        """Lambda times the penalty at the present step; with a proximal step, without a gradient."""
+        weight = self.penalty_weight()
+        self.penalty_gradients = ()
+        if not weight:
+            return {"penalty": torch.zeros((), device=self.job.device)}
+        penalty = weight * self.penalty()
+        if self.recipe.regularizer != "l1":
+            return {"penalty": penalty.detach()}
+        self.penalty_gradients = self.penalty.gradients(weight)  # before the step moves the factors
+        return {"penalty": penalty}
+
+    def after_step(self) -> None:
+        """Presses importance factors besides."""
+        self.sensitivity.update(self.penalty_gradients)
+        if self.recipe.regularizer == "proximal" and self.penalty_weight():
+            proximal_step(self.penalty.alphas, self.penalty.parts, self.penalty_weight(), self.optimizer)
+        interval = self.schedule.next_interval(self.shrunk)
+        if self.losers is not None and interval is not None:
+            self.losers.press((self.clock.steps - interval[0]) / (interval[1] - interval[0]))
+        super().after_step()
+
+    def penalty_weight(self) -> float:
+        """Lambda at the present step: it rises at first, and ends where the last budget is reached."""
+        if self.plan.waypoints and self.schedule.shrinks and self.shrunk == len(self.schedule.shrinks):
+            return 0.0
+        rise = self.recipe.penalty_warm_up * self.recipe.epochs * len(self.loader)
+        return self.recipe.penalty_weight * min(1.0, self.clock.steps / max(rise, 1))
+
+    def validate(self) -> float:
+        """The error of the average, whose BatchNorm statistics are estimated anew."""
+        if self.recipe.average:
+            # Copied importance factors and averaged weights were never trained together: their BatchNorms must be told.
+            self._recalibrate(self.average.module)
+        return super().validate()
+
+    def row(self, losses: Mapping[str, float], error: float) -> dict[str, Any]:
+        """Losses, rates, the size that is left, the error, and how many units left for which reason."""
+        return {
+            f"{self.task.name}_loss": losses[self.task.name],
+            "penalty": losses["penalty"],
+            "lambda": self.penalty_weight(),
+            "lr": self.learning_rate.scheduled,
+            "macs": count_macs(self.network, self.space.input_size),
+            "val_error_deg": error,
+            **self.removed,
+        }
+
+    def story(self, losses: Mapping[str, float]) -> str:
+        """The loss of the task, and the size that is left."""
+        macs = count_macs(self.network, self.space.input_size)
+        return f"{self.task.name} loss {losses[self.task.name]:.4f} {self.task.unit}, {macs / 1e6:.2f} M MACs"
+
+    def finish(self) -> Network:
+        """The frozen network."""
+        self._keep_member()
+        if not unit_groups(self.network):
+            self.job.say(
+                f"warning: no unit survived lambda {self.recipe.penalty_weight:g}; every block is its residual path. "
+                "A smaller --lambda keeps some"
+            )
+        return freeze(self.average.module).eval()
+
+    def summary(self) -> dict[str, Any]:
+        """Budgets, what was reached, and the family."""
+        targets = self.plan.targets
+        return {
+            "control": self.control,
+            "supernet_macs": self.full_macs,
+            "target_macs": targets.get("macs"),
+            "targets": targets,
+            "amounts": self.amounts(),
+            "lambda": self.penalty_weight(),
+            "family": self.measured_family(),
+        }
+
+    def amounts(self) -> dict[str, float]:
+        """Of each resource with a budget, what the network takes now; measured, not estimated, where the quantity can be."""
+        widths = self.network.widths()
+        return {r.name: self.controller.amount(self.network, r, widths) for r in self.plan.resources}
+
+    def measured_family(self) -> list[dict[str, Any]]:
+        """The networks frozen on the way down, with their errors on the test people where those are labeled."""
+        for member in self.family:
+            if "test_error_deg" not in member:
+                network = load_model(self.job.run.path / "family" / member["name"])
+                labeled = "test" in self.job.folder.splits and self.job.split("test").gaze is not None
+                member["test_error_deg"] = self.measure(network.to(self.job.device), "test") if labeled else None
+        return self.family
+
+    def state(self) -> dict[str, Any]:
+        """The structure, and what is known of units, besides."""
+        return super().state() | {
+            "arch": self.network.architecture().to_dict(),
+            "sensitivity": self.sensitivity.state(),
+            "losers": None if self.losers is None else self.losers.state(),
+            "shrinks": {"done": self.shrunk, "chosen": self.chosen, "removed": self.removed},
+            "histograms": self.histograms,
+            "family": self.family,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes on from a checkpoint's state.
+
+        Raises:
+            InputError: where it is of another search space.
+        """
+        arch = Architecture.from_dict(state["arch"], "checkpoint")
+        if arch.space != self.space:
+            raise InputError(
+                f"--resume: the checkpoint is of another search space ({arch.space.name!r}, edited since?)"
+            )
+        self.adopt(build_network(arch, importance=True))
+        super().load_state(state)
+        self.sensitivity = Sensitivity(self.network)
+        self.sensitivity.load_state(state["sensitivity"])
+        self.losers = None if state["losers"] is None else Losers.from_state(self.network, state["losers"])
+        self.shrunk, self.chosen, self.removed = (state["shrinks"][key] for key in ("done", "chosen", "removed"))
+        self.histograms, self.family = state["histograms"], state["family"]
+
     def _remove(self, keep: dict[str, Tensor], dead: Survivors) -> dict[str, float]:
         """Removes units, recalibrates, and reports."""
         pressed = {} if self.losers is None else self.losers.keep
@@ -341,15 +324,15 @@ class Search:
         self._note_histogram(keep)
         job = self.job
         job.world.copy_from_main(self.network.buffers())
-        before = self._sample()
+        sample = list(itertools.islice(job.loader("val", EVALUATION_BATCH, train=False).epoch(0), 1))
+        before = predict(self.network, sample)
         on_device = {name: mask.to(job.device) for name, mask in keep.items()}
         report: ShrinkReport = remove(self.network, on_device, optimizer=self.optimizer, average=self.average)
-        errors = torch.from_numpy(angular_error(self._sample(), before))
+        errors = torch.from_numpy(self.task.error(predict(self.network, sample), before))
         total, count = job.world.sum(torch.tensor([float(errors.sum()), float(len(errors))])).tolist()
         self.losers, self.sensitivity = None, self.sensitivity.after_shrink(self.network, keep)
         # What was cut has lost its layout; a resumed run, placed anew, would compute with other strides.
-        self._place(self.network)
-        self.average.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network, self.average.module = self.place(self.network), self.place(self.average.module)
         self._recalibrate(self.network)
         job.say(
             f"shrink: {report.units} units and {report.macs_saved / 1e6:.2f} M MACs gone; {counts['fell']} fell by themselves, "
@@ -357,15 +340,10 @@ class Search:
         )
         return counts | {"moved_deg": total / count}
 
-    def _recalibrate(self, network: torch.nn.Module) -> None:
+    def _recalibrate(self, network: nn.Module) -> None:
         """BatchNorm statistics over batches of training images that no epoch of training sees in this order."""
         batches = self.loader.epoch(self.recipe.epochs + self.clock.epoch)
         recalibrate(network, itertools.islice(batches, self.recipe.recalibration), world=self.job.world)
-
-    def _sample(self) -> Any:
-        """Predictions of the live network on this process's share of a batch of validation images."""
-        loader = self.job.loader("val", EVALUATION_BATCH, train=False)
-        return predict(self.network, itertools.islice(loader.epoch(0), 1))
 
     def _note_histogram(self, keep: Survivors) -> None:
         """How importance factors are distributed just before a shrink, those that go and those that stay."""
@@ -385,7 +363,7 @@ class Search:
         leg = legs[-1]
         if self.recipe.average:
             self._recalibrate(self.average.module)
-        error = self.job.validate(self.average.module)  # type: ignore[arg-type]
+        error = self.measure(self.average.module, "val")  # type: ignore[arg-type]
         subnet, label = freeze(self.average.module).cpu().eval(), self.plan.labels[leg].replace("%", "pc")
         self.job.run.write_network(subnet, f"family/{label}")
         self.family.append(
@@ -398,11 +376,3 @@ class Search:
                 "epoch": self.clock.epoch,
             }
         )
-
-    def _warn_of_emptiness(self) -> None:
-        """Says where lambda left no unit at all, which is legal but hardly meant."""
-        if not unit_groups(self.network):
-            self.job.say(
-                f"warning: no unit survived lambda {self.recipe.penalty_weight:g}; every block is its residual path. "
-                "A smaller --lambda keeps some"
-            )

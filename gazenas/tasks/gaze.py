@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gazenas.gaze import angular_error
+from gazenas.tasks.task import Task
 
 Floats = NDArray[np.float32]
 
@@ -53,3 +54,18 @@ def head_pose_error(
 
     weights = np.linalg.lstsq(inputs(train_pose), train, rcond=None)[0]
     return mean_error(inputs(pose) @ weights, gaze)
+
+
+GAZE = Task(
+    name="gaze",
+    outputs=("pitch", "yaw"),
+    unit="rad",
+    loss=gaze_loss,
+    error=angular_error,
+    references={
+        "mean_predictor_error_deg": lambda train, test: mean_predictor_error(train.gaze, test.gaze),
+        "head_pose_error_deg": lambda train, test: head_pose_error(
+            train.gaze, train.head_pose, test.gaze, test.head_pose
+        ),
+    },
+)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gazenas.errors import InputError
 from gazenas.files import write_aside
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
-FORMAT = 3  # of what training runs save
+FORMAT = 4  # of what training runs save
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -24,7 +26,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / LAST
     buffer = io.BytesIO()
-    torch.save(state | {"format": FORMAT}, buffer)
+    torch.save(state | {"format": FORMAT, "version": _version()}, buffer)
     with write_aside(folder / f"new-{LAST}") as aside:
         aside.write_bytes(buffer.getbuffer())
     if last.exists():
@@ -55,11 +57,32 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, str]:
             faults.append(f"{path} cannot be read ({type(error).__name__})")
             continue
         if state.get("format") != FORMAT:
+            writer = f"gazenas {state['version']}" if "version" in state else "an older gazenas"
             raise InputError(
-                f"{path}: format: expected {FORMAT}, found {state.get('format')!r}: end this run with the version of gazenas "
-                "that began it, or start again with --overwrite"
+                f"{path}: format: expected {FORMAT}, that of gazenas {_version()}, found {state.get('format')!r}, written by "
+                f"{writer}: end this run with that version, or start again with --overwrite"
             )
         return state, "; ".join([*faults, f"going on from {path}"])
     if faults:
         raise InputError("; ".join(faults) + "; start again with --overwrite")
     return None, "nothing was saved yet: starting from the beginning"
+
+
+def random_state(device: str) -> dict[str, Tensor]:
+    """Where the random number generators of the CPU and of a GPU stand."""
+    cpu = {"cpu": torch.get_rng_state()}
+    return cpu | ({"cuda": torch.cuda.get_rng_state(device)} if device.startswith("cuda") else {})
+
+
+def set_random_state(state: dict[str, Tensor], device: str) -> None:
+    """Goes on where :func:`random_state` was taken; a GPU's only where it was one."""
+    torch.set_rng_state(state["cpu"])
+    if device.startswith("cuda") and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("gazenas")
+    except importlib.metadata.PackageNotFoundError:  # run from its sources
+        return "(not installed)"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,10 +12,11 @@ from torch import Tensor
 from gazenas.data.loader import ORDERS
 from gazenas.errors import InputError
 from gazenas.models.zoo import GazeModel
-from gazenas.training.averaging import WeightAverage
-from gazenas.training.loop import Losses
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
+from gazenas.training.job import Job
 from gazenas.training.recipe import TrainingRecipe, below_zero, refuse, unknown
-from gazenas.training.trainer import Clock, Job
+from gazenas.training.trainer import Trainer
 
 KEEPS = ("best", "last")
 PAPER_RECIPE = {
@@ -60,42 +61,69 @@ class FinetuneRecipe(TrainingRecipe):
         refuse(faults)
 
 
-class Finetuning:
-    """A fine-tuning in progress: everything that a checkpoint holds.
+class Finetuning(Trainer):
+    """A fine-tuning in progress.
 
     Args:
         recipe: how to train.
         network: with the weights to begin with; trained in place.
         job: data, run folder, device.
+        task: what the network predicts.
 
     Raises:
         InputError: where the recipe or the data does not fit, before anything is trained.
     """
 
-    def __init__(self, recipe: FinetuneRecipe, network: GazeModel, job: Job) -> None:
-        self.clock = Clock()
+    recipe: FinetuneRecipe
+
+    def __init__(self, recipe: FinetuneRecipe, network: GazeModel, job: Job, task: Task = GAZE) -> None:
         recipe.check()
         job.folder.expect_size(network.input_size, "the architecture")
-        self.recipe, self.job = recipe, job
-        torch.manual_seed(job.seed)
         if recipe.keep == "best" and "val" not in job.folder.splits:
             raise InputError("keep: expected last where nobody is held out to validate, found 'best'")
-        self.loader = replace(
-            job.loader("train", recipe.batch_size, train=True), order=recipe.batches, augmentation=recipe.augment
-        )
-        self.network = network.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = recipe.make_optimizer(self.network)
-        self.learning_rate = recipe.learning_rate(len(self.loader))
-        self.average = WeightAverage(self.network, limit=recipe.average)
-        self.move_average = self.average.follow(self.network)
-        self.model = job.world.wrap(self.network)
+        super().__init__(recipe, job, task, recipe.batches)
+        self.adopt(network)
         self.best: dict[str, Tensor] = {}
 
-    def run(self) -> GazeModel:
-        """Trains until the last epoch or until patience ends; gives the network that is kept, in eval mode."""
-        while self.clock.epoch < self.recipe.epochs and not self.out_of_patience():
-            self.train_epoch()
-            self.job.end_epoch(self)
+    def validate(self) -> float:
+        """The validation error; keeps the weights where it is the best, or where the last are wanted."""
+        error = super().validate()
+        rows = self.clock.rows
+        if self.recipe.keep == "last" or not rows or error < min(row["val_error_deg"] for row in rows):
+            self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
+        return error
+
+    def row(self, losses: Mapping[str, float], error: float) -> dict[str, Any]:
+        """The loss of the task, the learning rate, the error."""
+        return {
+            f"{self.task.name}_loss": losses[self.task.name],
+            "lr": self.learning_rate.scheduled,
+            "val_error_deg": error if error == error else "",
+        }
+
+    def story(self, losses: Mapping[str, float]) -> str:
+        """The loss of the task, or the parts of a comparator's own."""
+        if set(losses) == {self.task.name}:
+            return f"{self.task.name} loss {losses[self.task.name]:.4f} {self.task.unit}"
+        return f"losses {', '.join(f'{name} {value:.4f}' for name, value in losses.items())}"
+
+    def best_epoch(self) -> int:
+        """The epoch (from 0) that is kept: with the lowest validation error, the first of equals, or the last."""
+        if self.recipe.keep == "last":
+            return len(self.clock.rows) - 1
+        errors = [row["val_error_deg"] for row in self.clock.rows]
+        return errors.index(min(errors))
+
+    def is_done(self) -> bool:
+        """Whether ``patience`` epochs have passed without a better validation error."""
+        return bool(
+            self.recipe.patience
+            and self.clock.rows
+            and self.clock.epoch - 1 - self.best_epoch() >= self.recipe.patience
+        )
+
+    def finish(self) -> GazeModel:
+        """The network with the weights that were kept, contiguous."""
         if self.clock.epoch < self.recipe.epochs:
             self.job.say(
                 f"no better validation error for {self.recipe.patience} epochs: stopped after {self.clock.epoch}"
@@ -107,83 +135,15 @@ class Finetuning:
             parameter.data = torch.empty_like(parameter.data, memory_format=torch.contiguous_format).copy_(
                 parameter.data
             )
-        best.eval()
-        self.job.run.write_network(best)
-        return best
+        return best.eval()
 
-    def train_epoch(self) -> None:
-        """What is left of an epoch, and validation."""
-        recipe, clock, done, resumed = self.recipe, self.clock, self.clock.meter.steps, time.monotonic()
-        clock.begin_epoch()
-        self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
-        self.learning_rate.apply(self.optimizer)
-        losses = self.job.train_epoch(self, self.model, {})
-        trained = time.monotonic() - resumed
-        error = self._validate()
-        if recipe.keep == "last" or not clock.rows or error < min(row["val_error_deg"] for row in clock.rows):
-            self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
-        row = {
-            "epoch": clock.epoch,
-            "gaze_loss": losses["gaze"],
-            "lr": self.learning_rate.scheduled,
-            "val_error_deg": error if error == error else "",
-            "seconds": round(time.monotonic() - clock.begun, 2),
-            "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
-        }
-        plain = set(losses) == {"gaze"}
-        parts = (
-            f"gaze loss {losses['gaze']:.4f} rad"
-            if plain
-            else f"losses {', '.join(f'{k} {v:.4f}' for k, v in losses.items())}"
-        )
-        said = f", validation error {error:.2f} degrees" if error == error else ""
-        self.job.say(f"epoch {clock.epoch + 1}/{recipe.epochs}: {parts}{said}")
-        self.learning_rate.after_epoch(self.optimizer, error)
-        clock.end_epoch(row)
-
-    def _validate(self) -> float:
-        """Error of what is kept on the validation people; not a number where nobody is held out."""
-        if "val" not in self.job.folder.splits:
-            return float("nan")
-        return self.job.validate(self.average.module)  # type: ignore[arg-type]
-
-    def after_step(self) -> None:
-        """Moves the average and the learning rate."""
-        self.move_average()
-        self.learning_rate.after_step(self.optimizer)
-
-    def extra_losses(self) -> Losses:
-        """None besides the gaze."""
-        return {}
-
-    def best_epoch(self) -> int:
-        """The epoch (from 0) that is kept: with the lowest validation error, the first of equals, or the last."""
-        if self.recipe.keep == "last":
-            return len(self.clock.rows) - 1
-        errors = [row["val_error_deg"] for row in self.clock.rows]
-        return errors.index(min(errors))
-
-    def out_of_patience(self) -> bool:
-        """Whether ``patience`` epochs have passed without a better validation error."""
-        return bool(
-            self.recipe.patience
-            and self.clock.rows
-            and self.clock.epoch - 1 - self.best_epoch() >= self.recipe.patience
-        )
+    def summary(self) -> dict[str, Any]:
+        """The epoch that was kept, and how many there were."""
+        return {"best_epoch": self.best_epoch() + 1, "epochs": self.clock.epoch}
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on to the same bytes."""
-        return {
-            "clock": self.clock.state(),
-            "world": self.job.world.size,
-            "fingerprint": self.network.architecture().fingerprint(),
-            "network": self.network.state_dict(),
-            "average": self.average.state(),
-            "best": self.best,
-            "optimizer": self.optimizer.state_dict(),
-            "learning_rate": self.learning_rate.state(),
-            "random": torch.get_rng_state(),
-        }
+        """The weights of the best epoch besides."""
+        return super().state() | {"fingerprint": self.network.architecture().fingerprint(), "best": self.best}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Goes on from a checkpoint's state.
@@ -193,9 +153,5 @@ class Finetuning:
         """
         if state["fingerprint"] != self.network.architecture().fingerprint():
             raise InputError("--resume: the checkpoint is of another architecture; use another --out")
-        self.network.load_state_dict(state["network"])
-        self.average.load_state(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.learning_rate.load_state(state["learning_rate"])
-        self.clock, self.best = Clock.from_state(state["clock"]), state["best"]
-        torch.set_rng_state(state["random"])
+        super().load_state(state)
+        self.best = state["best"]

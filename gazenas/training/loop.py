@@ -1,10 +1,9 @@
-"""Train one epoch, evaluate: plain functions over a network and batches."""
+"""One step of training, and predictions: plain functions over a network and batches."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gazenas.data.loader import Batch, normalize
-from gazenas.tasks.gaze import gaze_loss
 from gazenas.training.processes import ALONE, World
 
 Losses = dict[str, Tensor]
@@ -36,95 +34,71 @@ class NonFiniteLossError(ArithmeticError):
         self.what, self.parts, self.rows = what, parts, rows
 
 
-@dataclass
-class Meter:
-    """Steps done in an epoch and the sums of their losses by part."""
-
-    steps: int = 0
-    sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def add(self, values: dict[str, float]) -> None:
-        """Counts one step."""
-        self.steps += 1
-        for name, value in values.items():
-            self.sums[name] += value
-
-    def means(self) -> dict[str, float]:
-        """The mean of each part."""
-        return {name: value / max(self.steps, 1) for name, value in self.sums.items()}
-
-
-def gaze_losses(output: Tensor, batch: Batch) -> Losses:
-    """The L1 loss alone."""
-    return {"gaze": gaze_loss(output.float(), batch.gaze)}
-
-
-def train_epoch(
+def train_step(
     network: nn.Module,
-    batches: Iterable[Batch],
+    batch: Batch,
     optimizer: torch.optim.Optimizer,
+    objective: Callable[[Any, Batch], Losses],
     *,
-    objective: Callable[[Any, Batch], Losses] = gaze_losses,
     extra_losses: Callable[[], Losses] = dict,
-    after_step: Callable[[], None] = lambda: None,
-    on_step: Callable[[dict[str, float]], None] = lambda values: None,
-    meter: Meter | None = None,
     world: World = ALONE,
     amp: str = "none",
 ) -> dict[str, float]:
-    """One pass over ``batches``.
+    """One step of the optimizer; gradients are left where they are.
 
     Args:
-        network: in any mode; left in training mode. With several processes, what ``world.wrap`` gave.
-        batches: images and gaze on the network's device, this process's share of each.
+        network: in training mode. With several processes, what ``world.wrap`` gave.
+        batch: on the network's device, this process's share of it.
         optimizer: over the network's parameters.
         objective: parts of the loss, by name, from the network's output and the batch.
-        extra_losses: further parts of the loss, by name, added to them.
-        after_step: called after each step of the optimizer, with gradients still there.
-        on_step: called with each batch's losses once they are in the meter.
-        meter: of an epoch that is gone on with.
+        extra_losses: further parts of the loss, by name, which do not depend on the batch.
         world: the processes that train together.
         amp: a key of ``AMPS``, the arithmetic of the forward pass.
 
     Returns:
-        The mean of each part of the loss over the whole epoch.
+        Each part of the loss, its mean over all processes.
 
     Raises:
         NonFiniteLossError: before the optimizer's step.
     """
-    network.train()
-    meter = Meter() if meter is None else meter
-    device = next(network.parameters()).device.type
+    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=AMPS[amp]):
+        output = network(batch.images)
+    # Every image counts alike although shares may differ by one: gradients are averaged over processes.
+    losses = {name: part * batch.weight for name, part in objective(output, batch).items()} | extra_losses()
+    total = torch.stack(list(losses.values())).sum()
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call]
+    means = world.sum(torch.stack([loss.detach() for loss in losses.values()])) / world.size
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for batch in batches:
-        with torch.autocast(device, torch.bfloat16, enabled=AMPS[amp]):
-            output = network(batch.images)
-        # Every image counts alike although shares may differ by one: gradients are averaged over processes.
-        losses = {name: part * batch.weight for name, part in objective(output, batch).items()} | extra_losses()
-        total = torch.stack(list(losses.values())).sum()
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        means = world.sum(torch.stack([loss.detach() for loss in losses.values()])) / world.size
-        values = dict(zip(losses, means.tolist(), strict=True))
-        if not np.isfinite(sum(values.values())):
-            raise NonFiniteLossError("the loss", values, batch.rows)
-        norms = torch._foreach_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-        if not bool(torch.stack(norms).sum().isfinite()):
-            raise NonFiniteLossError("a gradient", values, batch.rows)
-        optimizer.step()
-        after_step()
-        meter.add(values)
-        on_step(values)
-    return meter.means()
+    norms = torch._foreach_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    # Together, since each look at a number makes a GPU wait.
+    *parts, slope = torch.cat([means, torch.stack(norms).sum()[None]]).tolist()
+    values = dict(zip(losses, parts, strict=True))
+    if not np.isfinite(sum(parts)):
+        raise NonFiniteLossError("the loss", values, batch.rows)
+    if not np.isfinite(slope):
+        raise NonFiniteLossError("a gradient", values, batch.rows)
+    optimizer.step()
+    return values
+
+
+@contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block; afterwards every module has its own mode again, frozen ones too."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 @torch.inference_mode()
 def predict(network: nn.Module, batches: Iterable[Batch]) -> NDArray[np.float32]:
-    """``(N, 2)`` pitch and yaw in radians for all batches in order, in eval mode; the mode is restored."""
-    training = network.training
-    network.eval()
-    parts = [network(batch.images).float().cpu().numpy() for batch in batches]
-    network.train(training)
+    """``(N, 2)`` pitch and yaw in radians for all batches in order, in eval mode; modes are restored."""
+    with eval_mode(network):
+        parts = [network(batch.images).float().cpu().numpy() for batch in batches]
     predictions: NDArray[np.float32] = np.concatenate(parts) if parts else np.zeros((0, 2), np.float32)
     return predictions
 

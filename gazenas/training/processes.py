@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,8 +18,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gazenas.errors import RankDiedError
+from gazenas.errors import RankDiedError, StoppedError
 
+HERE = "is there"
 ROLL_CALL_SECONDS = 3.0  # how long survivors wait for each other's sign of life
 
 
@@ -103,7 +105,8 @@ def joined(device: str) -> Iterator[World]:
         device: of this process, such as ``cpu`` or ``cuda:1``.
 
     Raises:
-        RankDiedError: where an exchange inside the block fails since another process is gone.
+        RankDiedError: where an exchange inside the block fails since another process is gone; any other error stays what it
+            is, and the other processes are told of it.
     """
     if not asked_for():
         yield ALONE
@@ -114,32 +117,62 @@ def joined(device: str) -> Iterator[World]:
     dist.init_process_group(
         "nccl" if device.startswith("cuda") else "gloo", rank=rank, world_size=size, timeout=timedelta(minutes=10)
     )
-    store = dist.distributed_c10d._get_default_store()
-    store.set(f"gazenas/who/{rank}", f"rank {rank} (process {os.getpid()} on {socket.gethostname()})")
+    roll = _Roll(dist.distributed_c10d._get_default_store(), rank, size)
     world = World(rank, size, device)
     world.wait()
     try:
         yield world
-    except RuntimeError as error:
-        missing = _missing(store, rank, size)
-        if not missing:
+    except StoppedError:  # all stop alike
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        if not _lost_connection(error):
+            roll.answer(f"failed with {reason}")
+            raise
+        gone = roll.call()
+        if not gone:
             raise
         raise RankDiedError(
-            f"{' and '.join(missing)} died; rank {rank} stops. --resume goes on from the last checkpoint"
+            f"{' and '.join(gone)}; rank {rank} stops ({reason}). --resume goes on from the last checkpoint"
         ) from error
     finally:
         dist.destroy_process_group()
 
 
-def _missing(store: Any, rank: int, size: int) -> list[str]:
-    """Names of the processes that give no sign of life within a few seconds after an exchange failed."""
-    try:
-        store.set(f"gazenas/alive/{rank}", "1")
-        until = time.monotonic() + ROLL_CALL_SECONDS
-        silent = set(range(size)) - {rank}
-        while silent and time.monotonic() < until:
-            silent = {other for other in silent if not store.check([f"gazenas/alive/{other}"])}
-            time.sleep(0.1)
-        return [store.get(f"gazenas/who/{other}").decode() for other in sorted(silent)]
-    except RuntimeError:
-        return ["rank 0, or the machine that held the store,"]
+def _lost_connection(error: Exception) -> bool:
+    """Whether an exchange failed for want of the other side; gloo says so in words alone."""
+    lost = "gloo/transport|Connection (closed|reset|refused)|Broken pipe|Timed out waiting"
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and bool(re.search(lost, str(error))))
+
+
+class _Roll:
+    """Who of the processes is still there after a fault, and what became of the others: each answers in the store."""
+
+    def __init__(self, store: Any, rank: int, size: int) -> None:
+        self.store, self.rank = store, rank
+        self.others = [other for other in range(size) if other != rank]
+        store.set(f"gazenas/who/{rank}", f"rank {rank} (process {os.getpid()} on {socket.gethostname()})")
+
+    def answer(self, text: str) -> None:
+        """Tells the others that this process is there, or why it goes."""
+        with suppress(RuntimeError):  # the store may be gone
+            self.store.set(f"gazenas/answer/{self.rank}", text)
+
+    def call(self) -> list[str]:
+        """What became of those that failed, or give no sign of life within a few seconds."""
+        self.answer(HERE)
+        silent, until = set(self.others), time.monotonic() + ROLL_CALL_SECONDS
+        try:
+            while silent and time.monotonic() < until:
+                silent = {other for other in silent if not self.store.check([f"gazenas/answer/{other}"])}
+                time.sleep(0.1)
+            fates = {other: "died" if other in silent else self._text(f"answer/{other}") for other in self.others}
+            return [f"{self._text(f'who/{other}')} {fate}" for other, fate in fates.items() if fate != HERE]
+        except RuntimeError:
+            return [
+                "rank 0 (or the machine that kept the list of processes) died, for a reason that its own output gives"
+            ]
+
+    def _text(self, key: str) -> str:
+        text: str = self.store.get(f"gazenas/{key}").decode()
+        return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,14 +17,26 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 from gazenas.data.dataset import GazeSplit
-from gazenas.errors import InputError
+from gazenas.errors import InputError, StoppedError
 from gazenas.files import write_aside, write_csv, write_json, write_records
 from gazenas.models.zoo import GazeModel
 from gazenas.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 
+OVERWRITTEN = ".overwritten"  # what an old run left, until all of it is gone
 # What may differ between a run and its resumption without changing what it computes.
 FREE_KEYS = frozenset(
-    {"out", "resume", "overwrite", "config", "dry_run", "workers", "threads", "save_minutes", "allow_seen_people"}
+    {
+        "out",
+        "resume",
+        "overwrite",
+        "config",
+        "dry_run",
+        "workers",
+        "threads",
+        "save_minutes",
+        "recorded",
+        "allow_seen_people",
+    }
 )
 
 
@@ -31,7 +44,8 @@ class RunFolder:
     """A folder that one verb fills: ``config.yaml``, ``arch.json``, ``weights.safetensors``, ``metrics.csv``,
     ``summary.json``, ``plots/``, ``log.txt`` and ``checkpoint/``.
 
-    Use it in a ``with`` block, which keeps other processes out; the lock dies with the process.
+    Use it in a ``with`` block, which keeps other processes out; the lock dies with the process. What ends the block before
+    its end is logged.
 
     Args:
         path: created where absent.
@@ -39,6 +53,9 @@ class RunFolder:
         resume: an existing run is gone on with.
         overwrite: an existing run of the same verb is removed, once :meth:`resolve_config` says that all is well.
         main: whether this process writes; the others of a distributed run only read.
+
+    Attributes:
+        notes: what differs between this resumption and the beginning of the run without changing its meaning.
 
     Raises:
         InputError: where the folder holds something else, or a run and neither was asked for.
@@ -48,12 +65,13 @@ class RunFolder:
         self, path: Path, verb: str, *, resume: bool = False, overwrite: bool = False, main: bool = True
     ) -> None:
         self.path, self.verb, self.overwrite, self.main = path, verb, overwrite and not resume, main
+        self.notes: list[str] = []
         if not main:
             return
         if path.exists() and not path.is_dir():
             raise InputError(f"--out: expected a folder, found a file: {path}")
         found = [] if not path.exists() else sorted(entry.name for entry in path.iterdir())
-        others = [name for name in found if name != "log.txt" and not name.endswith(".part")]
+        others = [name for name in found if name not in ("log.txt", OVERWRITTEN) and not name.endswith(".part")]
         if others and "config.yaml" not in others:
             raise InputError(
                 f"--out: {path} is not empty and holds no run (but {', '.join(others[:3])}): choose another folder"
@@ -77,13 +95,19 @@ class RunFolder:
             raise InputError(f"--out: another process is writing to {self.path}") from None
         for half in self.path.rglob(".*.part"):  # of a process that was killed while it wrote
             half.unlink()
+        self._settle_overwriting()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.main:
-            self._lock.close()
+        if not self.main:
+            return
+        if isinstance(error, InputError | StoppedError):
+            self.log(str(error))
+        elif error is not None:
+            self.log("".join(traceback.format_exception(error)).rstrip())
+        self._lock.close()
 
     def log(self, text: str) -> None:
         """Adds a line with the time to ``log.txt``."""
@@ -103,6 +127,8 @@ class RunFolder:
         """
         if not self.main:
             return self._recorded()
+        # What a verb records is its flags by name; other runs have settings that nobody typed.
+        dashes = "--" if "recorded" in config else ""
         config = config | {"recorded": {"verb": self.verb, **config.get("recorded", {})}}
         if self.overwrite:
             self._clear()
@@ -113,7 +139,7 @@ class RunFolder:
         # Older runs drew people by the seed of everything.
         recorded.setdefault("split_seed", recorded.get("seed"))
         changed = [
-            f"--{key.replace('_', '-')} was {recorded.get(key)!r}, is {value!r}"
+            f"{dashes}{key.replace('_', '-') if dashes else key} was {recorded.get(key)!r}, is {value!r}"
             for key, value in config.items()
             if key not in FREE_KEYS and recorded.get(key) != value
         ]
@@ -121,6 +147,13 @@ class RunFolder:
             raise InputError(
                 f"--resume: {self.path} was begun otherwise: " + "; ".join(changed) + "; use another --out"
             )
+        surroundings = recorded.get("recorded", {})
+        self.notes = [
+            f"{key.replace('_', ' ')} was {surroundings.get(key)!r} when the run began, is {value!r} now: it goes on and means "
+            "the same, but its last digits may differ from those of a run that nothing interrupted"
+            for key, value in config["recorded"].items()
+            if surroundings.get(key) != value
+        ]
         return recorded
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
@@ -184,13 +217,27 @@ class RunFolder:
         return recorded
 
     def _clear(self) -> None:
-        """Removes what the run left, but for the log, which holds the lock."""
-        for entry in self.path.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != "log.txt":
-                entry.unlink()
+        """Removes what the run left, but for the log, which holds the lock: aside first, and its configuration last.
+
+        So a kill leaves either the whole run or nothing of it, once :meth:`_settle_overwriting` has come by.
+        """
+        aside = self.path / OVERWRITTEN
+        aside.mkdir()
+        entries = [entry for entry in self.path.iterdir() if entry.name not in ("log.txt", OVERWRITTEN)]
+        for entry in sorted(entries, key=lambda entry: entry.name == "config.yaml"):
+            entry.rename(aside / entry.name)
+        shutil.rmtree(aside)
         self._lock.truncate(0)
+
+    def _settle_overwriting(self) -> None:
+        """Undoes an overwriting that was killed before it took the configuration, or finishes one that was killed after."""
+        aside = self.path / OVERWRITTEN
+        if not aside.exists():
+            return
+        if (self.path / "config.yaml").exists():
+            for entry in aside.iterdir():
+                entry.rename(self.path / entry.name)
+        shutil.rmtree(aside)
 
     def _write(self, name: str, text: str) -> None:
         if not self.main:

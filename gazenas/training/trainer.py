@@ -1,14 +1,13 @@
-"""What a search and a fine-tuning share: where they run, how they report, how they end."""
+"""The trainer that a search and a fine-tuning are made with: epochs, validation, checkpoints, signals, the end."""
 
 from __future__ import annotations
 
 import itertools
-import resource
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,324 +15,315 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gazenas.counting import count_macs, count_params
-from gazenas.data.dataset import GazeFolder, GazeSplit
-from gazenas.data.loader import Batch, Loader
+from gazenas.data.loader import Batch
 from gazenas.data.people import people_record
 from gazenas.errors import InputError, StoppedError
 from gazenas.models.baselines import Baseline
 from gazenas.models.zoo import GazeModel
-from gazenas.tasks.gaze import head_pose_error, mean_error, mean_predictor_error
-from gazenas.training.loop import Losses, Meter, NonFiniteLossError, gaze_losses, predict, train_epoch
-from gazenas.training.processes import ALONE, World
+from gazenas.tasks.task import Task
+from gazenas.training.averaging import WeightAverage
+from gazenas.training.checkpoint import random_state, set_random_state
+from gazenas.training.clock import Clock, Straggler
+from gazenas.training.job import Job
+from gazenas.training.loop import Losses, NonFiniteLossError, predict, train_step
 from gazenas.training.recipe import TrainingRecipe
-from gazenas.training.run_folder import RunFolder
-from gazenas.training.signals import Interruption
 
-MEMORY_LIMIT = 2 << 30  # bytes of images that a split may hold in memory
 EVALUATION_BATCH = 128
 Floats = NDArray[np.float32]
 
 
-class Progress(Protocol):
-    """Where long work reports to."""
+class Trainer(ABC):
+    """Trains a network from its first epoch, or from a checkpoint, to what is left behind.
 
-    def epoch(self, number: int, total: int, steps: int) -> None:
-        """An epoch of ``steps`` steps begins."""
-        ...
+    A kind of training hands its network to :meth:`adopt` and overrides what it does otherwise: :meth:`begin_epoch`,
+    :meth:`restructure` and :meth:`next_change` around the steps, :meth:`extra_losses` and :meth:`after_step` in them,
+    :meth:`validate`, :meth:`row` and :meth:`story` after them, :meth:`is_done` and :meth:`finish` at the end, and what it
+    saves besides.
 
-    def step(self, values: Mapping[str, float]) -> None:
-        """A step has been done; its losses."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Something worth a line of its own."""
-        ...
-
-
-class Trainee(Protocol):
-    """What a :class:`Job` trains: a search or a fine-tuning."""
-
-    optimizer: torch.optim.Optimizer
-    loader: Loader
-    clock: Clock
-
-    @property
-    def recipe(self) -> TrainingRecipe:
-        """How to train."""
-        ...
-
-    @property
-    def network(self) -> GazeModel:
-        """What is trained."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """Everything needed to go on to the same bytes."""
-        ...
-
-    def extra_losses(self) -> Losses:
-        """Parts of the loss besides the gaze."""
-        ...
-
-    def after_step(self) -> None:
-        """What follows each step of the optimizer."""
-        ...
-
-
-@dataclass
-class Clock:
-    """Where a training run stands.
+    Args:
+        recipe: how to train.
+        job: data, run folder, device, processes.
+        task: what the network predicts.
+        order: of training images, as ``gazenas.data.loader.Loader`` has it.
 
     Attributes:
-        epoch: being trained, from 0.
-        steps: of the optimizer so far.
-        meter: of the steps of this epoch.
-        rows: of ``metrics.csv``, one a finished epoch.
-        started: when the run began, by ``time.monotonic``, as if this process had done all that is saved of it.
-        begun: the same of the epoch.
-    """
-
-    epoch: int = 0
-    steps: int = 0
-    meter: Meter = field(default_factory=Meter)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
-    begun: float = field(default_factory=time.monotonic)
-
-    def begin_epoch(self) -> None:
-        """To be called before each epoch, and before the rest of one."""
-        if not self.meter.steps:
-            self.begun = time.monotonic()
-
-    def end_epoch(self, row: dict[str, Any]) -> None:
-        """Closes the epoch with its row."""
-        self.rows.append(row)
-        self.epoch, self.meter = self.epoch + 1, Meter()
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        meter = {"steps": self.meter.steps, "sums": dict(self.meter.sums)}
-        now = time.monotonic()
-        spent = {"run": now - self.started, "epoch": now - self.begun}
-        return {"epoch": self.epoch, "steps": self.steps, "rows": self.rows, "meter": meter, "spent": spent}
-
-    @staticmethod
-    def from_state(state: dict[str, Any]) -> Clock:
-        """The clock whose :meth:`state` this is."""
-        meter = Meter(state["meter"]["steps"], defaultdict(float, state["meter"]["sums"]))
-        started, begun = (time.monotonic() - state["spent"][what] for what in ("run", "epoch"))
-        return Clock(state["epoch"], state["steps"], meter, state["rows"], started, begun)
-
-
-class Straggler:
-    """Notices steps that suddenly take ten times as long, as they do where two programs share cores and threads wait."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.last = time.monotonic()
-        self.said = False
-
-    def begin(self) -> None:
-        """An epoch begins: what lies between epochs is no step."""
-        self.last = time.monotonic()
-
-    def step(self) -> str:
-        """Advice, once, or nothing."""
-        now = time.monotonic()
-        taken, self.last = now - self.last, now
-        usual = float(np.median(self.seconds)) if len(self.seconds) >= 20 else float("inf")
-        self.seconds = [*self.seconds[-99:], taken]
-        if self.said or taken < 10 * usual or taken < 1:
-            return ""
-        self.said = True
-        return (
-            f"a step took {taken:.1f} s, usually {usual:.2f} s: another program may share the cores, which makes threads wait for one "
-            "another; stop it, or begin this run again with --threads 1"
-        )
-
-
-@dataclass
-class Job:
-    """The surroundings of a training run.
-
-    Attributes:
-        folder: the data.
-        run: where results go.
-        seed: of everything drawn.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
-        workers: loader processes.
-        progress: where to report.
-        world: the processes that train together.
-        interruption: a signal to stop, looked at after each step.
-        save_minutes: between two checkpoints within an epoch.
+        network: what is trained.
+        average: of its weights, which is validated and kept.
+        shown: numbers for the progress bar besides the losses.
         predictions: by split, of the finished network, once :meth:`conclude` has made them.
     """
 
-    folder: GazeFolder
-    run: RunFolder
-    seed: int
-    device: str
-    workers: int
-    progress: Progress
-    world: World = ALONE
-    interruption: Interruption = field(default_factory=Interruption)
-    save_minutes: float = 5.0
-    predictions: dict[str, Floats] = field(default_factory=dict)
-    saved: float = field(default_factory=time.monotonic)
-    straggler: Straggler = field(default_factory=Straggler)
+    recipe: TrainingRecipe
+    network: GazeModel
+    average: WeightAverage
+    optimizer: torch.optim.Optimizer
 
-    def say(self, text: str) -> None:
-        """Tells the person and the log."""
-        self.progress.say(text)
-        self.run.log(text)
+    def __init__(self, recipe: TrainingRecipe, job: Job, task: Task, order: str = "mixed") -> None:
+        self.recipe, self.job, self.task = recipe, job, task
+        self.clock, self.straggler = Clock(), Straggler()
+        self.shown: dict[str, float] = {}
+        self.predictions: dict[str, Floats] = {}
+        self.saved = time.monotonic()
+        torch.manual_seed(job.seed)
+        loader = job.loader("train", recipe.batch_size, train=True)
+        self.loader = replace(loader, order=order, augmentation=recipe.augment)
+        self.learning_rate = recipe.learning_rate(len(self.loader))
 
-    def split(self, name: str) -> GazeSplit:
-        """A split, its images in memory where they are few."""
-        self.folder.splits[name] = split = self.folder.split(name).in_memory(MEMORY_LIMIT)
-        return split
+    def place(self, network: nn.Module) -> Any:
+        """The network on the device, its weights laid out as convolutions want them."""
+        return network.to(self.job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def loader(self, name: str, batch_size: int, *, train: bool) -> Loader:
-        """Batches of a split for this job's device; of each, this process's share."""
-        return Loader(
-            self.split(name),
-            batch_size,
-            self.seed,
-            train,
-            self.workers,
-            self.device,
-            rank=self.world.rank,
-            processes=self.world.size,
-        )
+    def adopt(self, network: GazeModel) -> None:
+        """Takes a network to train, with an average and an optimizer of its own."""
+        self.network = self.place(network)
+        self.average = WeightAverage(self.network, limit=self.recipe.average)
+        self.optimizer = self.make_optimizer()
 
-    def train_epoch(
-        self, trainee: Trainee, model: nn.Module, show: Mapping[str, float], until: int | None = None
-    ) -> dict[str, float]:
-        """What is left of the present epoch, or of it until ``until`` steps of the run; means of the loss's parts so far.
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer of the network's parameters."""
+        return self.recipe.make_optimizer(self.network)
 
-        Args:
-            trainee: whose clock says where to go on.
-            model: its network as ``world.wrap`` gave it.
-            show: numbers for the progress bar besides the losses.
+    def run(self) -> GazeModel:
+        """Trains what is left, a checkpoint after each epoch; writes and gives the finished network, in eval mode.
 
         Raises:
             InputError: where the loss or a gradient is not finite.
             StoppedError: after a signal, once everything is saved.
         """
-        loader, clock = trainee.loader, trainee.clock
-        count = len(loader) - clock.meter.steps if until is None else until - clock.steps
-        batches = itertools.islice(loader.epoch(clock.epoch, clock.meter.steps), count)
+        self.job.run.write_metrics(self.clock.rows)  # a killed process may have saved an epoch and not its row
+        while self.clock.epoch < self.recipe.epochs and not self.is_done():
+            self.train_epoch()
+            self.save()
+            self.job.run.write_metrics(self.clock.rows)
+            self._pause(within=False)
+        network = self.finish()
+        self.job.run.write_network(network)
+        return network
+
+    def train_epoch(self) -> None:
+        """What is left of an epoch, and validation."""
+        clock, recipe, done, resumed = self.clock, self.recipe, self.clock.epoch_steps, time.monotonic()
+        clock.begin_epoch()
+        if not done:
+            self.begin_epoch()
+        self.job.progress.epoch(clock.epoch, recipe.epochs, len(self.loader))
+        self.learning_rate.apply(self.optimizer)
+        while True:
+            self.restructure()
+            left = len(self.loader) - clock.epoch_steps
+            if not left:
+                break
+            self.train_steps(min(left, self.next_change() - clock.steps))
+        trained, losses = time.monotonic() - resumed, clock.means()
+        error = self.validate()
+        row = {
+            "epoch": clock.epoch,
+            **self.row(losses, error),
+            "seconds": round(time.monotonic() - clock.begun, 2),
+            "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
+        }
+        said = f", validation error {error:.2f} degrees" if error == error else ""
+        self.job.say(f"epoch {clock.epoch + 1}/{recipe.epochs}: {self.story(losses)}{said}")
+        self.learning_rate.after_epoch(self.optimizer, error)
+        clock.end_epoch(row)
+
+    def train_steps(self, count: int) -> None:
+        """So many steps of the present epoch, with one structure of the network."""
+        clock, world = self.clock, self.job.world
+        model = world.wrap(self.network)
+        model.train()
+        self.move_average = self.average.follow(self.network)
         self.straggler.begin()
-
-        def after_step() -> None:
-            clock.steps += 1
-            trainee.after_step()
-
-        def on_step(values: dict[str, float]) -> None:
-            self.progress.step(values | dict(show))
+        for batch in itertools.islice(self.loader.epoch(clock.epoch, clock.epoch_steps), count):
+            try:
+                values = train_step(
+                    model,
+                    batch,
+                    self.optimizer,
+                    self.objective,
+                    extra_losses=self.extra_losses,
+                    world=world,
+                    amp=self.recipe.amp,
+                )
+            except NonFiniteLossError as error:
+                raise InputError(self._explain(error)) from error
+            clock.count(values)
+            self.after_step()
+            self.job.progress.step(values | self.shown)
             advice = self.straggler.step()
             if advice:
-                self.say(advice)
-            self.pause(trainee, within=clock.meter.steps < len(loader))
+                self.job.say(advice)
+            self._pause(within=clock.epoch_steps < len(self.loader))
 
-        try:
-            return train_epoch(
-                model,
-                batches,
-                trainee.optimizer,
-                objective=_objective(trainee.network),
-                extra_losses=trainee.extra_losses,
-                after_step=after_step,
-                on_step=on_step,
-                meter=clock.meter,
-                world=self.world,
-                amp=trainee.recipe.amp,
-            )
-        except NonFiniteLossError as error:
-            raise InputError(self._explain(error, trainee)) from error
+    def objective(self, output: Any, batch: Batch) -> Losses:
+        """The loss that a comparator's paper gives it, or the task's."""
+        own = self.network.objective if isinstance(self.network, Baseline) else None
+        if own is not None:
+            return own(output, batch.images, batch.gaze)
+        return {self.task.name: self.task.loss(output.float(), batch.gaze)}
 
-    def pause(self, trainee: Trainee, *, within: bool) -> None:
-        """Saves where a signal came or, within an epoch, where the last checkpoint is old; all processes alike.
+    # What kinds of training do otherwise.
+
+    def begin_epoch(self) -> None:  # noqa: B027 (nothing is an answer)
+        """Before the first step of an epoch."""
+
+    def restructure(self) -> None:  # noqa: B027
+        """Before the first step of an epoch, at each :meth:`next_change`, and after the last step: changes of the network."""
+
+    def next_change(self) -> int:
+        """The step of the run, after the present one, before which :meth:`restructure` is to be called again."""
+        return self.recipe.epochs * len(self.loader)
+
+    def extra_losses(self) -> Losses:
+        """Parts of the loss that do not depend on the batch."""
+        return {}
+
+    def after_step(self) -> None:
+        """What follows each step of the optimizer, gradients still there."""
+        self.move_average()
+        self.learning_rate.after_step(self.optimizer)
+
+    def validate(self) -> float:
+        """Mean error in degrees of what is kept, on the validation people; not a number where nobody is held out."""
+        if "val" not in self.job.folder.splits:
+            return float("nan")
+        return self.measure(self.average.module, "val")  # type: ignore[arg-type]
+
+    def is_done(self) -> bool:
+        """Whether training ends before its last epoch."""
+        return False
+
+    @abstractmethod
+    def row(self, losses: Mapping[str, float], error: float) -> dict[str, Any]:
+        """The epoch's entries of ``metrics.csv``, from the means of its losses and its validation error."""
+
+    @abstractmethod
+    def story(self, losses: Mapping[str, float]) -> str:
+        """What is said of an epoch besides its validation error."""
+
+    @abstractmethod
+    def finish(self) -> GazeModel:
+        """The network that is kept, in eval mode."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """Entries of ``summary.json`` besides those of every training."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on to the same bytes."""
+        return {
+            "clock": self.clock.state(),
+            "world": self.job.world.size,
+            "network": self.network.state_dict(),
+            "average": self.average.state(),
+            "optimizer": self.optimizer.state_dict(),
+            "learning_rate": self.learning_rate.state(),
+            "random": random_state(self.job.device),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes on from the :meth:`state` of a network of the same structure.
 
         Raises:
-            StoppedError: after a signal.
+            InputError: where it is of something else.
         """
-        old = self.world.main and within and time.monotonic() - self.saved > 60 * self.save_minutes
-        stop, save = self.world.agree(bool(self.interruption.signal), old)
-        if stop or save:
-            self.save(trainee)
-        if stop:
-            at = f"epoch {trainee.clock.epoch + 1}, step {trainee.clock.meter.steps}"
-            message = f"stopped by a signal at {at}; everything is saved in {self.run.path}: the same command with --resume goes on"
-            self.run.log(message)
-            raise StoppedError(self.interruption.signal or 15, message)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.learning_rate.load_state(state["learning_rate"])
+        self.clock = Clock.from_state(state["clock"])
+        set_random_state(state["random"], self.job.device)
 
-    def save(self, trainee: Trainee) -> None:
+    # Saving and stopping.
+
+    def save(self) -> None:
         """A checkpoint now."""
-        if self.world.main:
-            self.run.save_checkpoint(trainee.state())
+        if self.job.world.main:
+            self.job.run.save_checkpoint(self.state())
         self.saved = time.monotonic()
 
-    def end_epoch(self, trainee: Trainee) -> None:
-        """Saves a finished epoch, its metrics, and stops where a signal came."""
-        self.save(trainee)
-        self.run.write_metrics(trainee.clock.rows)
-        self.pause(trainee, within=False)
+    def resume(self) -> bool:
+        """Goes on from the newest readable checkpoint; whether there was one.
 
-    def _explain(self, error: NonFiniteLossError, trainee: Trainee) -> str:
+        Raises:
+            InputError: where checkpoints cannot be read or are of something else.
+        """
+        state, story = self.job.run.load_checkpoint()
+        self.job.say(story)
+        if state is None:
+            return False
+        before, now = state["world"], self.job.world.size
+        if before != now:
+            self.job.say(
+                f"the run had {before} processes, now there are {now}: batches and steps stay the same, but BatchNorm "
+                "sees other shares of them, so the end differs from that of an uninterrupted run"
+            )
+        self.load_state(state)
+        step = f", step {self.clock.epoch_steps}" if self.clock.epoch_steps else ""
+        self.job.say(f"resumed in epoch {self.clock.epoch + 1}{step}")
+        return True
+
+    def _pause(self, *, within: bool) -> None:
+        """Saves where a signal came or, within an epoch, where the last checkpoint is old; all processes alike."""
+        job, number = self.job, self.job.interruption.signal
+        old = job.world.main and within and time.monotonic() - self.saved > 60 * job.save_minutes
+        stop, save = job.world.agree(bool(number), old)
+        if stop or save:
+            self.save()
+        if stop:
+            at = f"epoch {self.clock.epoch + 1}, step {self.clock.epoch_steps}"
+            message = f"stopped by a signal at {at}; everything is saved in {job.run.path}: the same command with --resume goes on"
+            raise StoppedError(number or 15, message)
+
+    def _explain(self, error: NonFiniteLossError) -> str:
         """Where the numbers broke down, and what to do."""
-        images = trainee.loader.split.images
+        images = self.loader.split.images
         parts = ", ".join(f"{name} {value}" for name, value in error.parts.items())
-        last = self.run.newest_checkpoint()
+        last = self.job.run.newest_checkpoint()
         return (
-            f"{error.what} is not finite in epoch {trainee.clock.epoch + 1}, step {trainee.clock.meter.steps + 1}; loss: {parts}; "
+            f"{error.what} is not finite in epoch {self.clock.epoch + 1}, step {self.clock.epoch_steps + 1}; loss: {parts}; "
             f"images of the batch: {', '.join(images.name(int(row)) for row in error.rows)}; nothing was changed by this step; "
             f"last good checkpoint: {last or 'none yet'}; try a smaller --lr, or look at these images"
         )
 
-    def validate(self, network: GazeModel, name: str = "val") -> float:
+    # Measuring, and the end.
+
+    def measure(self, network: GazeModel, name: str) -> float:
         """Mean error of ``network`` in degrees on a labeled split."""
-        split = self.split(name)
+        split = self.job.split(name)
         assert split.gaze is not None, f"split {name} has no labels"
-        return mean_error(self.predict(network, name), split.gaze)
+        return self.task.mean_error(self.predict(network, name), split.gaze)
 
     def predict(self, network: GazeModel, name: str) -> Floats:
-        """``(N, 2)`` angles of ``network`` for a split in order; each process computes its share of the images."""
-        loader = self.loader(name, EVALUATION_BATCH, train=False)
+        """``(N, outputs)`` of ``network`` for a split in order; each process computes its share of the images."""
+        loader = self.job.loader(name, EVALUATION_BATCH, train=False)
         rows: list[NDArray[np.int64]] = []
 
         def noted(batch: Batch) -> Batch:
             rows.append(batch.rows)
             return batch
 
-        self.world.copy_from_main([*network.parameters(), *network.buffers()])
+        self.job.world.copy_from_main([*network.parameters(), *network.buffers()])
         found = predict(network, (noted(batch) for batch in loader.epoch(0)))
-        everything = torch.zeros(len(loader.split), 2)
+        everything = torch.zeros(len(loader.split), len(self.task.outputs))
         if rows:
             everything[np.concatenate(rows)] = torch.from_numpy(found)
-        predictions: Floats = self.world.sum(everything).numpy()
+        predictions: Floats = self.job.world.sum(everything).numpy()
         return predictions
 
-    def reference_split(self) -> str:
-        """The split on which simple predictors are measured and faces are shown: the test set where it has labels."""
-        test = self.folder.splits.get("test")
-        if test is not None and (test.gaze is not None or "val" not in self.folder.splits):
-            return "test"
-        return "val"
-
-    def conclude(
-        self, verb: str, network: GazeModel, clock: Clock, extra: Callable[[], Mapping[str, Any]]
-    ) -> dict[str, Any]:
+    def conclude(self, verb: str, network: GazeModel, extra: Mapping[str, Any]) -> dict[str, Any]:
         """Measures the finished network and writes the summary, and predictions where the test set has no labels."""
+        job, splits = self.job, self.job.folder.splits
         errors: dict[str, float | None] = {}
-        for name in [name for name in ("val", "test") if name in self.folder.splits]:
+        for name in [name for name in ("val", "test") if name in splits]:
             self.predictions[name] = self.predict(network, name)
-            split = self.split(name)
-            errors[name] = None if split.gaze is None else mean_error(self.predictions[name], split.gaze)
+            split = job.split(name)
+            errors[name] = None if split.gaze is None else self.task.mean_error(self.predictions[name], split.gaze)
             if name == "test" or split.gaze is None:
-                path = self.run.write_predictions(split, self.predictions[name])
+                path = job.run.write_predictions(split, self.predictions[name])
                 if split.gaze is None:
-                    self.say(f"the {name} files carry no labels: no error; predictions are in {path}")
-        train, reference = self.split("train"), self.split(self.reference_split())
+                    job.say(f"the {name} files carry no labels: no error; predictions are in {path}")
+        train, reference = job.split("train"), job.split(job.reference_split())
         summary = {
             "verb": verb,
             "macs": count_macs(network, network.input_size),
@@ -341,40 +331,21 @@ class Job:
             "input_size": network.input_size,
             "test_error_deg": errors.get("test"),
             "val_error_deg": errors.get("val"),
-            "mean_predictor_error_deg": mean_predictor_error(train.gaze, reference.gaze),
-            "head_pose_error_deg": head_pose_error(train.gaze, train.head_pose, reference.gaze, reference.head_pose),
+            **{name: found(train, reference) for name, found in self.task.references.items()},
             "reference_split": reference.name,
-            "seconds": round(time.monotonic() - clock.started, 1),
-            "seed": self.seed,
+            "seconds": round(time.monotonic() - self.clock.started, 1),
+            "seed": job.seed,
             "fingerprint": network.architecture().fingerprint(),
             "data": {
-                **people_record(self.folder),
-                "people": {name: len(split.people) for name, split in self.folder.splits.items()},
-                "images": {name: len(split) for name, split in self.folder.splits.items()},
-                "frame": self.folder.frame,
-                "group": self.folder.group,
-                "choices": self.folder.choices,
-                "notes": self.folder.notes,
+                **people_record(job.folder),
+                "people": {name: len(split.people) for name, split in splits.items()},
+                "images": {name: len(split) for name, split in splits.items()},
+                "frame": job.folder.frame,
+                "group": job.folder.group,
+                "choices": job.folder.choices,
+                "notes": job.folder.notes,
             },
-        } | dict(extra())
-        self.run.write_summary(summary)
+        }
+        summary |= self.summary() | dict(extra)
+        job.run.write_summary(summary)
         return summary
-
-
-def step_time(step: Callable[[], None], steps: int = 20) -> tuple[float, int]:
-    """Seconds a step of ``step`` takes in the mean over ``steps`` after two more, and peak memory in bytes so far."""
-    for _ in range(2):
-        step()
-    begin = time.perf_counter()
-    for _ in range(steps):
-        step()
-    seconds = (time.perf_counter() - begin) / steps
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return seconds, torch.cuda.max_memory_allocated()
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _objective(network: GazeModel) -> Callable[[Any, Batch], Losses]:
-    """The loss that a comparator's paper gives it, or the L1 loss."""
-    own = network.objective if isinstance(network, Baseline) else None
-    return gaze_losses if own is None else lambda output, batch: own(output, batch.images, batch.gaze)

@@ -1,5 +1,6 @@
 """What the verbs ask of the process that they run in."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -61,6 +62,27 @@ def test_no_more_threads_than_cores(
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
     common.use_device("cpu", asked, workers)
     assert taken == [given]
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_gpu_is_deterministic_unless_it_is_not_wanted(deterministic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that is not there, said to be there."""
+    said: list[bool] = []
+    monkeypatch.setattr(torch, "empty", lambda *words, **more: None)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", said.append)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is put back in the end
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    assert common.use_device("cuda:1", 1, deterministic=deterministic) == "cuda:1"
+    assert said == [deterministic]
+    assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == deterministic
+
+
+@pytest.mark.parametrize(("words", "expected"), [((), True), (("--no-deterministic",), False)])
+def test_deterministic_is_a_flag_of_trainings(words: tuple[str, ...], expected: bool) -> None:
+    parser = common.make_parser("test", "")
+    common.add_training_arguments(parser)
+    arguments = parser.parse_args(["--data", "x", "--out", "y", *words])
+    assert common.recorded_config(arguments)["deterministic"] is expected
 
 
 @pytest.mark.parametrize(

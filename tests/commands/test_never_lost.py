@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from gazenas.__main__ import main
 from tests.running import MICRO, MICRO_CHAIN, TUNE, assert_same_run, begin, run_bad, search, wait_for
@@ -20,15 +22,18 @@ from tests.running import MICRO, MICRO_CHAIN, TUNE, assert_same_run, begin, run_
     [
         ("shrink", "2"),
         ("new-last.pt", "3"),
+        ("metrics.csv", "5"),
+        pytest.param("arch.json", "1", marks=pytest.mark.slow),
+        pytest.param("summary.json", "1", marks=pytest.mark.slow),
         pytest.param("previous.pt", "2", marks=pytest.mark.slow),
         pytest.param("shrink", "1", marks=pytest.mark.slow),
         pytest.param("last.pt", "9", marks=pytest.mark.slow),
     ],
 )
-def test_killed_inside_a_shrink_or_a_checkpoint(
+def test_killed_inside_a_shrink_or_before_a_file(
     found: Path, data_folder: Path, tmp_path: Path, point: str, count: str
 ) -> None:
-    """Before a shrink, between its network and its average, and at every step of writing a checkpoint."""
+    """Before a shrink, between its network and its average, at every step of writing a checkpoint, and before a file of the end."""
     out = tmp_path / "killed"
     process = begin(search(data_folder, out, "--save-minutes", "0"), point, count)
     process.wait(600)
@@ -105,6 +110,50 @@ def test_finetune_stops_and_goes_on_within_an_epoch(found: Path, data_folder: Pa
     with (tmp_path / "killed" / "metrics.csv").open() as file:
         rows = [float(row["seconds"]) for row in csv.DictReader(file)]
     assert spent > 0.99 * sum(rows) > 0  # of both processes
+
+
+@pytest.mark.parametrize(
+    ("point", "count"),
+    [
+        ("metrics.csv", "3"),
+        ("arch.json", "1"),
+        ("weights.safetensors", "1"),
+        ("predictions_test.csv", "1"),
+        ("summary.json", "1"),
+    ],
+)
+def test_a_finetuning_killed_before_any_file_of_its_end(
+    found: Path, tuned: Path, data_folder: Path, tmp_path: Path, point: str, count: str
+) -> None:
+    """The last epoch is in its checkpoint: going on trains nothing and writes everything."""
+    out = tmp_path / "killed"
+    weights = ["--arch", str(found / "arch.json"), "--weights", str(found / "weights.safetensors")]
+    words = ["finetune", *weights, "--data", str(data_folder), *TUNE, "--out", str(out)]
+    process = begin(words, point, count)
+    process.wait(600)
+    assert process.returncode == -signal.SIGKILL
+    assert main([*words, "--resume"]) == 0
+    assert_same_run(tuned, out)
+    assert "resumed in epoch 4" in (out / "log.txt").read_text()
+    expected, summary = (json.loads((run / "summary.json").read_text()) for run in (tuned, out))
+    assert {key: expected[key] for key in expected if key != "seconds"} == {
+        key: summary[key] for key in summary if key != "seconds"
+    }
+    assert (out / "predictions_test.csv").read_bytes() == (tuned / "predictions_test.csv").read_bytes()
+
+
+def test_a_run_goes_on_with_another_torch_and_says_so(
+    found: Path, tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(tuned, out)
+    config = (out / "config.yaml").read_text()
+    assert config.count(torch.__version__) == 1
+    (out / "config.yaml").write_text(config.replace(torch.__version__, "2.6.0"))
+    weights = ["--arch", str(found / "arch.json"), "--weights", str(found / "weights.safetensors")]
+    assert main(["finetune", *weights, "--data", str(data_folder), *TUNE, "--out", str(out), "--resume"]) == 0
+    assert "torch was '2.6.0' when the run began" in " ".join(capsys.readouterr().out.split())
+    assert_same_run(tuned, out)
 
 
 def test_a_damaged_newest_checkpoint_falls_back_and_says_so(

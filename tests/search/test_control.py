@@ -12,7 +12,6 @@ from gazenas.counting import count_macs
 from gazenas.errors import InputError
 from gazenas.models.network import Network
 from gazenas.search import unit_groups
-from gazenas.search.recalibration import recalibrate
 from gazenas.search.schedule import Losers, Schedule, plan_schedule
 from gazenas.search.selection import cut
 from gazenas.search.shrinking import shrink
@@ -75,18 +74,3 @@ def test_pressed_losers_are_zero_before_they_go_and_removing_them_moves_nothing(
     shrink(micro_net, 0.0)
     assert 0.97 * target <= count_macs(micro_net, 32) <= target
     torch.testing.assert_close(micro_net(images), pressed, rtol=0, atol=1e-5)
-
-
-def test_recalibrate_gives_the_statistics_of_the_images() -> None:
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4)).train()
-    batches = [torch.randn(8, 3, 6, 6) * 2 + 1 for _ in range(4)]
-    recalibrate(network, batches)
-    maps = [network[0](batch) for batch in batches]
-    torch.testing.assert_close(network[1].running_mean, torch.stack([m.mean((0, 2, 3)) for m in maps]).mean(0))
-    torch.testing.assert_close(
-        network[1].running_var, torch.stack([m.transpose(0, 1).flatten(1).var(1) for m in maps]).mean(0)
-    )
-    assert network.training
-    assert network[1].momentum == 0.1
-    with pytest.raises(ValueError, match="at least one"):
-        recalibrate(network, [])

@@ -33,7 +33,7 @@ from gazenas.data.readers import open_data
 from gazenas.models.network import MEAN, STD
 from gazenas.models.zoo import build_supernet
 from gazenas.tasks.gaze import gaze_loss
-from gazenas.training.trainer import MEMORY_LIMIT
+from gazenas.training.job import MEMORY_LIMIT
 
 
 class OpenedEachTime(Dataset[tuple[Tensor, Tensor]]):

@@ -38,8 +38,8 @@ from gazenas.search.rival import scaled_rival
 from gazenas.search.searching import FOUND, Search
 from gazenas.search.targets import Targets
 from gazenas.training.finetuning import FinetuneRecipe, Finetuning
+from gazenas.training.job import Job
 from gazenas.training.run_folder import RunFolder
-from gazenas.training.trainer import Job
 
 SHARES = (100, 50, 25)
 WARM_UP = 3  # steps that are not timed

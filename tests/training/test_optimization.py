@@ -18,7 +18,6 @@ from gazenas.models.network import Network
 from gazenas.search.recipe import PAPER_RECIPE, SearchRecipe
 from gazenas.search.regularization import proximal_step
 from gazenas.search.shrinking import shrink
-from gazenas.training.averaging import WeightAverage
 from gazenas.training.checkpoint import load_checkpoint, save_checkpoint
 from gazenas.training.finetuning import PAPER_RECIPE as FINETUNE_PAPER
 from gazenas.training.finetuning import FinetuneRecipe
@@ -176,17 +175,6 @@ def test_decay_is_decoupled_only_with_adamw(name: str) -> None:
         "sgd": -1.9 * 0.01 * slope,
     }
     assert change == pytest.approx(expected[name], rel=1e-3)
-
-
-def test_without_an_average_the_network_itself_is_kept(micro_net: Network) -> None:
-    average = WeightAverage(micro_net, limit=0.0)
-    assert average.module is micro_net
-    assert average.state() == {}
-    before = [parameter.clone() for parameter in micro_net.parameters()]
-    average.update(micro_net)
-    average.load_state({})
-    assert all(torch.equal(a, b) for a, b in zip(before, micro_net.parameters(), strict=True))
-    assert all(parameter.requires_grad for parameter in micro_net.parameters())
 
 
 def test_the_proximal_step_is_the_same_under_adamw() -> None:

@@ -10,7 +10,8 @@ import gazenas
 from gazenas.data.loader import Batch
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines import BASELINES
-from gazenas.training.loop import train_epoch
+from gazenas.tasks.gaze import GAZE
+from gazenas.training.loop import train_step
 
 
 def test_last_layer_is_not_rounded() -> None:
@@ -41,10 +42,14 @@ def test_a_step_in_bfloat16_is_nearly_that_of_float32(micro_net: nn.Module) -> N
     size = int(micro_net.input_size)  # type: ignore[arg-type]
     batch = Batch(torch.randn(8, 3, size, size, generator=generator), torch.rand(8, 2, generator=generator), None)  # type: ignore[arg-type]
     ways, losses = {}, {}
+
+    def objective(output: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        return {"gaze": GAZE.loss(output.float(), batch.gaze)}
+
     for amp in ("none", "bf16"):
         network = copy.deepcopy(micro_net)
         optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
-        losses[amp] = train_epoch(network, [batch], optimizer, amp=amp)["gaze"]
+        losses[amp] = train_step(network.train(), batch, optimizer, objective, amp=amp)["gaze"]
         assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
         ways[amp] = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
     assert losses["none"] != losses["bf16"]

@@ -58,6 +58,19 @@ job.Search.run = noted
 from gazenas.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
+# One process runs out of memory in its third step.
+FAILS = """
+import os, sys, torch
+from gazenas.training.trainer import Trainer
+after_step = Trainer.after_step
+def failing(trainer):
+    if trainer.clock.steps == 3 and os.environ["RANK"] == os.environ["VICTIM"]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    after_step(trainer)
+Trainer.after_step = failing
+from gazenas.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def free_port() -> int:
@@ -195,6 +208,30 @@ def test_when_one_process_dies_the_other_stops_with_its_name(data_folder: Path, 
     assert f"rank {victim}" in said.splitlines()[-1]
     assert "died" in said.splitlines()[-1]
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_an_error_of_one_process_is_not_blamed_on_another(data_folder: Path, tmp_path: Path, victim: int) -> None:
+    """Its own text is on its terminal, and in the log where it writes one; the other one says who failed and with what.
+
+    As under torchrun, whose store outlives the processes.
+    """
+    out, port = tmp_path / "run", free_port()
+    store = torch.distributed.TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
+    more = {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True", "VICTIM": str(victim)}
+    ended = finish(start(2, ["-c", FAILS, *search(data_folder, out)], **more))
+    del store
+    own, other = ended[victim], ended[1 - victim]
+    assert own[0] == other[0] == 1
+    assert own[2].rstrip().endswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert "died" not in own[2] + other[2]
+    last = other[2].splitlines()[-1]
+    assert f"rank {victim} (process " in last
+    assert "failed with OutOfMemoryError: CUDA out of memory." in last
+    assert f"rank {1 - victim} stops (RuntimeError: " in last
+    log = (out / "log.txt").read_text()
+    assert log.count("Traceback") == 1
+    assert ("CUDA out of memory" if victim == 0 else "Connection closed") in log
 
 
 def wait_for_epoch(out: Path, processes: list[subprocess.Popen[str]]) -> None:

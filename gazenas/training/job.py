@@ -1,0 +1,88 @@
+"""The surroundings of a training run: data, run folder, device, processes, and where it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gazenas.data.dataset import GazeFolder, GazeSplit
+from gazenas.data.loader import Loader
+from gazenas.training.processes import ALONE, World
+from gazenas.training.run_folder import RunFolder
+from gazenas.training.signals import Interruption
+
+MEMORY_LIMIT = 2 << 30  # bytes of images that a split may hold in memory
+
+
+class Progress(Protocol):
+    """Where long work reports to."""
+
+    def epoch(self, number: int, total: int, steps: int) -> None:
+        """An epoch of ``steps`` steps begins."""
+        ...
+
+    def step(self, values: Mapping[str, float]) -> None:
+        """A step has been done; its losses."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something worth a line of its own."""
+        ...
+
+
+@dataclass
+class Job:
+    """The surroundings of a training run.
+
+    Attributes:
+        folder: the data.
+        run: where results go.
+        seed: of everything drawn.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        workers: loader processes.
+        progress: where to report.
+        world: the processes that train together.
+        interruption: a signal to stop, looked at after each step.
+        save_minutes: between two checkpoints within an epoch.
+    """
+
+    folder: GazeFolder
+    run: RunFolder
+    seed: int
+    device: str
+    workers: int
+    progress: Progress
+    world: World = ALONE
+    interruption: Interruption = field(default_factory=Interruption)
+    save_minutes: float = 5.0
+
+    def say(self, text: str) -> None:
+        """Tells the person and the log."""
+        self.progress.say(text)
+        self.run.log(text)
+
+    def split(self, name: str) -> GazeSplit:
+        """A split, its images in memory where they are few."""
+        self.folder.splits[name] = split = self.folder.split(name).in_memory(MEMORY_LIMIT)
+        return split
+
+    def loader(self, name: str, batch_size: int, *, train: bool) -> Loader:
+        """Batches of a split for this job's device; of each, this process's share."""
+        return Loader(
+            self.split(name),
+            batch_size,
+            self.seed,
+            train,
+            self.workers,
+            self.device,
+            rank=self.world.rank,
+            processes=self.world.size,
+        )
+
+    def reference_split(self) -> str:
+        """The split on which simple predictors are measured and faces are shown: the test set where it has labels."""
+        test = self.folder.splits.get("test")
+        if test is not None and (test.gaze is not None or "val" not in self.folder.splits):
+            return "test"
+        return "val"
