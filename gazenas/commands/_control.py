@@ -11,7 +11,7 @@ import numpy as np
 from jsonargparse import Namespace
 
 from gazenas.commands import finetune
-from gazenas.commands._common import console, print_table, recorded_config
+from gazenas.commands._common import console, flag_of, print_table, recorded_config
 from gazenas.errors import InputError
 from gazenas.files import read_json, write_records
 from gazenas.models.baselines import Baseline
@@ -132,9 +132,8 @@ def _rival_arguments(values: Namespace, recipe: SearchRecipe, arch: Path) -> Nam
     own = finetune_recipe_of(recipe)
     for name in values.as_dict().keys() & arguments.as_dict().keys() - {"config", "recorded", "recipe"}:
         arguments[name] = values[name]
-    for field, (name, _) in finetune.HELPS.items():
-        value = getattr(own, field)
-        arguments[name] = list(value) if isinstance(value, tuple) else value
+    for field in fields(own):
+        arguments[flag_of(field)] = getattr(own, field.name)
     return arguments
 
 

@@ -41,7 +41,6 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--precision", type=Literal["fp32", "fp16"], default="fp32", help="of weights and arithmetic")
     parser.add_argument(
         "--channel_multiple",
-        "--channel-multiple",
         type=PositiveInt,
         default=1,
         help="fill the channels of each kernel size and hidden layer up to a multiple, such as 8, with channels of nothing: the same "

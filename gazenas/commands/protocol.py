@@ -26,10 +26,9 @@ from gazenas.commands._common import (
     make_parser,
     print_table,
     reading_of,
-    recipe_values,
+    recipe_of,
     use_device,
 )
-from gazenas.commands.finetune import HELPS
 from gazenas.data.dataset import GazeFolder, plural
 from gazenas.data.loader import Loader
 from gazenas.data.readers import open_data
@@ -53,8 +52,6 @@ from gazenas.training.loop import predict
 from gazenas.training.signals import Interruption
 from gazenas.training.subruns import Surroundings
 from gazenas.training.trainer import EVALUATION_BATCH
-
-FINETUNE_HELPS = {field: words for field, words in HELPS.items() if field != "keep"}
 
 
 def run(argv: list[str]) -> None:
@@ -116,7 +113,7 @@ def _parse(name: str, argv: list[str]) -> Namespace:
     )
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn")
     add_device_arguments(parser)
-    add_recipe(parser, FinetuneRecipe(), FINETUNE_HELPS)
+    add_recipe(parser, FinetuneRecipe, leave_out=("keep",))
     add_reading_arguments(parser)
     arguments = parser.parse_args(argv)
     if bool(arguments.arch) == bool(arguments.model):
@@ -195,7 +192,7 @@ def _spread(argv: list[str], chosen: list[int], gpus: int) -> None:
 def _run_folds(
     arguments: Namespace, folder: GazeFolder, folds: list[Fold], config: dict[str, Any], device: str
 ) -> None:
-    recipe = FinetuneRecipe(**recipe_values(arguments, FINETUNE_HELPS))
+    recipe = recipe_of(arguments, FinetuneRecipe)
     recipe = replace(recipe, keep="best" if arguments.select == "val" else "last")
     with Interruption() as interruption, RichProgress() as progress:
         out, minutes = Path(arguments.out), arguments.save_minutes

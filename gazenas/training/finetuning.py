@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from gazenas.errors import InputError
 from gazenas.models.zoo import GazeModel
 from gazenas.training.averaging import WeightAverage
 from gazenas.training.loop import Losses
-from gazenas.training.recipe import TrainingRecipe, below_zero, refuse, unknown
+from gazenas.training.recipe import TrainingRecipe, below_zero, refuse
 from gazenas.training.trainer import Clock, Job
 
 KEEPS = ("best", "last")
@@ -35,17 +35,17 @@ PAPER_RECIPE = {
 
 @dataclass(frozen=True)
 class FinetuneRecipe(TrainingRecipe):
-    """How a fine-tuning trains; the command line's words for it are the fields' names.
+    """How a fine-tuning trains, besides what every training has.
 
     Attributes:
-        keep: ``best``, the epoch that validates best, or ``last``, which needs nobody held out.
-        batches: ``mixed``, or ``session``: each of one session (one person where sessions are unknown), as personal
-            BatchNorm statistics want it.
+        keep: best, the epoch that validates best, or last, which needs nobody held out.
+        batches: mixed, or session: each batch of one session (one person where those are unknown), as personal BatchNorm
+            statistics and 'gazenas calibrate' want it.
         patience: epochs without a better validation error after which training stops; 0 never stops.
     """
 
-    keep: str = "best"
-    batches: str = "mixed"
+    keep: str = field(default="best", metadata={"one_of": KEEPS})
+    batches: str = field(default="mixed", metadata={"one_of": ORDERS})
     patience: int = 0
 
     def check(self) -> None:
@@ -53,7 +53,6 @@ class FinetuneRecipe(TrainingRecipe):
         faults = [
             *self.faults(),
             *below_zero(self, "patience"),
-            *unknown(self, {"keep": KEEPS, "batches": ORDERS}),
         ]
         if self.keep == "last" and (self.schedule == "plateau" or self.patience):
             faults.append("keep: expected best with schedule plateau or patience, which go by validation, found 'last'")
