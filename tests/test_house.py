@@ -2,8 +2,12 @@
 
 import ast
 import configparser
+import io
+import re
 import subprocess
 import sys
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +35,12 @@ ORDER = (
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 HEAVY = ("h5py", "scipy", "fvcore", "onnx", "onnxruntime", "matplotlib")
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
+DOCS = [*sorted((ROOT.parent / "docs").glob("*.md")), ROOT.parent / "README.md"]
+# How code came to be is the history's to tell: words of whoever works on it, which mean nothing to a reader.
+WORKPLACE = re.compile(
+    r"\bissues?\b|\b(this|previous|earlier|last|next) session\b|\bfaults? \d|/work/|DESIGN\.md|FAULTS\.md|TODO|FIXME",
+    re.I,
+)
 
 
 def modules_of(root: Path) -> dict[str, Path]:
@@ -46,7 +56,7 @@ MODULES = modules_of(ROOT)
 
 
 def imported_by(name: str) -> set[str]:
-    """Modules of ours that a module imports anywhere: at its top, in a function, for type checkers alone, or by `from package import x`."""
+    """Modules of ours that a module imports anywhere: also in a function, for type checkers alone, or by `from package import x`."""
     found = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -135,6 +145,73 @@ def test_a_function_does_not_carry_its_modules_name() -> None:
     assert not wrong
 
 
+PLAIN = {"dict", "str", "int", "float", "bool", "bytes", "tuple", "list", "set", "Path"}
+OTHER_REGISTRIES = {"CONTROLS", "VERBS"}  # whose values are plain words
+
+
+def registries() -> Iterator[tuple[str, Path]]:
+    """Every dict in plain sight by whose keys people choose what is done, with its file."""
+    for path in MODULES.values():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign):
+                continue
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if not isinstance(target, ast.Name) or not target.id.isupper() or target.id.startswith("_"):
+                continue
+            kind = node.annotation if isinstance(node, ast.AnnAssign) else None
+            named = {each.id for each in ast.walk(kind) if isinstance(each, ast.Name)} if kind else set()
+            if target.id in OTHER_REGISTRIES or ("dict" in named and named - PLAIN):
+                yield target.id, path.relative_to(ROOT.parent)
+
+
+def test_registries_are_found() -> None:
+    known = {"OPS", "HEADS", "BASELINES", "COSTS", "IMPORTANCES", "DATASETS", "PROTOCOLS", "METHODS", "OPTIMIZERS"}
+    assert {"SCHEDULES", "AUGMENTATIONS", "CONTROLS", *known} <= {name for name, _ in registries()}
+
+
+@pytest.mark.parametrize(("name", "path"), list(registries()))
+def test_how_to_extend_every_registry_is_written(name: str, path: Path) -> None:
+    paragraphs = (ROOT.parent / "docs" / "extending.md").read_text(encoding="utf-8").split("\n\n")
+    assert [text for text in paragraphs if f"`{name}` of" in " ".join(text.split()) and f"`{path.as_posix()}`" in text]
+
+
+def test_paths_in_documents_are_there() -> None:
+    """From the root of the repository or of the package; words in capitals stand for names."""
+    gone = [
+        f"{page.name}: {path}"
+        for page in DOCS
+        for path in re.findall(r"`([a-z0-9_./-]+/[a-z0-9_-]+\.(?:py|yaml|md|txt))`", page.read_text(encoding="utf-8"))
+        if not any((root / path).exists() for root in (ROOT.parent, ROOT, page.parent))
+    ]
+    assert not gone
+
+
+def told(path: Path) -> Iterator[str]:
+    """The comments and docstrings of a module, or the lines of a page."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        yield from text.splitlines()
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def test_nothing_speaks_of_the_workplace() -> None:
+    code = [path for folder in ("gazenas", "tests", "tools") for path in (ROOT.parent / folder).rglob("*.py")]
+    spaces = list((ROOT.parent / "search_spaces").glob("*.yaml"))
+    said = [
+        f"{path.relative_to(ROOT.parent)}: {text.strip()[:80]}"
+        for path in [*code, *spaces, *DOCS]
+        for text in told(path)
+        if WORKPLACE.search(text)
+    ]
+    assert not said
+
+
 def run_python(code: str) -> str:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -142,7 +219,9 @@ def run_python(code: str) -> str:
 
 
 def test_light_imports() -> None:
-    code = "import sys, gazenas; gazenas.build_subnet, gazenas.load_space, gazenas.count_macs, gazenas.angular_error, gazenas.Architecture; print([m for m in %r if m in sys.modules])"
+    names = "Architecture", "angular_error", "build_subnet", "count_macs", "load_space"
+    used = "; ".join(f"gazenas.{name}" for name in names)
+    code = f"import sys, gazenas; {used}; print([m for m in %r if m in sys.modules])"
     assert run_python(code % (HEAVY,)).strip() == "[]"
     assert run_python("import sys, gazenas.models.zoo; print('gazenas.search' in sys.modules)").strip() == "False"
     assert run_python("import sys, gazenas.export.runtime; print('torch' in sys.modules)").strip() == "False"
