@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import gazenas
+from tools.draw_rooms import imported_by, modules_of
 
 ROOT = Path(gazenas.__file__).parent
 # Rooms from the bottom to the top: a room imports only what lies below it, and rooms of one line never import one another.
@@ -42,33 +43,8 @@ WORKPLACE = re.compile(
     re.I,
 )
 
-
-def modules_of(root: Path) -> dict[str, Path]:
-    """Every module by its dotted name."""
-    found = {}
-    for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
 MODULES = modules_of(ROOT)
-
-
-def imported_by(name: str) -> set[str]:
-    """Modules of ours that a module imports anywhere: also in a function, for type checkers alone, or by `from package import x`."""
-    found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name}: relative import in line {node.lineno}"
-            inner = (f"{node.module}.{alias.name}" for alias in node.names)
-            found |= {each if each in MODULES else str(node.module) for each in inner}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return (found & set(MODULES)) - {name}
-
-
-IMPORTS = {name: imported_by(name) for name in MODULES}
+IMPORTS = {name: imported_by(name, MODULES) for name in MODULES}
 
 
 def room_of(name: str) -> str:
