@@ -22,7 +22,42 @@ from gazenas.space.search_space import SearchSpace
 from tests.data import layouts
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS, TUNE, Once, disturb, search
 
+# What `pytest -m core` runs: folders and files of tests/, but for tests that take seconds each or are slow anyway.
+CORE = (
+    "costs",
+    "layers",
+    "ops",
+    "space",
+    "tasks",
+    "commands/test_flags.py",
+    "data/test_augmentation.py",
+    "data/test_ethxgaze.py",
+    "data/test_readers.py",
+    "search/test_costs.py",
+    "search/test_cut.py",
+    "search/test_shrink.py",
+    "test_architecture.py",
+    "test_counting.py",
+    "test_gaze.py",
+    "test_house.py",
+    "test_learning.py",
+    "test_mutate.py",
+    "test_optimization.py",
+    "test_rooms.py",
+)
+NOT_CORE: tuple[str, ...] = ()
+
 torch.set_num_threads(1)  # more threads than idle cores make small networks many times slower
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what the core is."""
+    tests = Path(__file__).parent
+    for item in items:
+        path = item.path.relative_to(tests)
+        inside = any(path == Path(each) or Path(each) in path.parents for each in CORE)
+        if inside and not item.get_closest_marker("slow") and item.name.partition("[")[0] not in NOT_CORE:
+            item.add_marker(pytest.mark.core)
 
 
 @pytest.fixture(scope="session")
