@@ -34,7 +34,6 @@ CORE = (
     "data/test_ethxgaze.py",
     "data/test_readers.py",
     "search/test_costs.py",
-    "search/test_cut.py",
     "search/test_shrink.py",
     "test_architecture.py",
     "test_counting.py",

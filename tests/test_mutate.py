@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.mutate import broken, choose, mutations
+from tools.mutate import broken, choose, mutations, trial
 
 SOURCE = '''"""A module: 1 + 1."""
 
@@ -78,3 +78,20 @@ def test_a_file_is_whole_again_whatever_happens(tmp_path: Path) -> None:
         assert path.read_bytes() != SOURCE.encode()
         raise KeyboardInterrupt
     assert path.read_bytes() == SOURCE.encode()
+
+
+def test_what_tests_notice(tmp_path: Path) -> None:
+    """In a package of two functions, of which one is tested; the tree itself is never touched."""
+    (tmp_path / "gazenas").mkdir()
+    (tmp_path / "tests").mkdir()
+    code = tmp_path / "gazenas" / "__init__.py"
+    code.write_text("def tested(x):\n    return x + 3\n\n\ndef forgotten(x):\n    return x - 3\n")
+    test = "import gazenas, pytest\n\n\n@pytest.mark.core\ndef test_it():\n    assert gazenas.tested(1) == 4\n"
+    (tmp_path / "tests" / "test_it.py").write_text(test)
+    before = code.read_bytes()
+    found = {mutation.line: by for _, mutation, by in trial(tmp_path, seed=0, count=2, tests="core", seconds=200)}
+    assert found == {2: "core", 6: ""}
+    assert code.read_bytes() == before
+    (tmp_path / "tests" / "test_it.py").write_text(test.replace("== 4", "== 5"))
+    with pytest.raises(RuntimeError, match="core fails with nothing broken"):
+        next(trial(tmp_path, seed=0, count=1, tests="core", seconds=200))

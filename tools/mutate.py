@@ -235,6 +235,36 @@ def noticed(checks: Sequence[tuple[str, list[str]]], tree: Path, seconds: float)
     return ""
 
 
+def trial(
+    root: Path, seed: int, count: int, tests: str, workers: int = 1, seconds: float = 1800
+) -> Iterator[tuple[str, Mutation, str]]:
+    """Breaks lines in a copy of a tree, one at a time; gives each with its file and the check that noticed, or none.
+
+    Args:
+        root: of the tree, which has ``gazenas/`` and ``tests/``.
+        seed: of the lines and of how each is broken.
+        count: of lines.
+        tests: ``core``, or ``quick`` for all that ``make test`` runs.
+        workers: processes of the tests.
+        seconds: a check that takes longer does not end.
+
+    Raises:
+        RuntimeError: where a check fails with nothing broken.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(root, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        files = sorted((tree / "gazenas").rglob("*.py"))
+        sources = {path.relative_to(tree).as_posix(): path.read_text(encoding="utf-8") for path in files}
+        failing = noticed(checks_of(tests, "gazenas", workers, tree), tree, seconds)
+        if failing:
+            raise RuntimeError(f"{failing} fails with nothing broken: mend that first")
+        for name, mutation in choose(sources, seed, count):
+            with broken(tree / name, mutation):
+                by = noticed(checks_of(tests, name, workers, tree), tree, seconds)
+            yield name, mutation, by
+
+
 def main() -> None:
     """Reads arguments, breaks lines, prints a row for each and the share that was noticed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -242,28 +272,16 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=50, help="how many lines are broken")
     parser.add_argument("--tests", choices=("core", "quick"), default="core", help="quick: all that make test runs")
     parser.add_argument("--workers", type=int, default=1, help="processes of the tests")
-    parser.add_argument("--seconds", type=float, default=1800, help="longer than this a check does not end")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        files = list((tree / "gazenas").rglob("*.py"))
-        sources = {path.relative_to(tree).as_posix(): path.read_text(encoding="utf-8") for path in files}
-        failing = noticed(checks_of(arguments.tests, "gazenas", arguments.workers, tree), tree, arguments.seconds)
-        if failing:
-            sys.exit(f"nothing is broken yet and already {failing} fails")
-        caught = 0
-        chosen = choose(sources, arguments.seed, arguments.lines)
-        for number, (name, mutation) in enumerate(chosen, 1):
-            begun = time.monotonic()
-            with broken(tree / name, mutation):
-                by = noticed(checks_of(arguments.tests, name, arguments.workers, tree), tree, arguments.seconds)
-            caught += bool(by)
-            before = sources[name].encode()[mutation.start : mutation.end].decode().split("\n")[0]
-            change = f"{mutation.kind}: {before} -> {mutation.text.splitlines()[0]}"
-            said = f"noticed by {by}" if by else "NOT NOTICED"
-            print(f"{number:3} {name}:{mutation.line} {change} | {said} | {time.monotonic() - begun:.0f} s", flush=True)
-        print(f"seed {arguments.seed}: {caught} of {len(chosen)} noticed by {arguments.tests}")
+    parser.add_argument("--seconds", type=float, default=1800, help="a check that takes longer does not end")
+    given = parser.parse_args()
+    caught, number, begun = 0, 0, time.monotonic()
+    for name, mutation, by in trial(ROOT, given.seed, given.lines, given.tests, given.workers, given.seconds):
+        number, caught = number + 1, caught + bool(by)
+        before = (ROOT / name).read_bytes()[mutation.start : mutation.end].decode().split("\n")[0]
+        said = f"noticed by {by}" if by else "NOT NOTICED"
+        change = f"{mutation.kind}: {before} -> {mutation.text.splitlines()[0]}"
+        print(f"{number:3} {name}:{mutation.line} {change} | {said} | {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"seed {given.seed}: {caught} of {number} broken lines noticed by {given.tests}")
 
 
 if __name__ == "__main__":
