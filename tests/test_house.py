@@ -16,7 +16,7 @@ import gazenas
 from tools.draw_rooms import imported_by, modules_of
 
 ROOT = Path(gazenas.__file__).parent
-# Rooms from the bottom to the top: a room imports only what lies below it, and rooms of one line never import one another.
+# Rooms from the bottom to the top: a room imports what lies below it alone; rooms of one line never import one another.
 ORDER = (
     ("errors",),
     ("files",),

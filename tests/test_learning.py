@@ -1,4 +1,4 @@
-"""Networks learn: by the default recipe, the error falls far below that of always answering the mean, within seconds."""
+"""Networks learn: by the default recipe, the error falls far below that of always answering the mean, in seconds."""
 
 from __future__ import annotations
 

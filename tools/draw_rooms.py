@@ -1,7 +1,7 @@
 """Draws the rooms of the package from its imports: ``python tools/draw_rooms.py`` writes ``docs/pictures/rooms.svg``.
 
-A room is a folder or a module of ``gazenas/``. It stands above everything that it imports, and an arrow goes to each room
-that it imports, but to those that another one of these imports already. The same imports give the same bytes.
+A room is a folder or a module of ``gazenas/``. It stands above everything that it imports, and an arrow goes to each
+room that it imports, but to those that another one of these imports already. The same imports give the same bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def modules_of(root: Path) -> dict[str, Path]:
 
 
 def imported_by(name: str, modules: Mapping[str, Path]) -> set[str]:
-    """Modules among these that a module imports anywhere: also in a function, for type checkers alone, or as an attribute."""
+    """Modules among these that a module imports: also in a function, for type checkers alone, or as an attribute."""
     found = set()
     for node in ast.walk(ast.parse(modules[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -82,7 +82,7 @@ def needed(edges: Edges) -> Edges:
 
 
 def _rows(edges: Edges, level: Mapping[str, int]) -> tuple[list[list[str]], Edges]:
-    """Rows from the top, in which lines cross little, and edges from row to row: long ones go by way of points in between."""
+    """Rows from the top, in which lines cross little, and edges from row to row: long ones have points in between."""
     steps: Edges = {room: set() for room in edges}
     level = dict(level)
     for room in sorted(edges):
@@ -174,7 +174,8 @@ def _arrows(edges: Edges, steps: Edges, corners: Mapping[str, tuple[float, float
 
 def _box(room: str, text: list[str], corner: tuple[float, float, float]) -> Iterable[str]:
     left, top, tall = corner
-    yield f'<rect x="{left:.1f}" y="{top:.1f}" width="{WIDTH}" height="{tall:.1f}" rx="4" fill="#eef3f8" stroke="#567"/>'
+    size = f'width="{WIDTH}" height="{tall:.1f}"'
+    yield f'<rect x="{left:.1f}" y="{top:.1f}" {size} rx="4" fill="#eef3f8" stroke="#567"/>'
     for number, line in enumerate([room, *text]):
         bold = ' font-weight="bold"' if number == 0 else ""
         yield f'<text x="{left + 8:.1f}" y="{top + LINE * (number + 1):.1f}"{bold}>{escape(line)}</text>'

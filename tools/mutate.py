@@ -1,8 +1,9 @@
 """Breaks lines of the package one at a time and says which of them the tests notice.
 
-``python tools/mutate.py --seed 0 --lines 50 --tests quick`` draws 50 lines, breaks each in one way (an operator swapped, a
-number changed, a condition negated, a statement taken out), runs the checks from the fastest to the slowest until one fails,
-and restores the line. Docstrings, messages and annotations are left alone. Everything happens in a copy of the tree.
+``python tools/mutate.py --seed 0 --lines 50 --tests quick`` draws 50 lines, breaks each in one way (an operator
+swapped, a number changed, a condition negated, a statement taken out), runs the checks from the fastest to the slowest
+until one fails, and restores the line. Docstrings, messages and annotations are left alone. Everything happens in a
+copy of the tree.
 """
 
 from __future__ import annotations

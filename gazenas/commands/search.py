@@ -43,8 +43,8 @@ BUDGETS = {
 def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "search",
-        "Searches a gaze network: trains a supernet and shrinks it to a stated size. One budget, or two together, or a family; "
-        "without any, a fixed --lambda decides how much goes, as in the paper (--recipe paper).",
+        "Searches a gaze network: trains a supernet and shrinks it to a stated size. One budget, or two together, or a "
+        "family; without any, a fixed --lambda decides how much goes, as in the paper (--recipe paper).",
     )
     add_training_arguments(parser)
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
@@ -63,8 +63,8 @@ def _parse(argv: list[str]) -> Namespace:
         "--channel_multiple",
         type=NonNegativeInt,
         default=0,
-        help="the number of channels that leave together, such as 8 or 16, since a runtime computes as many at once; 0 takes the "
-        "latency table's under --target-ms, else the space's",
+        help="the number of channels that leave together, such as 8 or 16, since a runtime computes as many at once; "
+        "0 takes the latency table's under --target-ms, else the space's",
     )
     parser.add_argument(
         "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
@@ -73,8 +73,8 @@ def _parse(argv: list[str]) -> Namespace:
         "--control",
         type=str,
         default="none",
-        help="also train others of the same budget with the same passes, data and seeds, and compare; several with commas: "
-        + "; ".join(f"{name}, {text}" for name, (_, text) in CONTROLS.items()),
+        help="also train others of the same budget with the same passes, data and seeds, and compare; several with "
+        "commas: " + "; ".join(f"{name}, {text}" for name, (_, text) in CONTROLS.items()),
     )
     parser.add_argument(
         "--control_seeds",

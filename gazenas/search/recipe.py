@@ -52,14 +52,14 @@ class SearchRecipe(TrainingRecipe):
         shrink_from: share of the search after which shrinks begin.
         shrink_until: share of the search after which the budget is met.
         shrink_every: epochs between shrinks, or a part of one.
-        start_at: how many times its budget the supernet takes at most, thinned alike everywhere before it is trained; 0 for
-            all that the space offers.
+        start_at: how many times its budget the supernet takes at most, thinned alike everywhere before it is trained; 0
+            for all that the space offers.
         keep_stream: share of what a stream's channels began with that stays, where the budget can be met so.
-        keep_block: share of what every other unit group began with that stays, where the budget can be met so: late layers
-            have hardly learned when units are ranked.
+        keep_block: share of what every other unit group began with that stays, where the budget can be met so: late
+            layers have hardly learned when units are ranked.
         shrink_at_most: share of a unit group that may leave at once, where the budget can be met so.
-        press: share of the time between two shrinks over which the factors of the units that leave next are pressed to zero;
-            0 chooses them when they leave and removes them as they are.
+        press: share of the time between two shrinks over which the factors of the units that leave next are pressed to
+            zero; 0 chooses them when they leave and removes them as they are.
         threshold: importances at or below it are removed.
         shrink_macs: without a budget, a shrink waits until so many MACs would go.
         recalibration: batches that re-estimate BatchNorm statistics after a shrink and, of an average, after an epoch.
@@ -92,7 +92,8 @@ class SearchRecipe(TrainingRecipe):
         ]
         if not 0 <= self.shrink_from <= self.shrink_until <= 1:
             faults.append(
-                f"shrink_until: expected shrink_from to 1, found {self.shrink_until}, with shrink_from {self.shrink_from}"
+                f"shrink_until: expected shrink_from to 1, found {self.shrink_until}, "
+                f"with shrink_from {self.shrink_from}"
             )
         if not 0 < self.shrink_at_most <= 1:
             faults.append(f"shrink_at_most: expected more than 0 and at most 1, found {self.shrink_at_most}")
@@ -105,7 +106,7 @@ class SearchRecipe(TrainingRecipe):
             faults.append(f"start_at: expected more than 1, or 0 for the whole space, found {self.start_at}")
         if self.penalty_weight and self.regularizer == "proximal" and self.optimizer not in PROXIMAL:
             faults.append(
-                f"regularizer: expected l1 with a penalty and optimizer {self.optimizer}, found 'proximal', which goes by the second "
-                f"moments that {' and '.join(PROXIMAL)} keep"
+                f"regularizer: expected l1 with a penalty and optimizer {self.optimizer}, found 'proximal', "
+                f"which goes by the second moments that {' and '.join(PROXIMAL)} keep"
             )
         refuse(faults)

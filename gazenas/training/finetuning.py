@@ -39,8 +39,8 @@ class FinetuneRecipe(TrainingRecipe):
 
     Attributes:
         keep: best, the epoch that validates best, or last, which needs nobody held out.
-        batches: mixed, or session: each batch of one session (one person where those are unknown), as personal BatchNorm
-            statistics and 'gazenas calibrate' want it.
+        batches: mixed, or session: each batch of one session (one person where those are unknown), as personal
+            BatchNorm statistics and 'gazenas calibrate' want it.
         patience: epochs without a better validation error after which training stops; 0 never stops.
     """
 

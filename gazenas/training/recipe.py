@@ -19,26 +19,28 @@ from gazenas.training.schedules import SCHEDULES, Decay, LearningRate
 class TrainingRecipe:
     """What the recipes of a search and of a fine-tuning have in common; the defaults of both stand here.
 
-    The verbs make a flag of every field: its help is the text below, its name the field's or ``flag`` of its metadata, and
-    ``one_of`` of its metadata are the words that it may have.
+    The verbs make a flag of every field: its help is the text below, its name the field's or ``flag`` of its metadata,
+    and ``one_of`` of its metadata are the words that it may have.
 
     Attributes:
         epochs: passes over the training people.
         batch_size: images a step, all processes together.
         optimizer: what makes steps of gradients.
         lr: the largest learning rate.
-        schedule: of the learning rate: onecycle rises over a tenth of the run and falls to nearly 0 by its end, cosine falls
-            to 0, exp multiplies by decay every decay_every epochs, steps after each of milestones, plateau after decay_every
-            epochs without a better validation error; all but the first begin with a short rise.
+        schedule: of the learning rate: onecycle rises over a tenth of the run and falls to nearly 0 by its end, cosine
+            falls to 0, exp multiplies by decay every decay_every epochs, steps after each of milestones, plateau after
+            decay_every epochs without a better validation error; all but the first begin with a short rise.
         decay: exp, steps, plateau: factor on the learning rate.
         decay_every: exp: epochs between two factors; plateau: epochs without a better validation error.
         milestones: steps: epochs after which the factor applies, such as [10, 15].
         weight_decay: of weights, decoupled with muon and adamw; importance factors have none.
-        average: limit of the weight average's decay, such as 0.9999; 0 for no average, so that the trained weights are kept.
-        amp: arithmetic of the forward pass in training: none, or bf16 with the last layer in float32, which is faster where
-            the processor has it.
-        augment: what changes training images, labels kept true: none, plain (mirror and brightness), strong (color, blur,
-            noise, shifts and cutouts as well), or real (plain, and the scale, shift and roll that found landmarks scatter by).
+        average: limit of the weight average's decay, such as 0.9999; 0 for no average, so that the trained weights are
+            kept.
+        amp: arithmetic of the forward pass in training: none, or bf16 with the last layer in float32, which is faster
+            where the processor has it.
+        augment: what changes training images, labels kept true: none, plain (mirror and brightness), strong (color,
+            blur, noise, shifts and cutouts as well), or real (plain, and the scale, shift and roll that found landmarks
+            scatter by).
     """
 
     epochs: int = 12
