@@ -22,40 +22,34 @@ from gazenas.space.search_space import SearchSpace
 from tests.data import layouts
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS, TUNE, Once, disturb, search
 
-# What `pytest -m core` runs: folders and files of tests/, but for tests that take seconds each or are slow anyway.
-CORE = (
-    "costs",
-    "layers",
-    "ops",
-    "space",
-    "tasks",
-    "commands/test_flags.py",
-    "data/test_augmentation.py",
-    "data/test_ethxgaze.py",
-    "data/test_readers.py",
-    "search/test_costs.py",
-    "search/test_shrink.py",
+# What `pytest -m core` runs, but for slow tests: folders of tests/ and names of files, wherever these lie.
+CORE_FOLDERS = ("costs", "layers", "ops", "space")
+CORE_FILES = (
     "test_architecture.py",
+    "test_augmentation.py",
+    "test_costs.py",
     "test_counting.py",
+    "test_draw_rooms.py",
+    "test_ethxgaze.py",
+    "test_flags.py",
     "test_gaze.py",
     "test_house.py",
     "test_learning.py",
     "test_mutate.py",
     "test_optimization.py",
-    "test_rooms.py",
+    "test_readers.py",
+    "test_shrink.py",
 )
-NOT_CORE: tuple[str, ...] = ()
 
 torch.set_num_threads(1)  # more threads than idle cores make small networks many times slower
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what the core is."""
-    tests = Path(__file__).parent
     for item in items:
-        path = item.path.relative_to(tests)
-        inside = any(path == Path(each) or Path(each) in path.parents for each in CORE)
-        if inside and not item.get_closest_marker("slow") and item.name.partition("[")[0] not in NOT_CORE:
+        path = item.path.relative_to(Path(__file__).parent)
+        core = path.parts[0] in CORE_FOLDERS or path.name in CORE_FILES
+        if core and not item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.core)
 
 

@@ -55,7 +55,7 @@ def test_every_mutation_is_another_program() -> None:
 
 
 def test_the_package_can_be_broken_everywhere_it_is_looked_at() -> None:
-    path = Path(__file__).parents[1] / "gazenas" / "gaze.py"
+    path = Path(__file__).parents[2] / "gazenas" / "gaze.py"
     source = path.read_text(encoding="utf-8")
     assert len(mutations(source)) > 20
     for each in mutations(source):
