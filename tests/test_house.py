@@ -162,6 +162,20 @@ def test_paths_in_documents_are_there() -> None:
     assert not gone
 
 
+def test_walks_pass_what_is_there() -> None:
+    """Each step of docs/architecture.md names a file of the package and, mostly, what it defines."""
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^\d+\. `([a-z0-9_/]+\.py)`(?: `(\w+)`)?", page, re.M)
+    assert len(steps) == len(re.findall(r"^\d+\. ", page, re.M)) > 30
+    gone = [
+        f"{path} {name}"
+        for path, name in steps
+        if not (ROOT / path).exists()
+        or (name and not re.search(rf"^(?:def|class) {name}\b", (ROOT / path).read_text(encoding="utf-8"), re.M))
+    ]
+    assert not gone
+
+
 def told(path: Path) -> Iterator[str]:
     """The comments and docstrings of a module, or the lines of a page."""
     text = path.read_text(encoding="utf-8")
