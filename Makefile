@@ -1,15 +1,19 @@
-# make demo: sets up and runs the main job on rendered faces. make test: sets up and runs the tests.
+# make demo: sets up and runs the main job on rendered faces. make test: sets up and runs the tests. make test-core: those of
+# the parts that everything rests on, in under two minutes.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-core test-slow check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py --out demo
 
 test: check
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-core: $(VENV)/.installed
+	$(BIN)/python -m pytest -m core -n 2 --dist worksteal
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal

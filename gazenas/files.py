@@ -84,9 +84,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def safe_name(text: str) -> str:
-    """A name for a file or folder inside another, whatever a data set calls a person: ``text`` itself where that is one.
+    """A name for a file or folder inside another, whatever a data set calls a person: ``text`` itself where that is
+    one.
 
-    What is changed ends in a hash of ``text``, and so does what looks as if it did, so that two texts never share a name.
+    What is changed ends in a hash of ``text``, and so does what looks as if it did, so that two texts never share a
+    name.
     """
     plain = re.sub(r"[^\w .+=@-]", "_", unicodedata.normalize("NFC", text)).strip(" .")
     short = plain.encode()[:NAME_BYTES].decode(errors="ignore")

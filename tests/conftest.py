@@ -22,7 +22,35 @@ from gazenas.space.search_space import SearchSpace
 from tests.data import layouts
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS, TUNE, Once, disturb, search
 
+# What `pytest -m core` runs, but for slow tests: folders of tests/ and names of files, wherever these lie.
+CORE_FOLDERS = ("costs", "layers", "ops", "space")
+CORE_FILES = (
+    "test_architecture.py",
+    "test_augmentation.py",
+    "test_costs.py",
+    "test_counting.py",
+    "test_draw_rooms.py",
+    "test_ethxgaze.py",
+    "test_flags.py",
+    "test_gaze.py",
+    "test_house.py",
+    "test_learning.py",
+    "test_mutate.py",
+    "test_optimization.py",
+    "test_readers.py",
+    "test_shrink.py",
+)
+
 torch.set_num_threads(1)  # more threads than idle cores make small networks many times slower
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what the core is."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
+        core = path.parts[0] in CORE_FOLDERS or path.name in CORE_FILES
+        if core and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.core)
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,7 @@ def test_a_space_without_operators(micro_space: SearchSpace) -> None:
     network = build_supernet(replace(micro_space, fusion={}, parallel=({}, {}, {})))
     assert float(penalty(network)) == 0
     with pytest.raises(InputError, match="expected operators or streams to search, found none"):
-        make_plan(Targets(macs="50%"), network)
+        make_plan(Targets({"macs": "50%"}), network)
 
 
 def test_unknown_space_names_the_known_ones() -> None:

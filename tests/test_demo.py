@@ -95,7 +95,8 @@ def mean_angle(folder: Path) -> float:
 def test_the_whole_demo_on_a_few_faces(
     demo: ModuleType, data_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The error is that of predictions.csv, sizes are those of the files, and faces that are there are not rendered again."""
+    """The error is that of predictions.csv, sizes are those of the files, and faces that are there are not rendered
+    again."""
     shutil.copytree(data_folder, tmp_path / "data")
     rows = [
         demo.Row("paper", "many paths", ("search", "--space", MICRO, "--target-macs", "30%", *QUICK)),

@@ -2,16 +2,21 @@
 
 import ast
 import configparser
+import io
+import re
 import subprocess
 import sys
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import gazenas
+from tools.draw_rooms import imported_by, modules_of
 
 ROOT = Path(gazenas.__file__).parent
-# Rooms from the bottom to the top: a room imports only what lies below it, and rooms of one line never import one another.
+# Rooms from the bottom to the top: a room imports what lies below it alone; rooms of one line never import one another.
 ORDER = (
     ("errors",),
     ("files",),
@@ -31,34 +36,15 @@ ORDER = (
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 HEAVY = ("h5py", "scipy", "fvcore", "onnx", "onnxruntime", "matplotlib")
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
-
-
-def modules_of(root: Path) -> dict[str, Path]:
-    """Every module by its dotted name."""
-    found = {}
-    for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
+DOCS = [*sorted((ROOT.parent / "docs").glob("*.md")), ROOT.parent / "README.md"]
+# How code came to be is the history's to tell: words of whoever works on it, which mean nothing to a reader.
+WORKPLACE = re.compile(
+    r"\bissues?\b|\b(this|previous|earlier|last|next) session\b|\bfaults? \d|/work/|DESIGN\.md|FAULTS\.md|TODO|FIXME",
+    re.I,
+)
 
 MODULES = modules_of(ROOT)
-
-
-def imported_by(name: str) -> set[str]:
-    """Modules of ours that a module imports anywhere: at its top, in a function, for type checkers alone, or by `from package import x`."""
-    found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name}: relative import in line {node.lineno}"
-            inner = (f"{node.module}.{alias.name}" for alias in node.names)
-            found |= {each if each in MODULES else str(node.module) for each in inner}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return (found & set(MODULES)) - {name}
-
-
-IMPORTS = {name: imported_by(name) for name in MODULES}
+IMPORTS = {name: imported_by(name, MODULES) for name in MODULES}
 
 
 def room_of(name: str) -> str:
@@ -135,6 +121,87 @@ def test_a_function_does_not_carry_its_modules_name() -> None:
     assert not wrong
 
 
+PLAIN = {"dict", "str", "int", "float", "bool", "bytes", "tuple", "list", "set", "Path"}
+OTHER_REGISTRIES = {"CONTROLS", "VERBS"}  # whose values are plain words
+
+
+def registries() -> Iterator[tuple[str, Path]]:
+    """Every dict in plain sight by whose keys people choose what is done, with its file."""
+    for path in MODULES.values():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign):
+                continue
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if not isinstance(target, ast.Name) or not target.id.isupper() or target.id.startswith("_"):
+                continue
+            kind = node.annotation if isinstance(node, ast.AnnAssign) else None
+            named = {each.id for each in ast.walk(kind) if isinstance(each, ast.Name)} if kind else set()
+            if target.id in OTHER_REGISTRIES or ("dict" in named and named - PLAIN):
+                yield target.id, path.relative_to(ROOT.parent)
+
+
+def test_registries_are_found() -> None:
+    known = {"OPS", "HEADS", "BASELINES", "COSTS", "IMPORTANCES", "DATASETS", "PROTOCOLS", "METHODS", "OPTIMIZERS"}
+    assert {"SCHEDULES", "AUGMENTATIONS", "CONTROLS", *known} <= {name for name, _ in registries()}
+
+
+@pytest.mark.parametrize(("name", "path"), list(registries()))
+def test_how_to_extend_every_registry_is_written(name: str, path: Path) -> None:
+    paragraphs = (ROOT.parent / "docs" / "extending.md").read_text(encoding="utf-8").split("\n\n")
+    assert [text for text in paragraphs if f"`{name}` of" in " ".join(text.split()) and f"`{path.as_posix()}`" in text]
+
+
+def test_paths_in_documents_are_there() -> None:
+    """From the root of the repository or of the package; words in capitals stand for names."""
+    gone = [
+        f"{page.name}: {path}"
+        for page in DOCS
+        for path in re.findall(r"`([a-z0-9_./-]+/[a-z0-9_-]+\.(?:py|yaml|md|txt))`", page.read_text(encoding="utf-8"))
+        if not any((root / path).exists() for root in (ROOT.parent, ROOT, page.parent))
+    ]
+    assert not gone
+
+
+def test_walks_pass_what_is_there() -> None:
+    """Each step of docs/architecture.md names a file of the package and, mostly, what it defines."""
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^\d+\. `([a-z0-9_/]+\.py)`(?: `(\w+)`)?", page, re.M)
+    assert len(steps) == len(re.findall(r"^\d+\. ", page, re.M)) > 30
+    gone = [
+        f"{path} {name}"
+        for path, name in steps
+        if not (ROOT / path).exists()
+        or (name and not re.search(rf"^(?:def|class) {name}\b", (ROOT / path).read_text(encoding="utf-8"), re.M))
+    ]
+    assert not gone
+
+
+def told(path: Path) -> Iterator[str]:
+    """The comments and docstrings of a module, or the lines of a page."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        yield from text.splitlines()
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def test_nothing_speaks_of_the_workplace() -> None:
+    code = [path for folder in ("gazenas", "tests", "tools") for path in (ROOT.parent / folder).rglob("*.py")]
+    spaces = list((ROOT.parent / "search_spaces").glob("*.yaml"))
+    said = [
+        f"{path.relative_to(ROOT.parent)}: {text.strip()[:80]}"
+        for path in [*code, *spaces, *DOCS]
+        for text in told(path)
+        if WORKPLACE.search(text)
+    ]
+    assert not said
+
+
 def run_python(code: str) -> str:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -142,7 +209,9 @@ def run_python(code: str) -> str:
 
 
 def test_light_imports() -> None:
-    code = "import sys, gazenas; gazenas.build_subnet, gazenas.load_space, gazenas.count_macs, gazenas.angular_error, gazenas.Architecture; print([m for m in %r if m in sys.modules])"
+    names = "Architecture", "angular_error", "build_subnet", "count_macs", "load_space"
+    used = "; ".join(f"gazenas.{name}" for name in names)
+    code = f"import sys, gazenas; {used}; print([m for m in %r if m in sys.modules])"
     assert run_python(code % (HEAVY,)).strip() == "[]"
     assert run_python("import sys, gazenas.models.zoo; print('gazenas.search' in sys.modules)").strip() == "False"
     assert run_python("import sys, gazenas.export.runtime; print('torch' in sys.modules)").strip() == "False"

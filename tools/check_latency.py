@@ -2,7 +2,8 @@
 
     python tools/check_latency.py --space gazenas_tiny
 
-Each budget is met twice, with channels that leave in multiples, as a search for milliseconds takes them, and one by one. All
+Each budget is met twice, with channels that leave in multiples, as a search for milliseconds takes them, and one by
+one. All
 networks are exported with weights of no training and timed in turns by onnxruntime on one thread.
 """
 
@@ -76,7 +77,8 @@ def main() -> int:
             )
     Console().print(table)
     Console().print(
-        f"{len(resource.checks)} networks of the table, sum over measured: {', '.join(f'{c:.2f}' for c in resource.checks)}"
+        f"{len(resource.checks)} networks of the table, sum over measured: "
+        f"{', '.join(f'{c:.2f}' for c in resource.checks)}"
     )
     return 0
 

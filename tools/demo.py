@@ -1,4 +1,5 @@
-"""Runs the main job on rendered faces: synth, search, finetune, evaluate, export, benchmark; ends with what was measured.
+"""Runs the main job on rendered faces: synth, search, finetune, evaluate, export, benchmark; ends with what was
+measured.
 
     python tools/demo.py [--out demo]
 

@@ -1,6 +1,8 @@
-"""What a kit of ``gazenas latency --write-kit`` runs on a board: ``python kit.zip --out table.json`` times the models beside this file.
+"""What a kit of ``gazenas latency --write-kit`` runs on a board: ``python kit.zip --out table.json`` times the models
+beside this file.
 
-It is written into the kit together with ``gazenas.export.timing``, and needs numpy and onnxruntime, but neither torch nor gazenas.
+It is written into the kit together with ``gazenas.export.timing``, and needs numpy and onnxruntime, but neither torch
+nor gazenas.
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 from argparse import BooleanOptionalAction
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import Field, fields
+from typing import Any, TypeVar, get_type_hints
 
+import docstring_parser.google
 import torch
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
@@ -18,34 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gazenas.commands._allocator import keep_freed_memory
-from gazenas.data.augmentation import AUGMENTATIONS
 from gazenas.data.readers import DATASETS
 from gazenas.data.readers.reading import FRAMES, ORDERS, Reading
 from gazenas.errors import InputError
-from gazenas.training.loop import AMPS
-from gazenas.training.optimizers import OPTIMIZERS
-from gazenas.training.schedules import SCHEDULES
+from gazenas.training.recipe import TrainingRecipe
 
-TRAINING_HELPS = {
-    "epochs": ("epochs", "passes over the training people"),
-    "batch_size": ("batch_size", "images a step, all processes together"),
-    "optimizer": ("optimizer", f"one of {', '.join(OPTIMIZERS)}"),
-    "lr": ("lr", "the largest learning rate"),
-    "schedule": ("schedule", f"of the learning rate: {', '.join(SCHEDULES)}"),
-    "decay": ("decay", "exp, steps, plateau: factor on the learning rate"),
-    "decay_every": (
-        "decay_every",
-        "exp: epochs between two factors; plateau: epochs without a better validation error",
-    ),
-    "milestones": ("milestones", "steps: epochs after which the factor applies, such as [10, 15]"),
-    "weight_decay": ("weight_decay", "of weights, decoupled with adamw; importance factors have none"),
-    "average": ("average", "limit of the weight average's decay, such as 0.9999; 0 for no average"),
-    "amp": (
-        "amp",
-        f"one of {', '.join(AMPS)}: arithmetic of the forward pass in training; bf16 is faster where the processor has it",
-    ),
-    "augment": ("augment", f"one of {', '.join(AUGMENTATIONS)}; all keep labels true"),
-}
+R = TypeVar("R", bound=TrainingRecipe)
 
 # Flags that have another name now, and what to write instead.
 RENAMED = {
@@ -62,7 +42,12 @@ console = Console(soft_wrap=True, highlight=False, width=max(110, shutil.get_ter
 
 
 class VerbParser(ArgumentParser):
-    """A parser that answers old spellings with the new ones."""
+    """A parser that takes dashes for underscores and answers old spellings with the new ones."""
+
+    def add_argument(self, *names: str, **words: Any) -> Any:
+        """Adds an argument; ``--two_words`` may also be written ``--two-words``."""
+        dashed = (f"--{name[2:].replace('_', '-')}" for name in names if name.startswith("--") and "_" in name)
+        return super().add_argument(*dict.fromkeys([*names, *dashed]), **words)
 
     def parse_args(self, args: Any = None, *rest: Any, **words: Any) -> Namespace:  # type: ignore[override]
         """Parses a verb's arguments.
@@ -102,7 +87,6 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="remove the run in --out and start again")
     parser.add_argument(
         "--dry_run",
-        "--dry-run",
         action="store_true",
         help="print the resolved recipe, sizes, memory and hours; train nothing",
     )
@@ -139,7 +123,6 @@ def add_device_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--save_minutes",
-        "--save-minutes",
         type=NonNegativeFloat,
         default=5.0,
         help="between two checkpoints within an epoch; there is one after every epoch anyway",
@@ -176,39 +159,66 @@ def reading_of(arguments: Namespace, size: int = 0) -> Reading:
     return Reading(split_seed=arguments.split_seed, size=size, **{name: arguments[name] for name in names})
 
 
-def add_recipe(parser: ArgumentParser, defaults: object, helps: Mapping[str, tuple[str, str]]) -> None:
-    """One argument for each field of a recipe, with its default.
+def flag_of(recipe_field: Field[Any]) -> str:
+    """The name of a recipe's field on the command line and in ``config.yaml``."""
+    name: str = recipe_field.metadata.get("flag", recipe_field.name)
+    return name
+
+
+def add_recipe(parser: ArgumentParser, recipe: type[TrainingRecipe], leave_out: Collection[str] = ()) -> None:
+    """One argument for each field of a recipe, whose help is the field's text in the docstring of its class.
 
     Args:
-        parser: gets ``--NAME`` and, where it differs, ``--na-me``.
-        defaults: a recipe dataclass instance.
-        helps: by field, the argument's name and its help.
+        parser: gets the arguments.
+        recipe: the class, whose defaults are the arguments'.
+        leave_out: fields that the verb decides itself.
     """
-    for field, (name, text) in helps.items():
-        value = getattr(defaults, field)
-        kind: Any = list[int] if isinstance(value, tuple) else type(value)
-        flags = [f"--{name}"] + ([f"--{name.replace('_', '-')}"] if "_" in name else [])
-        parser.add_argument(*flags, type=kind, default=list(value) if isinstance(value, tuple) else value, help=text)
+    types = get_type_hints(recipe)
+    texts = {
+        each.arg_name: " ".join((each.description or "").split()).removesuffix(".")
+        for base in reversed(recipe.__mro__)
+        for each in docstring_parser.google.parse(base.__doc__ or "").params
+    }
+    for each in fields(recipe):
+        if each.name not in leave_out:
+            default: Any = each.default
+            words: dict[str, Any] = {"type": types[each.name], "default": default, "help": texts[each.name]}
+            if isinstance(default, tuple):
+                words |= {"type": list[int], "default": list(default)}  # of which YAML knows more than of tuples
+            if "one_of" in each.metadata:
+                words["metavar"] = f"{{{','.join(each.metadata['one_of'])}}}"
+            parser.add_argument(f"--{flag_of(each)}", **words)
 
 
-def recipe_values(arguments: Namespace, helps: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    """The recipe's fields out of parsed arguments."""
-    values = {field: arguments[name] for field, (name, _) in helps.items()}
-    return {field: tuple(value) if isinstance(value, list) else value for field, value in values.items()}
+def recipe_of(arguments: Namespace, recipe: type[R]) -> R:
+    """The recipe out of parsed arguments; fields that are no arguments keep their defaults."""
+    values: dict[str, Any] = {
+        each.name: arguments[flag_of(each)] for each in fields(recipe) if flag_of(each) in arguments
+    }
+    for name, value in values.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return recipe(**values)
 
 
-def parse(
+def parse_with_recipe(
     parser: ArgumentParser,
     argv: list[str],
+    recipe: type[TrainingRecipe],
     recipes: Mapping[str, Mapping[str, Any]],
-    helps: Mapping[str, tuple[str, str]],
 ) -> Namespace:
-    """Parses ``argv``; ``--recipe NAME`` first replaces defaults, which other arguments override."""
-    arguments = parser.parse_args(argv)
-    named = recipes[arguments.recipe]
-    if named:
-        parser.set_defaults({helps[field][0]: value for field, value in named.items()})
-        arguments = parser.parse_args(argv)
+    """Parses ``argv``; ``--recipe NAME`` first replaces defaults, which other arguments override.
+
+    Args:
+        parser: has the arguments of ``recipe``, and ``--recipe``.
+        argv: the words.
+        recipe: the class.
+        recipes: by name, what differs from the recipe's defaults, by field.
+    """
+    printing = [word for word in argv if word.startswith(("--print_config", "--print-config"))]
+    named = recipes[parser.parse_args([word for word in argv if word not in printing]).recipe]
+    flags = {each.name: flag_of(each) for each in fields(recipe)}
+    parser.set_defaults({flags[name]: value for name, value in named.items()})
+    arguments: Namespace = parser.parse_args(argv)
     return arguments
 
 
@@ -231,7 +241,8 @@ def usable_cores() -> int:
 
 
 def use_device(name: str, threads: int, workers: int = 0, *, deterministic: bool = True) -> str:
-    """Resolves ``auto``, limits threads to this process's share of the usable cores, and makes a GPU deterministic or not.
+    """Resolves ``auto``, limits threads to this process's share of the usable cores, and makes a GPU deterministic or
+    not.
 
     With several processes on a machine (``torchrun``), each gets the GPU of its local rank. Loader processes
     keep a core each.

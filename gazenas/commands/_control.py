@@ -11,7 +11,7 @@ from typing import Any
 from jsonargparse import Namespace
 
 from gazenas.commands import finetune
-from gazenas.commands._common import console, print_table, recorded_config
+from gazenas.commands._common import console, flag_of, print_table, recorded_config
 from gazenas.errors import InputError
 from gazenas.evaluation.experiment import ErrorRow, Trial, error_table, run_trials
 from gazenas.files import write_records
@@ -58,7 +58,8 @@ def compared_kinds(controls: Sequence[str]) -> tuple[str, ...]:
 
 
 def finetune_recipe_of(recipe: SearchRecipe) -> FinetuneRecipe:
-    """How the hand-made rival trains beside a search: every number that both have is the search's, and the last epoch is kept."""
+    """How the hand-made rival trains beside a search: every number that both have is the search's, and the last epoch
+    is kept."""
     shared = {field.name for field in fields(FinetuneRecipe)} & {field.name for field in fields(recipe)}
     return FinetuneRecipe(**{name: getattr(recipe, name) for name in shared} | {"keep": "last"})
 
@@ -80,7 +81,8 @@ def run_control(
         arguments: of the search; ``out`` holds the comparison and the runs.
         controls: words of ``--control``.
         recipe: of the search.
-        run_one: trains one network with given arguments, of the kind named; an architecture is trained in place of a search.
+        run_one: trains one network with given arguments, of the kind named; an architecture is trained in place of a
+            search.
         scale_rival: makes the hand-made rival of the budget.
 
     Raises:
@@ -150,14 +152,14 @@ def _own(arguments: Namespace, seed: int, folder: Path) -> Namespace:
 
 
 def _rival_arguments(values: Namespace, recipe: SearchRecipe, arch: Path) -> Namespace:
-    """The arguments of a fine-tuning of the rival: the search's where both verbs have one, its recipe's numbers among them."""
+    """The arguments of a fine-tuning of the rival: the search's where both verbs have one, its recipe's numbers among
+    them."""
     arguments = finetune.parse_arguments(["--arch", str(arch), "--data", values.data, "--out", values.out])
     own = finetune_recipe_of(recipe)
     for name in values.as_dict().keys() & arguments.as_dict().keys() - {"config", "recorded", "recipe"}:
         arguments[name] = values[name]
-    for field, (name, _) in finetune.HELPS.items():
-        value = getattr(own, field)
-        arguments[name] = list(value) if isinstance(value, tuple) else value
+    for field in fields(own):
+        arguments[flag_of(field)] = getattr(own, field.name)
     return arguments
 
 

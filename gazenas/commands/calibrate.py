@@ -159,7 +159,8 @@ def _save(path: Path, network: GazeModel, split: GazeSplit, person: str, method:
     best = min(tried, key=lambda name: tried[name][0])
     after, change = tried[best]
     among = f" (the best of {len(tried)} ways there)" if len(tried) > 1 else ""
-    said = f"{person}: {best} from {len(own)} images, {before:.2f} degrees before, {after:.2f} after on {len(held)} others{among}"
+    measured = f"{before:.2f} degrees before, {after:.2f} after on {len(held)} others{among}"
+    said = f"{person}: {best} from {len(own)} images, {measured}"
     if after >= before:
         console.print(f"{said}: not applied, nothing written")
         return

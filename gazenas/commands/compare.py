@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,10 @@ from gazenas.commands._common import (
     make_parser,
     print_table,
     reading_of,
-    recipe_values,
+    recipe_of,
     use_device,
 )
 from gazenas.commands.benchmark import Latencies, measure, middle, write_latency
-from gazenas.commands.finetune import HELPS
 from gazenas.data.dataset import GazeFolder
 from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
@@ -75,7 +75,8 @@ def run(argv: list[str]) -> None:
 def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "compare",
-        "Puts networks side by side: size, latency, memory, error on the test people. Those without weights are trained by one "
+        "Puts networks side by side: size, latency, memory, error on the test people. Those without weights are "
+        "trained by one "
         "recipe with the same seeds; the same command again goes on where it stopped.",
     )
     parser.add_argument(
@@ -93,7 +94,7 @@ def _parse(argv: list[str]) -> Namespace:
     parser.add_argument("--repeats", type=PositiveInt, default=20, help="rounds of the latency measurement")
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="the first of --seeds")
     add_device_arguments(parser)
-    add_recipe(parser, FinetuneRecipe(), HELPS)
+    add_recipe(parser, FinetuneRecipe)
     add_reading_arguments(parser)
     return parser.parse_args(argv)
 
@@ -109,7 +110,7 @@ def _records(
     arguments: Namespace, found: Sequence[Candidate], folders: Mapping[int, GazeFolder], device: str
 ) -> list[Record]:
     """What was measured of everybody, a record a seed of those that are trained here."""
-    recipe = FinetuneRecipe(**recipe_values(arguments, HELPS))
+    recipe = recipe_of(arguments, FinetuneRecipe)
     recipe.check()
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     records: list[Record] = []
@@ -189,7 +190,7 @@ def _write(
     )
     write_csv(out / "people.csv", ["name", "run", "person", "mean_deg"], by_person)
     story = {"verb": "compare", "machine": describe_machine(1), "test_hash": folder.split("test").fingerprint()}
-    recipe = {key: value for key, value in arguments.as_dict().items() if key in HELPS or key in ("seed", "seeds")}
+    recipe = {"seeds": arguments.seeds, "seed": arguments.seed, **asdict(recipe_of(arguments, FinetuneRecipe))}
     write_json(out / "summary.json", {**story, "recipe": recipe, "rows": list(rows)})
 
 

@@ -42,10 +42,9 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--precision", type=Literal["fp32", "fp16"], default="fp32", help="of weights and arithmetic")
     parser.add_argument(
         "--channel_multiple",
-        "--channel-multiple",
         type=PositiveInt,
         default=1,
-        help="fill the channels of each kernel size and hidden layer up to a multiple, such as 8, with channels of nothing: the same "
+        help="fill the channels of each kernel size and hidden layer up to a multiple, such as 8, with zeros: the same "
         "answers with more MACs; on x86 files are as fast without it, 'gazenas benchmark' tells for other machines",
     )
     parser.add_argument(
@@ -65,6 +64,7 @@ def run(argv: list[str]) -> None:
     multiple = arguments.channel_multiple
     report = export_onnx(network, out, faces, precision=arguments.precision, channel_multiple=multiple)
     whole = f"every kernel size and hidden layer a multiple of {multiple} channels or full"
+    faces_of = "test" if arguments.data else "rendered"
     filled = [["filled up", f"{_size(report.network)}, {whole}"]] if multiple > 1 else []
     print_table(
         f"export: {out}",
@@ -78,7 +78,7 @@ def run(argv: list[str]) -> None:
             ["largest difference", f"{report.worst:.6f}\u00b0 (at most {LIMITS[arguments.precision]}\u00b0 allowed)"],
             [
                 "compared on",
-                f"{report.images} {'test' if arguments.data else 'rendered'} faces at batch {', '.join(map(str, BATCHES))}",
+                f"{report.images} {faces_of} faces at batch {', '.join(map(str, BATCHES))}",
             ],
         ],
     )

@@ -9,12 +9,11 @@ import torch
 from jsonargparse import Namespace
 
 from gazenas.commands._common import (
-    TRAINING_HELPS,
     add_recipe,
     add_training_arguments,
     make_parser,
-    parse,
-    recipe_values,
+    parse_with_recipe,
+    recipe_of,
 )
 from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
@@ -25,17 +24,12 @@ from gazenas.training.finetuning import PAPER_RECIPE, FinetuneRecipe, Finetuning
 from gazenas.training.job import Job
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
-HELPS = TRAINING_HELPS | {
-    "keep": ("keep", "best: the epoch that validates best; last: the last one"),
-    "batches": (
-        "batches",
-        "mixed, or session: each batch of one session (one person where those are unknown), for 'gazenas calibrate'",
-    ),
-    "patience": ("patience", "stop after so many epochs without a better validation error; 0 never"),
-}
 
 
-ADVICE = "draw people as that run did (--split-seed), train from fresh weights, or give --allow-seen-people, and the result says so"
+ADVICE = (
+    "draw people as that run did (--split-seed), train from fresh weights, or give --allow-seen-people, and the "
+    "result says so"
+)
 
 
 def run(argv: list[str]) -> None:
@@ -49,9 +43,7 @@ def parse_arguments(argv: list[str]) -> Namespace:
     parser.add_argument(
         "--arch", type=str, required=True, help="arch.json, a run folder, a shipped subnet, or a comparator"
     )
-    parser.add_argument(
-        "--input_size", "--input-size", type=int, default=0, help="side of the images; 0 for the network's own"
-    )
+    parser.add_argument("--input_size", type=int, default=0, help="side of the images; 0 for the network's own")
     parser.add_argument("--weights", type=str, default="", help="safetensors to begin with; fresh weights without it")
     parser.add_argument(
         "--allow_seen_people",
@@ -63,8 +55,8 @@ def parse_arguments(argv: list[str]) -> Namespace:
     parser.add_argument(
         "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
     )
-    add_recipe(parser, FinetuneRecipe(), HELPS)
-    return parse(parser, argv, RECIPES, HELPS)
+    add_recipe(parser, FinetuneRecipe)
+    return parse_with_recipe(parser, argv, FinetuneRecipe, RECIPES)
 
 
 def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None) -> None:
@@ -74,7 +66,7 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
         arguments: of :func:`parse_arguments`.
         extra: further entries of the summary.
     """
-    recipe = FinetuneRecipe(**recipe_values(arguments, HELPS))
+    recipe = recipe_of(arguments, FinetuneRecipe)
     torch.manual_seed(arguments.seed)
     network = build_model(arguments.arch, weights=arguments.weights or None, input_size=arguments.input_size or None)
 

@@ -1,4 +1,5 @@
-"""``gazenas latency``: how long the layers of a search space take in onnxruntime, as a table for ``gazenas search --latency-table``."""
+"""``gazenas latency``: how long the layers of a search space take in onnxruntime, as a table for ``gazenas search
+--latency-table``."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def run(argv: list[str]) -> None:
         kit = Path(arguments.write_kit)
         write_board_kit(models, kit)
         console.print(
-            f"{kit}: {len(models)} models, {kit.stat().st_size:,} bytes; on the board, which needs numpy and onnxruntime:"
+            f"{kit}: {len(models)} models, {kit.stat().st_size:,} bytes; on the board, which needs numpy and "
+            f"onnxruntime:"
         )
         console.print(f"    python {kit.name} --out table.json")
         return
@@ -42,7 +44,8 @@ def run(argv: list[str]) -> None:
 def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "latency",
-        "Measures how long the layers of a search space take in onnxruntime on this machine, or writes a kit that measures them on "
+        "Measures how long the layers of a search space take in onnxruntime on this machine, or writes a kit that "
+        "measures them on "
         "another one: 'python KIT.zip --out table.json' there needs numpy and onnxruntime only.",
     )
     parser.add_argument("--space", type=str, default="", help="name or YAML file of the search space to measure")

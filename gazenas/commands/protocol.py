@@ -26,11 +26,10 @@ from gazenas.commands._common import (
     make_parser,
     print_table,
     reading_of,
-    recipe_values,
+    recipe_of,
     usable_cores,
     use_device,
 )
-from gazenas.commands.finetune import HELPS
 from gazenas.data.dataset import GazeFolder, plural
 from gazenas.data.loader import Loader
 from gazenas.data.people import check_unseen
@@ -55,9 +54,6 @@ from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.loop import predict
 from gazenas.training.signals import Interruption
 from gazenas.training.trainer import EVALUATION_BATCH
-
-FINETUNE_HELPS = {field: words for field, words in HELPS.items() if field != "keep"}
-
 
 SEEN_ADVICE = (
     "start from weights of other people (--arch without --weights), or give --allow-seen-people, and the result says so"
@@ -129,7 +125,7 @@ def _parse(name: str, argv: list[str]) -> Namespace:
     )
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn but people")
     add_device_arguments(parser)
-    add_recipe(parser, FinetuneRecipe(), FINETUNE_HELPS)
+    add_recipe(parser, FinetuneRecipe, leave_out=("keep",))
     add_reading_arguments(parser)
     arguments = parser.parse_args(argv)
     if bool(arguments.arch) == bool(arguments.model):
@@ -225,7 +221,8 @@ def _spread(argv: list[str], chosen: Sequence[int], devices: Sequence[str], argu
 
 
 def threads_of_each(processes: int, threads: int, workers: int) -> int:
-    """Threads for each of some processes that share this one's cores, so that all of them together do not want more than there are.
+    """Threads for each of some processes that share this one's cores, so that all of them together do not want more
+    than there are.
 
     Args:
         processes: how many there are.
@@ -239,7 +236,7 @@ def threads_of_each(processes: int, threads: int, workers: int) -> int:
 def _run_folds(
     arguments: Namespace, folder: GazeFolder, folds: list[Fold], config: dict[str, Any], device: str
 ) -> None:
-    recipe = FinetuneRecipe(**recipe_values(arguments, FINETUNE_HELPS))
+    recipe = recipe_of(arguments, FinetuneRecipe)
     recipe = replace(recipe, keep="best" if arguments.select == "val" else "last")
     with Interruption() as interruption, RichProgress() as progress:
         options = TrainingOptions(device, arguments.workers, arguments.save_minutes, progress, interruption)

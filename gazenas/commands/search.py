@@ -8,24 +8,22 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from gazenas.commands._common import (
-    TRAINING_HELPS,
     add_recipe,
     add_training_arguments,
     make_parser,
-    parse,
-    recipe_values,
+    parse_with_recipe,
+    recipe_of,
 )
 from gazenas.commands._control import CONTROLS, HANDMADE, controls_of, run_control
 from gazenas.commands._training import TrainingVerb, run_training
-from gazenas.costs import COSTS, budgets, tables
+from gazenas.costs import budgets, tables
 from gazenas.costs.budget import show
 from gazenas.counting import count_params
 from gazenas.errors import InputError
 from gazenas.models.zoo import build_supernet, load_space
 from gazenas.report.curves import draw_search
 from gazenas.report.search import draw_family, draw_importances
-from gazenas.search.importance import IMPORTANCES
-from gazenas.search.recipe import PAPER_RECIPE, REGULARIZERS, SearchRecipe
+from gazenas.search.recipe import PAPER_RECIPE, SearchRecipe
 from gazenas.search.rival import scaled_rival
 from gazenas.search.searching import FOUND, Search
 from gazenas.search.targets import Targets, make_plan
@@ -33,52 +31,29 @@ from gazenas.space.architecture import Architecture
 from gazenas.training.run_folder import RunFolder
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
-HELPS = TRAINING_HELPS | {
-    "penalty_weight": ("lambda", "weight of the penalty with unit costs normalized by their mean; 0 for none"),
-    "penalty_warm_up": ("lambda_warm_up", "share of the search over which lambda rises"),
-    "cost": ("cost", f"what the penalty weighs units by: {', '.join(COSTS)}"),
-    "regularizer": ("regularizer", f"how the penalty acts: {', '.join(REGULARIZERS)}"),
-    "importance": ("importance", f"what ranks units: {', '.join(IMPORTANCES)}"),
-    "importance_lr": ("importance_lr", "learning rate of importance factors; 0 derives it from the planned steps"),
-    "shrink_from": ("shrink_from", "share of the search after which shrinks begin"),
-    "shrink_until": ("shrink_until", "share of the search after which the budget is met"),
-    "shrink_every": ("shrink_every", "epochs between shrinks, or a part of one"),
-    "start_at": ("start_at", "how many times its budget the supernet takes at most; 0 for all that the space offers"),
-    "keep_stream": ("keep_stream", "share of a stream's channels that stays, where the budget can be met so"),
-    "keep_block": ("keep_block", "share of every other unit group that stays, where the budget can be met so"),
-    "shrink_at_most": ("shrink_at_most", "share of a unit group that may leave at once"),
-    "press": (
-        "press",
-        "share of the time between shrinks over which units that leave are pressed to zero; 0 for not at all",
-    ),
-    "threshold": ("threshold", "importances at or below it are removed"),
-    "shrink_macs": ("shrink_macs", "without a budget, a shrink waits until so many MACs would go"),
-    "recalibration": ("recalibration", "batches that re-estimate BatchNorm statistics after a shrink"),
-}
 
 
 def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "search",
-        "Searches a gaze network: trains a supernet and shrinks it to a stated size. One budget, or two together, or a family; "
-        "without any, a fixed --lambda decides how much goes, as in the paper (--recipe paper).",
+        "Searches a gaze network: trains a supernet and shrinks it to a stated size. One budget, or two together, or a "
+        "family; without any, a fixed --lambda decides how much goes, as in the paper (--recipe paper).",
     )
     add_training_arguments(parser)
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
     for word, quantity in budgets().items():
-        parser.add_argument(f"--target_{word}", f"--target-{word}", type=str, default="", help=quantity.help)
+        parser.add_argument(f"--target_{word}", type=str, default="", help=quantity.help)
     parser.add_argument(
         "--targets", type=str, default="", help="several MACs, such as 5M,10M,20M: one search freezes a subnet at each"
     )
     for name, table in tables().items():
-        parser.add_argument(f"--{name}_table", f"--{name}-table", type=str, default="", help=table.help)
+        parser.add_argument(f"--{name}_table", type=str, default="", help=table.help)
     parser.add_argument(
         "--channel_multiple",
-        "--channel-multiple",
         type=NonNegativeInt,
         default=0,
-        help="the number of channels that leave together, such as 8 or 16, since a runtime computes as many at once; 0 takes the "
-        "latency table's under --target-ms, else the space's",
+        help="the number of channels that leave together, such as 8 or 16, since a runtime computes as many at once; "
+        "0 takes the latency table's under --target-ms, else the space's",
     )
     parser.add_argument(
         "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
@@ -87,24 +62,23 @@ def _parse(argv: list[str]) -> Namespace:
         "--control",
         type=str,
         default="none",
-        help="also train others of the same budget with the same passes, data and seeds, and compare; several with commas: "
-        + "; ".join(f"{name}, {text}" for name, (_, text) in CONTROLS.items()),
+        help="also train others of the same budget with the same passes, data and seeds, and compare; several with "
+        "commas: " + "; ".join(f"{name}, {text}" for name, (_, text) in CONTROLS.items()),
     )
     parser.add_argument(
         "--control_seeds",
-        "--control-seeds",
         type=PositiveInt,
         default=3,
         help="how many seeds, from --seed on, --control compares over",
     )
-    add_recipe(parser, SearchRecipe(), HELPS)
-    return parse(parser, argv, RECIPES, HELPS)
+    add_recipe(parser, SearchRecipe)
+    return parse_with_recipe(parser, argv, SearchRecipe, RECIPES)
 
 
 def run(argv: list[str]) -> None:
     """Runs the verb."""
     arguments = _parse(argv)
-    recipe = SearchRecipe(**recipe_values(arguments, HELPS))
+    recipe = recipe_of(arguments, SearchRecipe)
     controls = controls_of(arguments.control)
     space = load_space(arguments.space)
     wanted = {word: arguments[f"target_{word}"] for word in budgets()}

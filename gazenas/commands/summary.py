@@ -89,7 +89,8 @@ def _print_blocks(name: str, network: Network) -> None:
     print_table(f"{name} ({arch.space.name} at {size} pixels{read})", columns, rows)
     supernet = count_macs(build_supernet(arch.space), size)
     console.print(
-        f"{total:,} MACs (the papers' FLOPs), {total / supernet:.1%} of the supernet's {supernet:,}; {count_params(network):,} parameters"
+        f"{total:,} MACs (the papers' FLOPs), {total / supernet:.1%} of the supernet's {supernet:,}; "
+        f"{count_params(network):,} parameters"
     )
 
 

@@ -12,7 +12,8 @@ FACTORS = {"%": 0.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
 def parse_amount(text: str, full: float, flag: str, quantity: Quantity) -> float:
-    """An amount from ``12000000``, ``12M``, ``1.2G`` or ``40%`` of ``full``; a whole number where the quantity has only these.
+    """An amount from ``12000000``, ``12M``, ``1.2G`` or ``40%`` of ``full``; a whole number where the quantity has only
+    these.
 
     Raises:
         InputError: naming ``flag``, where the text is none of these.

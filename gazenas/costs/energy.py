@@ -1,4 +1,5 @@
-"""Energy of one image by a table: so much a multiply-accumulate, so much a byte moved. ``energy.json`` says what counts as moved.
+"""Energy of one image by a table: so much a multiply-accumulate, so much a byte moved. ``energy.json`` says what counts
+as moved.
 
 It says which of two networks spends more on arithmetic and memory, not what a whole device draws.
 """

@@ -1,6 +1,8 @@
-"""What a quantity is: something that every part of a network takes, so that a unit has a cost and a search may have a budget.
+"""What a quantity is: something that every part of a network takes, so that a unit has a cost and a search may have a
+budget.
 
-A :class:`Quantity` is what is true of all networks; a :class:`Resource` is a quantity of one network, with what no shrink can change.
+A :class:`Quantity` is what is true of all networks; a :class:`Resource` is a quantity of one network, with what no
+shrink can change.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class FromTable:
 
     Attributes:
         help: of ``--NAME-table``.
-        load: the quantity by the table in a file, or, for an empty path, by its own table for a space. Several processes take what rank
+        load: the quantity by the table in a file, or, for an empty path, by its own table for a space. Several
+            processes take what rank
             0 had to measure.
     """
 
@@ -45,8 +48,10 @@ class Quantity:
         budget: the word of ``--target-WORD``; empty for a mere cost. A budget needs ``whole`` or ``samples``.
         help: of ``--target-WORD``.
         whole: of a network as it stands, once frozen: what its parts do not take of it is the same at all widths.
-        samples: where amounts of parts are estimates: widths of networks that were measured whole, and what each takes; the first is the
-            one of no units. The sum over parts above it is scaled by one factor so that it agrees with all others together.
+        samples: where amounts of parts are estimates: widths of networks that were measured whole, and what each takes;
+            the first is the
+            one of no units. The sum over parts above it is scaled by one factor so that it agrees with all others
+            together.
         measure: exactly, of an architecture, where that takes a second: a budget is met by it in the end.
         integral: whether amounts are whole numbers.
         channel_multiple: the number of channels for which amounts are true; 1 where they are true of any.
@@ -87,7 +92,8 @@ class Resource:
         quantity: what is taken.
         fixed: of what no shrink can change.
         factor: on what the parts take.
-        checks: for networks that were measured whole, the sum over the measured amount, where a factor had to fit several.
+        checks: for networks that were measured whole, the sum over the measured amount, where a factor had to fit
+            several.
     """
 
     quantity: Quantity

@@ -106,7 +106,8 @@ def _network(candidate: Candidate) -> GazeModel:
 
 
 def write_onnx(candidate: Candidate, path: Path) -> None:
-    """Its ONNX file, for size, latency and memory; where it is trained here, with fresh weights, which cost the same."""
+    """Its ONNX file, for size, latency and memory; where it is trained here, with fresh weights, which cost the
+    same."""
     if candidate.kind == "onnx":
         path.write_bytes(Path(candidate.source).read_bytes())
         return

@@ -1,4 +1,5 @@
-"""Several trainings, each in a run folder of its own and gone on with where it stopped, and their errors side by side."""
+"""Several trainings, each in a run folder of its own and gone on with where it stopped, and their errors side by
+side."""
 
 from __future__ import annotations
 
@@ -213,7 +214,8 @@ def error_table(
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What may differ between a training's beginning and its end: device, loader processes, minutes between checkpoints, where
+    """What may differ between a training's beginning and its end: device, loader processes, minutes between
+    checkpoints, where
     progress goes, and what stops it."""
 
     device: str
@@ -246,7 +248,8 @@ def finetune(
         seed: of everything drawn.
         config: what must not change between a beginning and its end.
         options: what may.
-        finish: given the run folder and angles in radians, ``(N, 2)``, of the test images in order, while the folder is locked.
+        finish: given the run folder and angles in radians, ``(N, 2)``, of the test images in order, while the folder is
+            locked.
 
     Raises:
         InputError: where the recipe or the data does not fit, or the run was begun otherwise.

@@ -24,7 +24,8 @@ class VerbError(Exception):
 class VerbProcesses:
     """Runs verbs, as many at once as threads call :meth:`run`.
 
-    Inside its ``with`` block, SIGINT and SIGTERM reach every process as SIGTERM, at which a training saves everything, and no
+    Inside its ``with`` block, SIGINT and SIGTERM reach every process as SIGTERM, at which a training saves everything,
+    and no
     further process is started.
 
     Args:

@@ -1,4 +1,5 @@
-"""An ONNX graph whose weights are kept once each and without outer zeros; a runtime puts these back when it loads the file."""
+"""An ONNX graph whose weights are kept once each and without outer zeros; a runtime puts these back when it loads the
+file."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from onnx import numpy_helper, shape_inference
 
 WARM_UP = 3
 
-# Runs a file twenty times in a process of its own and prints its memory before the file was loaded and its peak from then on, in KiB.
+# Runs a file twenty times in a process of its own and prints its memory before the file was loaded and its peak from
+# then on, in KiB.
 # Linux can forget an earlier peak, such as that of the imports; elsewhere a small network may hide below it.
 _MEMORY = """
 import pathlib, resource, sys
@@ -47,7 +48,8 @@ def interleaved_latency(
     repeats: int,
     on_round: Callable[[int], None] = lambda done: None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Milliseconds of single images in onnxruntime; every round runs each model once, so that the machine's drift hits all alike.
+    """Milliseconds of single images in onnxruntime; every round runs each model once, so that the machine's drift hits
+    all alike.
 
     Args:
         files: by name, an ONNX file and the side of its input.
@@ -77,7 +79,8 @@ def interleaved_latency(
 
 
 def peak_memory(path: Path, side: int) -> int:
-    """Bytes by which a process grows at its peak when it loads the file and runs it on single images with one thread."""
+    """Bytes by which a process grows at its peak when it loads the file and runs it on single images with one
+    thread."""
     words = [sys.executable, "-c", _MEMORY, str(path), str(side)]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,8 +1,11 @@
-"""A network in the form in which onnxruntime answers fastest: fewer and larger operations, the same function in eval mode.
+"""A network in the form in which onnxruntime answers fastest: fewer and larger operations, the same function in eval
+mode.
 
 A runtime takes about a microsecond to begin an operation. onnxruntime on a CPU keeps maps in blocks of channels
-from one convolution to the next, and changes their layout, which costs as much as a small convolution, wherever something
-in between splits or joins them, scales them by a number a channel, or has a number of channels that fills no blocks. The form is made
+from one convolution to the next, and changes their layout, which costs as much as a small convolution, wherever
+something
+in between splits or joins them, scales them by a number a channel, or has a number of channels that fills no blocks.
+The form is made
 from a trained module for one input size, computes the same up to rounding, and cannot be trained on.
 """
 
@@ -39,7 +42,8 @@ def runtime_form(network: nn.Module) -> nn.Module:
     """A copy for a runtime, in eval mode, with the same answers.
 
     Args:
-        network: any; a subnet's search blocks take forms of their own, elsewhere BatchNorms are folded into the convolutions
+        network: any; a subnet's search blocks take forms of their own, elsewhere BatchNorms are folded into the
+            convolutions
             before them.
     """
     form = deepcopy(network).eval()
@@ -53,7 +57,8 @@ def runtime_form(network: nn.Module) -> nn.Module:
 
 
 def fold_norms(module: nn.Module) -> None:
-    """Folds each BatchNorm that follows a convolution in an ``nn.Sequential`` into it, in place; the module must be in eval mode."""
+    """Folds each BatchNorm that follows a convolution in an ``nn.Sequential`` into it, in place; the module must be
+    in eval mode."""
     for child in module.children():
         fold_norms(child)
     if not isinstance(module, nn.Sequential):
@@ -66,7 +71,8 @@ def fold_norms(module: nn.Module) -> None:
 
 
 def _reform(network: Network, widths: Mapping[str, int]) -> None:
-    """Brings search blocks into their forms and fills the channels of the maps between them up to whole blocks, in place."""
+    """Brings search blocks into their forms and fills the channels of the maps between them up to whole blocks, in
+    place."""
     if any(height != width for height, width in network.space.sizes()):
         return  # the forms are of square maps
     paths = {id(module): path for path, module in network.named_modules()}

@@ -61,10 +61,12 @@ def export_onnx(
         path: of the ONNX file.
         images: ``(N, S, S, 3)`` uint8 RGB to compare PyTorch and onnxruntime on, at batch sizes 1, 7 and 64.
         precision: ``fp32`` or ``fp16`` (weights and arithmetic; input and output stay float32).
-        channel_multiple: channels are filled up to multiples of this, see :func:`gazenas.models.channel_multiple.fill_channels`.
+        channel_multiple: channels are filled up to multiples of this, see
+            :func:`gazenas.models.channel_multiple.fill_channels`.
 
     Raises:
-        InputError: for an unknown precision, a channel multiple where there are no search blocks, or where the file differs from
+        InputError: for an unknown precision, a channel multiple where there are no search blocks, or where the file
+            differs from
             PyTorch by more than ``LIMITS`` allows.
     """
     if precision not in LIMITS:
@@ -80,14 +82,16 @@ def export_onnx(
         differences = differences_from_torch(network, aside, images)
         if not differences.max() <= LIMITS[precision]:
             raise InputError(
-                f"the exported file differs from PyTorch by up to {differences.max():.4f} degrees over {len(images)} images, "
+                f"the exported file differs from PyTorch by up to {differences.max():.4f} degrees over {len(images)} "
+                f"images, "
                 f"at most {LIMITS[precision]} is allowed for {precision}: {path} was not written"
             )
     return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images), written)
 
 
 def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str = "") -> bytes:
-    """The file that :func:`export_onnx` writes, not yet verified; it names the network's architecture without ``fingerprint``."""
+    """The file that :func:`export_onnx` writes, not yet verified; it names the network's architecture without
+    ``fingerprint``."""
     if getattr(network, "input_channels", 3) != 3:
         raise InputError("expected a network for RGB images, found one for others: the runtime's preprocessing is RGB")
     model = _stripped(_exported(network))
@@ -159,7 +163,8 @@ def _exported(network: GazeModel) -> Any:
 def _stripped(model: Any) -> Any:
     """Without the exporter's metadata, documentation and most value infos: a third of a small network's file.
 
-    Shapes behind a reshape or a resize stay: that their first dimension is the batch is what a runtime cannot find out, and it
+    Shapes behind a reshape or a resize stay: that their first dimension is the batch is what a runtime cannot find out,
+    and it
     joins operations only where it knows that shapes agree.
     """
     lost = {node.output[0] for node in model.graph.node if node.op_type in ("Reshape", "Resize")}

@@ -57,7 +57,8 @@ class GazeEstimator:
             ) from error
         if self.mean.shape != (3,) or self.std.shape != (3,) or self.color_order not in ORDERS:
             raise ValueError(
-                f"{path}: expected three numbers as mean and std and the color order {' or '.join(ORDERS)} in its metadata, "
+                f"{path}: expected three numbers as mean and std and the color order {' or '.join(ORDERS)} in its "
+                f"metadata, "
                 f"found {self.metadata['mean']}, {self.metadata['std']} and {self.color_order!r}"
             )
         self.input_name: str = self.session.get_inputs()[0].name
@@ -79,7 +80,8 @@ class GazeEstimator:
         size = self.input_size
         if batch.ndim != 4 or batch.shape[1:] != (size, size, 3) or batch.dtype != np.uint8:
             raise ValueError(
-                f"expected uint8 faces of shape ({size}, {size}, 3) or (N, {size}, {size}, 3), found {faces.dtype} {faces.shape}"
+                f"expected uint8 faces of shape ({size}, {size}, 3) or (N, {size}, {size}, 3), found {faces.dtype} "
+                f"{faces.shape}"
             )
         if color_order not in ORDERS:
             raise ValueError(f"color_order: expected {' or '.join(ORDERS)}, found {color_order!r}")
@@ -101,5 +103,6 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(f"usage: {sys.argv[0]} MODEL.onnx FACE.npy (uint8 RGB, as numpy.save writes it)")
     sys.stdout.write(
-        f"{np.rad2deg(GazeEstimator(sys.argv[1])(np.load(sys.argv[2], allow_pickle=False))).tolist()} degrees of pitch and yaw\n"
+        f"{np.rad2deg(GazeEstimator(sys.argv[1])(np.load(sys.argv[2], allow_pickle=False))).tolist()} degrees of "
+        f"pitch and yaw\n"
     )

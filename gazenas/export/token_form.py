@@ -13,9 +13,11 @@ DENSE = 2**14  # entries of a resize's matrix up to which one product with it is
 
 
 class LayerForm(nn.Module):
-    """A :class:`TransformerLayer` with the products of its weights taken beforehand, and a key's weight as a summand of its score.
+    """A :class:`TransformerLayer` with the products of its weights taken beforehand, and a key's weight as a summand of
+    its score.
 
-    ``softmax(s) * w``, renormalized, is ``softmax(s + log w)``. The logarithm is a constant here, so that 0 is no obstacle: such
+    ``softmax(s) * w``, renormalized, is ``softmax(s + log w)``. The logarithm is a constant here, so that 0 is no
+    obstacle: such
     a key's score is minus infinity, and where all weights are 0 nothing is seen at all.
 
     Args:
@@ -129,6 +131,7 @@ class TokenForm(nn.Module):
         """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``, c and c' rounded up."""
         tokens = self.project @ self.shrink(x).flatten(2) + self.position
         decoded = self.decoder(self.encoder(tokens)).unflatten(2, (self.grid, self.grid))
-        # Resize and projection commute. With the projection last, the runtime's convolution adds it to the other paths' sum.
+        # Resize and projection commute. With the projection last, the runtime's convolution adds it to the other paths'
+        # sum.
         restored: Tensor = self.restore(self.grow(decoded))
         return restored

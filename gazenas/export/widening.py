@@ -10,7 +10,8 @@ from gazenas.ops.channels import ALIGNED, BLOCK, round_up
 
 
 def hidden_width(count: int) -> int:
-    """Channels between two convolutions: at least a block, then a multiple of ``ALIGNED``, which keeps the file smaller."""
+    """Channels between two convolutions: at least a block, then a multiple of ``ALIGNED``, which keeps the file
+    smaller."""
     return max(BLOCK, round_up(count, ALIGNED))
 
 

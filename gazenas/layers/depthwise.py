@@ -6,7 +6,8 @@ from torch import nn
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """``nn.Conv2d`` with a kernel a channel and no bias, ``(N, c, h, w)`` to ``(N, c, ceil(h / stride), ceil(w / stride))``.
+    """``nn.Conv2d`` with a kernel a channel and no bias, ``(N, c, h, w)`` to ``(N, c, ceil(h / stride), ceil(w /
+    stride))``.
 
     A type of its own, since a depthwise convolution of one channel has the numbers of a dense one.
 

@@ -1,4 +1,5 @@
-"""Post-norm transformer layers (Vaswani et al., NeurIPS 2017): what follows the attention, and an encoder layer as in DETR."""
+"""Post-norm transformer layers (Vaswani et al., NeurIPS 2017): what follows the attention, and an encoder layer as in
+DETR."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ class PostNorm(Protocol):
 
 
 def post_norm(layer: PostNorm, tokens: Tensor, seen: Tensor, *, dropout: float = 0.0) -> Tensor:
-    """The rest of a transformer layer: a projection of what was seen, then a feed-forward layer, each added and normalized after.
+    """The rest of a transformer layer: a projection of what was seen, then a feed-forward layer, each added and
+    normalized after.
 
     Args:
         layer: holds the modules.
@@ -39,7 +41,8 @@ def post_norm(layer: PostNorm, tokens: Tensor, seen: Tensor, *, dropout: float =
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention and a feed-forward layer; positions are added to queries and keys only, as in DETR (Carion et al., ECCV 2020).
+    """Self-attention and a feed-forward layer; positions are added to queries and keys only, as in DETR (Carion et al.,
+    ECCV 2020).
 
     Args:
         width: of the tokens.

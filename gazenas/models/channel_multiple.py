@@ -17,7 +17,8 @@ Span = tuple[int, int, int]  # dimension, start, count
 
 
 def fill_channels(network: Network, multiple: int) -> Network:
-    """A copy in which every kernel size of a MixConv, and every hidden layer, has a multiple of channels, or all that its space has.
+    """A copy in which every kernel size of a MixConv, and every hidden layer, has a multiple of channels, or all that
+    its space has.
 
     A channel that is added is zero on its way in and on its way out, so in eval mode the copy answers what the
     network does, up to rounding; it has more MACs and more parameters. It is meant for export, not for training.

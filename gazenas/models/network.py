@@ -83,7 +83,8 @@ class Network(nn.Module):
         return gaze
 
     def forward_features(self, images: Tensor) -> list[Tensor]:
-        """Images ``(N, 3, S, S)`` to one map a branch: ``(N, c_i, S / 4, S / 4)``, ``(..., S / 8, S / 8)`` and so on."""
+        """Images ``(N, 3, S, S)`` to one map a branch: ``(N, c_i, S / 4, S / 4)``, ``(..., S / 8, S / 8)`` and so
+        on."""
         size, channels = self.input_size, self.input_channels
         if images.dim() != 4 or tuple(images.shape[1:]) != (channels, size, size):
             raise ValueError(f"expected images of shape (N, {channels}, {size}, {size}), found {tuple(images.shape)}")

@@ -77,7 +77,8 @@ def _load_state(network: nn.Module, tensors: dict[str, Any], path: Path) -> None
             f"{key}: expected {tuple(expected[key].shape)}, found {tuple(tensors[key].shape)}" for key in other[:2]
         ]
         raise InputError(
-            f"{path}: does not fit the architecture: missing {missing[:2]} ({len(missing)}), unknown {extra[:2]} ({len(extra)}), "
+            f"{path}: does not fit the architecture: missing {missing[:2]} ({len(missing)}), unknown {extra[:2]} "
+            f"({len(extra)}), "
             f"other shapes {shapes} ({len(other)})"
         )
     network.load_state_dict(tensors)

@@ -43,7 +43,8 @@ class ModelSource:
 def find_model(name_or_path: str | Path) -> ModelSource:
     """What a name or a path stands for.
 
-    A run folder, an ``arch.json`` or a YAML file wins over a name, and a folder without ``arch.json`` does not; where there are both,
+    A run folder, an ``arch.json`` or a YAML file wins over a name, and a folder without ``arch.json`` does not; where
+    there are both,
     the log says which was taken. Of names, comparators and shipped subnets come before search spaces.
 
     Raises:
@@ -58,7 +59,8 @@ def find_model(name_or_path: str | Path) -> ModelSource:
         return found
     if not kind:
         raise InputError(
-            f"unknown subnet {name!r}: no such run folder (with its arch.json), arch.json or YAML file, nor a name of a shipped subnet "
+            f"unknown subnet {name!r}: no such run folder (with its arch.json), arch.json or YAML file, nor a name "
+            f"of a shipped subnet "
             f"({', '.join(list_subnets())}), a search space or a comparator ({', '.join(BASELINES)})"
         )
     if path.exists():
@@ -163,11 +165,14 @@ def build_subnet(
 
     Args:
         arch: an architecture, an ``arch.json``, a run folder, or a name of :func:`list_subnets`.
-        weights: a safetensors file, loaded strictly, or ``"default"`` for those that are shipped with a name, which is then no path;
+        weights: a safetensors file, loaded strictly, or ``"default"`` for those that are shipped with a name, which is
+            then no path;
             fresh weights without it.
-        input_size: overrides the architecture's, divisible by 32; weights fit only where the head has no learned positions
+        input_size: overrides the architecture's, divisible by 32; weights fit only where the head has no learned
+            positions
             or the number of its tokens stays the same.
-        input_channels: 3, RGB, or 1, such as infrared. Three-channel weights are then added up, which answers a gray image
+        input_channels: 3, RGB, or 1, such as infrared. Three-channel weights are then added up, which answers a gray
+            image
             as RGB copies of it would be.
 
     Raises:
@@ -265,7 +270,8 @@ def load_model(path: str | Path, *, user: str | Path | None = None) -> GazeModel
     found, weights = source.described, source.weights
     if weights is None:
         raise InputError(
-            f"{path}: expected a network with weights, found the name of a comparator or a search space, which has none: "
+            f"{path}: expected a network with weights, found the name of a comparator or a search space, which has "
+            f"none: "
             "expected a run folder, an arch.json or a shipped subnet"
         )
     network = (

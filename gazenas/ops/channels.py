@@ -1,6 +1,7 @@
 """How many channels a runtime likes, and rounding to it.
 
-onnxruntime keeps maps in blocks of channels and pads a count that fills none, so that 127 channels take no less than 128.
+onnxruntime keeps maps in blocks of channels and pads a count that fills none, so that 127 channels take no less than
+128.
 """
 
 from __future__ import annotations
@@ -21,5 +22,6 @@ def round_up(count: float, multiple: int, most: int | None = None) -> int:
 
 
 def channels_at_once() -> int:
-    """Channels that onnxruntime computes together on this processor: it pads every convolution to a multiple of these."""
+    """Channels that onnxruntime computes together on this processor: it pads every convolution to a multiple of
+    these."""
     return BLOCK if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else SMALL_BLOCK

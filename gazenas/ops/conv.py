@@ -1,4 +1,5 @@
-"""The basic residual block of ResNet (He et al., CVPR 2016): two plain convolutions, searchable by their hidden channels."""
+"""The basic residual block of ResNet (He et al., CVPR 2016): two plain convolutions, searchable by their hidden
+channels."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ HIDDEN = "hidden"
 class ConvPair(nn.Module):
     """Two k x k convolutions, each with BatchNorm, and a ReLU between them.
 
-    A unit is one hidden channel. Its importance scales it after the ReLU; since the second convolution is linear, the factor is
+    A unit is one hidden channel. Its importance scales it after the ReLU; since the second convolution is linear, the
+    factor is
     applied to that convolution's column, which costs nothing on the maps.
 
     Args:

@@ -13,13 +13,16 @@ from gazenas.ops.units import Convolution, Extent, TensorSlice, Units, Widths
 class Operator(Protocol):
     """One searchable path of a search block: ``(N, c, h, w)`` to ``(N, c', h', w')``, an ``nn.Module``.
 
-    An operator with no units left keeps only its closing normalization, whose constant it still adds. It says what only it can
-    know: which tensors its units are in, what it computes and what that takes. What a search makes of it (which unit goes, in
+    An operator with no units left keeps only its closing normalization, whose constant it still adds. It says what only
+    it can
+    know: which tensors its units are in, what it computes and what that takes. What a search makes of it (which unit
+    goes, in
     what multiple) is not its business.
     """
 
     channelwise: ClassVar[bool]
-    """Whether a unit is a channel of a map. It stands with the class, since an architecture names operators and has none built."""
+    """Whether a unit is a channel of a map. It stands with the class, since an architecture names operators and has
+    none built."""
 
     norm: nn.BatchNorm2d
     """The closing normalization, which follows the projection of all units."""
@@ -70,7 +73,8 @@ class Operator(Protocol):
         ...
 
     def deviations(self) -> dict[str, Tensor]:
-        """By group, ``(n,)``: standard deviation of what each unit gives to its projection before its factor, from weights and statistics."""
+        """By group, ``(n,)``: standard deviation of what each unit gives to its projection before its factor, from
+        weights and statistics."""
         ...
 
     def macs(self, widths: Widths, extent: Extent) -> int:
@@ -84,7 +88,8 @@ class Operator(Protocol):
     def paper(self, widths: Widths, extent: Extent) -> int:
         """What the paper charges for the given widths, so that one unit fewer saves its Delta.
 
-        It stands here, as MACs do: the paper counts some layers of a path and leaves others out, and which is which only the path knows.
+        It stands here, as MACs do: the paper counts some layers of a path and leaves others out, and which is which
+        only the path knows.
         """
         ...
 

@@ -1,6 +1,7 @@
 """Streams: the maps between blocks, whose channels are shared by everything that writes or reads them.
 
-Every block that writes a stream ends in a batch normalization, and so does the stem. Scaling these by one factor a channel scales the
+Every block that writes a stream ends in a batch normalization, and so does the stem. Scaling these by one factor a
+channel scales the
 stream: a channel at zero is zero wherever the stream is read, through residual sums and ReLUs as well.
 """
 
@@ -61,7 +62,8 @@ def closing_norm(channels: int, stream: Stream | None) -> nn.BatchNorm2d:
 
 
 def folded(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
-    """The same function as an ordinary batch normalization: the stream's factors are multiplied into weight and bias."""
+    """The same function as an ordinary batch normalization: the stream's factors are multiplied into weight and
+    bias."""
     if not isinstance(norm, StreamNorm):
         return norm
     plain = nn.BatchNorm2d(norm.num_features).train(norm.training)

@@ -1,4 +1,5 @@
-"""Lightweight transformer (HR-NAS, Ding et al., CVPR 2021): few tokens that see the whole map, searchable one by one."""
+"""Lightweight transformer (HR-NAS, Ding et al., CVPR 2021): few tokens that see the whole map, searchable one by
+one."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class TransformerLayer(nn.Module):
         self.norm = nn.LayerNorm(width, bias=False)
 
     def forward(self, queries: Tensor, tokens: Tensor, gate: Tensor) -> Tensor:
-        """``queries`` ``(..., n, d)`` look at ``tokens`` ``(N, n, d)``, weighted as keys by ``gate`` ``(n,)``: ``(N, n, d)``."""
+        """``queries`` ``(..., n, d)`` look at ``tokens`` ``(N, n, d)``, weighted as keys by ``gate`` ``(n,)``: ``(N,
+        n, d)``."""
         seen = gated_attention(self.query(queries), self.key(tokens), self.value(tokens), gate)
         return post_norm(self, queries, seen)
 

@@ -46,7 +46,8 @@ class Extent:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A plain convolution, or on a map of one pixel a linear layer: channels, kernel, stride, and its input's size in pixels."""
+    """A plain convolution, or on a map of one pixel a linear layer: channels, kernel, stride, and its input's size in
+    pixels."""
 
     in_channels: int
     out_channels: int
@@ -69,7 +70,8 @@ class Units:
         kind: ``"conv3x3"``, ``"conv5x5"``, ..., ``"hidden"``, ``"token"`` or ``"stream"``.
         alpha: importance factors, ``(n,)``.
         slices: every tensor that has one slice a unit, ``alpha`` among them.
-        projection: of an operator, where the units enter the convolution that its closing normalization follows; one of ``slices``.
+        projection: of an operator, where the units enter the convolution that its closing normalization follows; one of
+            ``slices``.
         linear: whether ``alpha`` does nothing but scale what enters ``projection``.
     """
 

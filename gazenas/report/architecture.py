@@ -44,7 +44,8 @@ def group_label(group: str) -> str:
 def draw_architecture(arch: Architecture, path: Path) -> None:
     """Branches from top to bottom, blocks from left to right; bars show how many units of each group survive.
 
-    Behind the stem and behind every stage stands the width of each stream, over that offered where streams are searched.
+    Behind the stem and behind every stage stands the width of each stream, over that offered where streams are
+    searched.
     """
     space = arch.space
     figure = Figure((1.2 * _columns(space) + 0.8, 1.2 + 1.75 * space.branches), layout="constrained")
@@ -98,7 +99,8 @@ class _Drawing:
         return self.end(begin, x, "stem")
 
     def blocks(self, x: float, module: str, specs: list[BlockSpec]) -> float:
-        """A column for each input branch of a fusion module, or for each block of the longest branch of a parallel one."""
+        """A column for each input branch of a fusion module, or for each block of the longest branch of a parallel
+        one."""
         columns = sorted({_column(spec) for spec in specs})
         for spec in specs:
             self._block((x + columns.index(_column(spec)), spec.branch + 1), _label(spec), spec)

@@ -24,7 +24,8 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Mean error (with the spread over seeds) against MACs, parameters and latency on one thread.
 
     Args:
-        rows: with ``name``, ``error_deg``, ``spread_deg``, ``macs``, ``params``, ``median_ms_1``; rows that lack a number are
+        rows: with ``name``, ``error_deg``, ``spread_deg``, ``macs``, ``params``, ``median_ms_1``; rows that lack a
+            number are
             left out of the panels that need it, and a panel is left out where no row has its number.
         path: of the PNG file.
     """

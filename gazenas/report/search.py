@@ -18,7 +18,8 @@ def draw_importances(histograms: Sequence[Mapping[str, Any]], path: Path) -> Non
     """How importance factors were distributed just before each shrink; what went in red, what stayed in blue.
 
     Args:
-        histograms: with ``epoch``, and counts of ``removed`` and ``kept`` units in equal bins of abs(alpha) from 0 to 1.25.
+        histograms: with ``epoch``, and counts of ``removed`` and ``kept`` units in equal bins of abs(alpha) from 0 to
+            1.25.
         path: of the PNG file.
     """
     columns = min(4, max(1, len(histograms)))
@@ -55,7 +56,8 @@ def draw_family(members: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def draw_control(errors: Mapping[str, ErrorRow], measured_on: str, path: Path) -> None:
-    """Errors of the found network and of those beside it, a point a seed and a bar at the mean, with seconds of training.
+    """Errors of the found network and of those beside it, a point a seed and a bar at the mean, with seconds of
+    training.
 
     Args:
         errors: by kind of network; each with a mean of ``seconds``.

@@ -81,14 +81,16 @@ class Controller:
         return kept
 
     def draw(self, network: Network, kind: str, seed: int) -> dict[str, Tensor]:
-        """What stays of a fresh supernet under the last budget by chance; ``kind`` as in ``gazenas.search.random_baseline``."""
+        """What stays of a fresh supernet under the last budget by chance; ``kind`` as in
+        ``gazenas.search.random_baseline``."""
         costs = unit_costs(network, unit_groups(network), self.plan.resources)
         score = random_scores(network, kind, costs, seed)
         drawn: dict[str, Tensor] = self.world.take(self._cut(network, score, self.plan.waypoints[-1], True, 1.0))
         return drawn
 
     def narrow(self, network: Network, times: float) -> dict[str, Tensor] | None:
-        """What stays of a fresh supernet, thinned alike everywhere, that takes at most ``times`` the first budget of everything.
+        """What stays of a fresh supernet, thinned alike everywhere, that takes at most ``times`` the first budget of
+        everything.
 
         Returns:
             None where it takes no more already.
@@ -120,7 +122,8 @@ class Controller:
         return thinned(low)
 
     def set_floors(self, network: Network, of_stream: float, of_block: float) -> None:
-        """From now on every stream keeps a share of the width that it has now, and every other unit group one of its own."""
+        """From now on every stream keeps a share of the width that it has now, and every other unit group one of its
+        own."""
         for group in unit_groups(network):
             together = leaving_together(group.key.operator, self.plan.channel_multiple)
             share = of_stream if group.is_stream else of_block
@@ -147,7 +150,8 @@ class Controller:
         return decided
 
     def _fills(self, network: Network, keep: Survivors, limits: Sequence[float]) -> bool:
-        """Whether measuring what stays, such as its file, shows that it meets that limit and every other: nothing is left to cut."""
+        """Whether measuring what stays, such as its file, shows that it meets that limit and every other: nothing is
+        left to cut."""
         index = self.plan.measured
         if not keep or index is None:
             return False
@@ -184,7 +188,8 @@ class Controller:
         return keep if fits is None else fits[2]
 
     def amount(self, network: Network, resource: Resource, widths: NetworkWidths) -> float:
-        """What ``network`` takes with ``widths``: measured, once, where the quantity can be, else by the sum over parts."""
+        """What ``network`` takes with ``widths``: measured, once, where the quantity can be, else by the sum over
+        parts."""
         if resource.quantity.measure is None:
             return resource.total(network, widths)
         arch = architecture_with(network, widths)

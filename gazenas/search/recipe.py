@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gazenas.costs import COSTS
 from gazenas.search.importance import IMPORTANCES
-from gazenas.training.recipe import TrainingRecipe, below_zero, not_above_zero, refuse, unknown
+from gazenas.training.recipe import TrainingRecipe, below_zero, not_above_zero, refuse
 
 REGULARIZERS = ("proximal", "l1")
 PROXIMAL = ("muon", "adamw", "adam")  # the optimizers whose metric the proximal step knows
@@ -40,34 +40,36 @@ PAPER_RECIPE = {
 
 @dataclass(frozen=True)
 class SearchRecipe(TrainingRecipe):
-    """How a search trains; the command line's words for it are the fields' names.
+    """How a search trains, besides what every training has.
 
     Attributes:
-        penalty_weight: lambda, of the penalty with normalized unit costs; 0 for none.
+        penalty_weight: weight of the penalty with unit costs normalized by their mean; 0 for none.
         penalty_warm_up: share of the search over which lambda rises linearly.
         cost: what the penalty weighs units by.
-        regularizer: how the penalty acts: ``proximal``, a soft threshold after the optimizer's step, or ``l1``, by gradient.
-        importance: what ranks the units, a key of ``IMPORTANCES``.
-        importance_lr: learning rate of importance factors, the same throughout; 0 derives it from the planned number of steps.
-        shrink_from, shrink_until: shares of the search after which the network begins to shrink, and has arrived at its budget.
+        regularizer: how the penalty acts: proximal, a soft threshold after the optimizer's step, or l1, by gradient.
+        importance: what ranks the units.
+        importance_lr: learning rate of importance factors, the same throughout; 0 derives it from the planned steps.
+        shrink_from: share of the search after which shrinks begin.
+        shrink_until: share of the search after which the budget is met.
         shrink_every: epochs between shrinks, or a part of one.
-        start_at: how many times its budget the supernet takes at most; it is thinned alike everywhere before it is trained. 0
-            begins with everything that the space offers.
-        keep_stream, keep_block: shares of what a stream's channels and every other unit group began with that stay, where
-            the budget can be met so: late layers have hardly learned when units are ranked.
+        start_at: how many times its budget the supernet takes at most, thinned alike everywhere before it is trained; 0
+            for all that the space offers.
+        keep_stream: share of what a stream's channels began with that stays, where the budget can be met so.
+        keep_block: share of what every other unit group began with that stays, where the budget can be met so: late
+            layers have hardly learned when units are ranked.
         shrink_at_most: share of a unit group that may leave at once, where the budget can be met so.
-        press: share of the time between two shrinks after which the factors of the units that leave next have been pressed to
+        press: share of the time between two shrinks over which the factors of the units that leave next are pressed to
             zero; 0 chooses them when they leave and removes them as they are.
         threshold: importances at or below it are removed.
         shrink_macs: without a budget, a shrink waits until so many MACs would go.
         recalibration: batches that re-estimate BatchNorm statistics after a shrink and, of an average, after an epoch.
     """
 
-    penalty_weight: float = 0.0
-    penalty_warm_up: float = 0.25
-    cost: str = "macs"
-    regularizer: str = "proximal"
-    importance: str = "taylor"
+    penalty_weight: float = field(default=0.0, metadata={"flag": "lambda"})
+    penalty_warm_up: float = field(default=0.25, metadata={"flag": "lambda_warm_up"})
+    cost: str = field(default="macs", metadata={"one_of": COSTS})
+    regularizer: str = field(default="proximal", metadata={"one_of": REGULARIZERS})
+    importance: str = field(default="taylor", metadata={"one_of": IMPORTANCES})
     importance_lr: float = 0.0
     shrink_from: float = 0.04
     shrink_until: float = 0.25
@@ -87,11 +89,11 @@ class SearchRecipe(TrainingRecipe):
             *self.faults(),
             *not_above_zero(self, "shrink_every", "recalibration"),
             *below_zero(self, "penalty_weight", "penalty_warm_up", "threshold", "importance_lr", "shrink_macs"),
-            *unknown(self, {"cost": COSTS, "regularizer": REGULARIZERS, "importance": IMPORTANCES}),
         ]
         if not 0 <= self.shrink_from <= self.shrink_until <= 1:
             faults.append(
-                f"shrink_until: expected shrink_from to 1, found {self.shrink_until}, with shrink_from {self.shrink_from}"
+                f"shrink_until: expected shrink_from to 1, found {self.shrink_until}, "
+                f"with shrink_from {self.shrink_from}"
             )
         if not 0 < self.shrink_at_most <= 1:
             faults.append(f"shrink_at_most: expected more than 0 and at most 1, found {self.shrink_at_most}")
@@ -104,7 +106,7 @@ class SearchRecipe(TrainingRecipe):
             faults.append(f"start_at: expected more than 1, or 0 for the whole space, found {self.start_at}")
         if self.penalty_weight and self.regularizer == "proximal" and self.optimizer not in PROXIMAL:
             faults.append(
-                f"regularizer: expected l1 with a penalty and optimizer {self.optimizer}, found 'proximal', which goes by the second "
-                f"moments that {' and '.join(PROXIMAL)} keep"
+                f"regularizer: expected l1 with a penalty and optimizer {self.optimizer}, found 'proximal', "
+                f"which goes by the second moments that {' and '.join(PROXIMAL)} keep"
             )
         refuse(faults)

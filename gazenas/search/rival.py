@@ -60,8 +60,10 @@ def scaled_rival(
     """The hand-made network that spends a budget and keeps ``proportions`` as well as channels in multiples allow.
 
     Args:
-        budgets: by ``macs``, ``params``, ``size`` (bytes of the float32 ONNX file) or ``ms``; of several, none is exceeded
-            and one is spent. Milliseconds are measured here: onnxruntime, one thread, the fastest of many single images.
+        budgets: by ``macs``, ``params``, ``size`` (bytes of the float32 ONNX file) or ``ms``; of several, none is
+            exceeded
+            and one is spent. Milliseconds are measured here: onnxruntime, one thread, the fastest of many single
+            images.
         input_size: of the images.
         multiple: that widths come in; 0 for four, or, under ``ms``, for what this processor computes at once (16 with
             AVX-512, else 8).
@@ -69,7 +71,8 @@ def scaled_rival(
         hidden: units of the hidden layer.
 
     Returns:
-        Fresh weights. Between 98% and all of the tightest budget is spent; between 95% and all where milliseconds count.
+        Fresh weights. Between 98% and all of the tightest budget is spent; between 95% and all where milliseconds
+        count.
 
     Raises:
         InputError: where no widths spend a budget so well; it says the nearest below and above.
@@ -152,7 +155,8 @@ class Fit:
         return _widths(grid[fits[np.lexsort((-load[fits], bend[fits]))[0]]])
 
     def by_milliseconds(self) -> Channels:
-        """The same with milliseconds measured: of growing networks first, then of those near the budget that bend the curve least."""
+        """The same with milliseconds measured: of growing networks first, then of those near the budget that bend the
+        curve least."""
         macs = self.macs_of_milliseconds()
 
         def fits(channels: list[int]) -> bool:
@@ -254,7 +258,8 @@ class Fit:
             taken = _said(amounts)
             words.append(f"{'-'.join(map(str, row))} {side} ({taken})")
         return InputError(
-            f"hand-made rival: no widths in multiples of {self.multiple} at {self.input_size} pixels take {share:.0%} to 100% of "
+            f"hand-made rival: no widths in multiples of {self.multiple} at {self.input_size} pixels take "
+            f"{share:.0%} to 100% of "
             f"{_said(self.budgets)}: nearest are {' and '.join(words)}; choose a budget at one of these"
         )
 

@@ -1,4 +1,5 @@
-"""Arriving at a budget: a schedule says what remains after each shrink, and the losers are pressed to zero before they go.
+"""Arriving at a budget: a schedule says what remains after each shrink, and the losers are pressed to zero before they
+go.
 
 The losers of the next shrink are known from the start of the interval before it. In that interval an envelope
 presses their importance factors linearly to zero while the others train on, so that the network has learned
@@ -56,7 +57,8 @@ class Schedule:
         return self.waypoints[self._place(step)[0]]
 
     def next_interval(self, done: int) -> tuple[int, int] | None:
-        """First and last step of the interval that ends with the next shrink, after ``done`` shrinks; None after the last."""
+        """First and last step of the interval that ends with the next shrink, after ``done`` shrinks; None after the
+        last."""
         if done >= len(self.shrinks):
             return None
         end = self.shrinks[done]
@@ -82,7 +84,8 @@ def plan_schedule(
     begin: float,
     end: float,
 ) -> Schedule:
-    """Shrinks every ``every`` epochs from after the share ``begin`` of the search on, the last at the share ``end`` of it.
+    """Shrinks every ``every`` epochs from after the share ``begin`` of the search on, the last at the share ``end`` of
+    it.
 
     Args:
         full, waypoints: of the schedule.

@@ -128,7 +128,8 @@ class Search(Trainer):
         for resource in self.plan.resources:
             if resource.checks:
                 self.job.say(
-                    f"{resource.quantity.name}: sums over parts are {min(resource.checks):.2f} to {max(resource.checks):.2f} times "
+                    f"{resource.quantity.name}: sums over parts are {min(resource.checks):.2f} to "
+                    f"{max(resource.checks):.2f} times "
                     f"the {resource.unit} of {len(resource.checks)} networks measured whole"
                 )
         return super().run()
@@ -176,7 +177,8 @@ class Search(Trainer):
         super().train_steps(count)
 
     def _choose_losers(self) -> None:
-        """Where an interval begins at whose end units leave, picks them, so that they are pressed to zero until then."""
+        """Where an interval begins at whose end units leave, picks them, so that they are pressed to zero until
+        then."""
         interval = self.schedule.next_interval(self.shrunk)
         if (
             self.recipe.press
@@ -265,7 +267,8 @@ class Search(Trainer):
         }
 
     def amounts(self) -> dict[str, float]:
-        """Of each resource with a budget, what the network takes now; measured, not estimated, where the quantity can be."""
+        """Of each resource with a budget, what the network takes now; measured, not estimated, where the quantity can
+        be."""
         widths = self.network.widths()
         return {r.name: self.controller.amount(self.network, r, widths) for r in self.plan.resources}
 
@@ -335,8 +338,10 @@ class Search(Trainer):
         self.network, self.average.module = self.place(self.network), self.place(self.average.module)
         self._recalibrate(self.network)
         job.say(
-            f"shrink: {report.units} units and {report.macs_saved / 1e6:.2f} M MACs gone; {counts['fell']} fell by themselves, "
-            f"{counts['pressed']} were pressed to zero, {counts['cut']} cut only to keep the schedule; output moved by {total / count:.4f} degrees"
+            f"shrink: {report.units} units and {report.macs_saved / 1e6:.2f} M MACs gone; {counts['fell']} fell by "
+            f"themselves, "
+            f"{counts['pressed']} were pressed to zero, {counts['cut']} cut only to keep the schedule; output moved "
+            f"by {total / count:.4f} degrees"
         )
         return counts | {"moved_deg": total / count}
 

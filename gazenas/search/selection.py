@@ -1,7 +1,10 @@
-"""Which units go: those with the lowest scores for what they cost, until every limit is met, then a fill below the limits.
+"""Which units go: those with the lowest scores for what they cost, until every limit is met, then a fill below the
+limits.
 
-Units are taken one by one, or all of an operator at once where that is the better bargain: the last token of a block takes the
-encoder and decoder along, most of a small network's parameters, so that no single token looks expensive while all together are.
+Units are taken one by one, or all of an operator at once where that is the better bargain: the last token of a block
+takes the
+encoder and decoder along, most of a small network's parameters, so that no single token looks expensive while all
+together are.
 Channels leave in multiples, as many as a runtime computes together: 127 of them take longer than 128.
 """
 
@@ -47,9 +50,11 @@ def cut(
         groups: its unit groups.
         values: importance score of each unit.
         resources, limits: what to stay under.
-        channel_multiple: the number of channels that leave together; fewer do where a limit would otherwise be missed by
+        channel_multiple: the number of channels that leave together; fewer do where a limit would otherwise be missed
+            by
             more than ``TOLERANCE``.
-        at_most: share of a group that leaves, rounded up to a multiple; more do only where limits cannot be met otherwise.
+        at_most: share of a group that leaves, rounded up to a multiple; more do only where limits cannot be met
+            otherwise.
         floors: how many units of a group stay, on the same condition.
 
     Returns:
@@ -62,7 +67,8 @@ def cut(
     for resource, limit, floor in zip(resources, limits, least, strict=True):
         if floor > limit:
             raise InputError(
-                f"cannot leave at most {show(limit)} {resource.unit}: with every unit gone {show(floor, up=True)} remain"
+                f"cannot leave at most {show(limit)} {resource.unit}: with every unit gone {show(floor, up=True)} "
+                f"remain"
             )
     if not groups:
         return {}

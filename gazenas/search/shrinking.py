@@ -44,7 +44,8 @@ class ShrinkReport:
 def shrink(
     supernet: nn.Module, threshold: float, *, optimizer: torch.optim.Optimizer | None = None, average: Any = None
 ) -> ShrinkReport:
-    """Removes, in place, every unit with ``abs(alpha) <= threshold``; a stream keeps its least width, the largest of them.
+    """Removes, in place, every unit with ``abs(alpha) <= threshold``; a stream keeps its least width, the largest of
+    them.
 
     Args:
         supernet: with importance factors.
@@ -197,7 +198,8 @@ def _cut_states(
 
 
 def _cut_state(value: Any, old: Tensor, cuts: Cuts, what: str) -> Any:
-    """One entry of a parameter's state: cut where it follows the parameter's shape, kept where it is a single number."""
+    """One entry of a parameter's state: cut where it follows the parameter's shape, kept where it is a single
+    number."""
     if not isinstance(value, Tensor) or value.dim() == 0:
         return value
     if value.dim() != old.dim():

@@ -21,10 +21,13 @@ class Targets:
     """Budgets as given on the command line.
 
     Attributes:
-        budgets: by the word of ``--target-WORD``, such as ``{"macs": "12M", "params": "40%"}``; empty texts count as not given.
+        budgets: by the word of ``--target-WORD``, such as ``{"macs": "12M", "params": "40%"}``; empty texts count as
+            not given.
         family: several MACs to arrive at in turn, such as ``("20M", "10M")``.
-        tables: by the name of a quantity that goes by a table, the file to look it up in; without one the quantity's own.
-        channel_multiple: the number of channels that leave together; 0 for the latency table's under ``ms``, else the space's.
+        tables: by the name of a quantity that goes by a table, the file to look it up in; without one the quantity's
+            own.
+        channel_multiple: the number of channels that leave together; 0 for the latency table's under ``ms``, else the
+            space's.
     """
 
     budgets: Mapping[str, str] = field(default_factory=dict)

@@ -42,7 +42,8 @@ class GroupKey(NamedTuple):
 
 @dataclass(frozen=True)
 class UnitGroup:
-    """The units of one kernel, of the tokens or of the hidden channels of one block, or the channels of one stream, as they stand
+    """The units of one kernel, of the tokens or of the hidden channels of one block, or the channels of one stream, as
+    they stand
     when the group is made.
 
     Attributes:

@@ -1,4 +1,5 @@
-"""An architecture: what a search kept of a space, block by block. ``arch.json`` holds its space too, so one file builds the network."""
+"""An architecture: what a search kept of a space, block by block. ``arch.json`` holds its space too, so one file
+builds the network."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Architecture:
     """What is kept of a space: surviving channels of each kernel and surviving tokens, block by block.
 
     ``kept`` maps block names to operator names to unit groups to counts, such as
-    ``{"stage1.parallel.branch1.block1": {"mixconv": {"3": 40}, "tokens": {"token": 6}}}``. Where a space searches streams,
+    ``{"stage1.parallel.branch1.block1": {"mixconv": {"3": 40}, "tokens": {"token": 6}}}``. Where a space searches
+    streams,
     they stand beside the blocks: ``{"stage1.branch1": {"stream": {"channel": 24}}}``.
     """
 
@@ -42,7 +44,8 @@ class Architecture:
         }
 
     def with_counts(self, count: Callable[[str, str, str, int], int]) -> Architecture:
-        """The same blocks with other counts: ``count`` takes block, operator, unit group and the present number of units."""
+        """The same blocks with other counts: ``count`` takes block, operator, unit group and the present number of
+        units."""
         kept = {
             block: {
                 operator: {group: count(block, operator, group, units) for group, units in groups.items()}
@@ -102,7 +105,8 @@ def _parse_kept(values: object, space: SearchSpace, where: str) -> Mapping[str, 
         known = set(values) if isinstance(values, dict) else set()
         missing, extra = sorted(set(expected) - known), sorted(known - set(expected))
         raise InputError(
-            f"{where}: kept: expected the {len(expected)} blocks of its space, missing {missing[:3]}, unknown {extra[:3]}"
+            f"{where}: kept: expected the {len(expected)} blocks of its space, missing {missing[:3]}, unknown "
+            f"{extra[:3]}"
         )
     for name, operators in values.items():
         good = isinstance(operators, dict) and sorted(operators) == expected[name]

@@ -64,7 +64,8 @@ def _parsed(values: dict[str, Any], where: str) -> SearchSpace:
             faults.expect(
                 good,
                 f"stages[{number}]",
-                "channels and blocks, as many entries each as the stage has branches, and stride 1 or 2 with one branch",
+                "channels and blocks, as many entries each as the stage has branches, and stride 1 or 2 with one "
+                "branch",
                 stage,
             )
     faults.expect(_is_operators(values["fusion"]), "fusion", "operators with their settings", values["fusion"])

@@ -36,7 +36,8 @@ class BlockSpec:
         stage: from 0.
         branch: that it writes, from 0, the highest resolution first.
         source_branch: that it reads; in a parallel module ``branch``.
-        role: ``join`` and ``opening`` in a fusion module, of which the second makes the new lowest branch; ``parallel``.
+        role: ``join`` and ``opening`` in a fusion module, of which the second makes the new lowest branch;
+            ``parallel``.
         depth: how many blocks of the same parallel module come before it in its branch; 0 in a fusion module.
         source, target: the streams that it reads and writes.
         in_channels, out_channels: their full widths.
@@ -77,10 +78,12 @@ class SearchSpace:
         head: ``kind`` (a name of ``gazenas.models.heads.HEADS``) and the head's own settings.
         residual_kernel: side of the convolution that stands for a residual between two streams, 1 in the paper.
         rectify: whether every block of a parallel module ends in a ReLU; in the paper none does.
-        least_stream_width: channels that every stream keeps at least, where its channels are units of the search; 0 keeps
+        least_stream_width: channels that every stream keeps at least, where its channels are units of the search; 0
+            keeps
             all streams as wide as ``stem`` and ``stages`` say, as the paper does.
         channel_multiple: the number of channels that leave together.
-        window: the part of the image that the network reads: first row and the one after its last, first column and the one
+        window: the part of the image that the network reads: first row and the one after its last, first column and the
+            one
             after its last, in pixels; empty for the whole image.
     """
 
@@ -122,7 +125,8 @@ class SearchSpace:
         return [self.size_at(top << branch) for branch in range(self.branches)]
 
     def streams(self) -> dict[str, int]:
-        """Full width of every stream, the maps that blocks read and write: one a convolution of the stem, one a stage and branch."""
+        """Full width of every stream, the maps that blocks read and write: one a convolution of the stem, one a stage
+        and branch."""
         widths = {_stem_stream(number): channels for number, channels in enumerate(self.stem)}
         for number, stage in enumerate(self.stages):
             widths |= {_stream(number, branch): channels for branch, channels in enumerate(stage.channels)}

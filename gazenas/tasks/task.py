@@ -1,4 +1,5 @@
-"""What training must know of a task: what a network answers, its loss, its error, and what simple predictors would reach."""
+"""What training must know of a task: what a network answers, its loss, its error, and what simple predictors would
+reach."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class Task:
         unit: of the outputs and of the loss.
         loss: a scalar from float32 predictions and true values, both ``(N, outputs)``.
         error: of each row in degrees, ``(N,)``, from predictions and true values, both ``(N, outputs)``.
-        references: by the summary's word for it, the mean error in degrees on the second labels of a simple predictor that
+        references: by the summary's word for it, the mean error in degrees on the second labels of a simple predictor
+            that
             was fitted to the first; None where it cannot be known.
     """
 

@@ -59,7 +59,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, str]:
         if state.get("format") != FORMAT:
             writer = f"gazenas {state['version']}" if "version" in state else "an older gazenas"
             raise InputError(
-                f"{path}: format: expected {FORMAT}, that of gazenas {_version()}, found {state.get('format')!r}, written by "
+                f"{path}: format: expected {FORMAT}, that of gazenas {_version()}, found {state.get('format')!r}, "
+                f"written by "
                 f"{writer}: end this run with that version, or start again with --overwrite"
             )
         return state, "; ".join([*faults, f"going on from {path}"])

@@ -69,7 +69,8 @@ class Clock:
 
 
 class Straggler:
-    """Notices steps that suddenly take ten times as long, as they do where two programs share cores and threads wait."""
+    """Notices steps that suddenly take ten times as long, as they do where two programs share cores and threads
+    wait."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -90,6 +91,7 @@ class Straggler:
             return ""
         self.said = True
         return (
-            f"a step took {taken:.1f} s, usually {usual:.2f} s: another program may share the cores, which makes threads wait for one "
+            f"a step took {taken:.1f} s, usually {usual:.2f} s: another program may share the cores, which makes "
+            f"threads wait for one "
             "another; stop it, or begin this run again with --threads 1"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from gazenas.models.zoo import GazeModel
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
 from gazenas.training.job import Job
-from gazenas.training.recipe import TrainingRecipe, below_zero, refuse, unknown
+from gazenas.training.recipe import TrainingRecipe, below_zero, refuse
 from gazenas.training.trainer import Trainer
 
 KEEPS = ("best", "last")
@@ -36,17 +36,17 @@ PAPER_RECIPE = {
 
 @dataclass(frozen=True)
 class FinetuneRecipe(TrainingRecipe):
-    """How a fine-tuning trains; the command line's words for it are the fields' names.
+    """How a fine-tuning trains, besides what every training has.
 
     Attributes:
-        keep: ``best``, the epoch that validates best, or ``last``, which needs nobody held out.
-        batches: ``mixed``, or ``session``: each of one session (one person where sessions are unknown), as personal
-            BatchNorm statistics want it.
+        keep: best, the epoch that validates best, or last, which needs nobody held out.
+        batches: mixed, or session: each batch of one session (one person where those are unknown), as personal
+            BatchNorm statistics and 'gazenas calibrate' want it.
         patience: epochs without a better validation error after which training stops; 0 never stops.
     """
 
-    keep: str = "best"
-    batches: str = "mixed"
+    keep: str = field(default="best", metadata={"one_of": KEEPS})
+    batches: str = field(default="mixed", metadata={"one_of": ORDERS})
     patience: int = 0
 
     def check(self) -> None:
@@ -54,7 +54,6 @@ class FinetuneRecipe(TrainingRecipe):
         faults = [
             *self.faults(),
             *below_zero(self, "patience"),
-            *unknown(self, {"keep": KEEPS, "batches": ORDERS}),
         ]
         if self.keep == "last" and (self.schedule == "plateau" or self.patience):
             faults.append("keep: expected best with schedule plateau or patience, which go by validation, found 'last'")

@@ -1,6 +1,7 @@
 """Muon (Jordan et al., 2024): momentum whose singular values are all brought near 1, for the weights of convolutions.
 
-A convolution's weight counts as a matrix with a row an output channel. torch's own Muon takes matrices alone. Everything that is not
+A convolution's weight counts as a matrix with a row an output channel. torch's own Muon takes matrices alone.
+Everything that is not
 marked as such a matrix (biases, normalization, first and last layers) is trained by AdamW.
 """
 
@@ -25,7 +26,8 @@ class Muon(AdamW):
 
     Args:
         groups: parameter groups; those with ``matrices=True`` hold weights of two dimensions or more.
-        lr: AdamW's learning rate; a matrix's is ``ratio`` times as large, times the root of its rows over its columns where it
+        lr: AdamW's learning rate; a matrix's is ``ratio`` times as large, times the root of its rows over its columns
+            where it
             has more rows.
         ratio: see ``lr``.
         momentum: of matrices, Nesterov's.
@@ -75,7 +77,8 @@ class Muon(AdamW):
 def orthogonalized(matrix: Tensor) -> Tensor:
     """Nearly ``U V^T`` of ``matrix = U S V^T``: five steps of a quintic Newton-Schulz iteration.
 
-    The iteration runs over the smaller Gram matrix, whose powers give the same polynomial as those of the matrix itself, so that
+    The iteration runs over the smaller Gram matrix, whose powers give the same polynomial as those of the matrix
+    itself, so that
     wide matrices are multiplied only twice.
 
     Args:

@@ -32,7 +32,8 @@ def make_optimizer(
     importances: Sequence[nn.Parameter] = (),
     importance_lr: float = 0.0,
 ) -> Optimizer:
-    """An optimizer of ``OPTIMIZERS``: matrices, other weights, then importance factors with a rate of their own and no decay."""
+    """An optimizer of ``OPTIMIZERS``: matrices, other weights, then importance factors with a rate of their own and
+    no decay."""
     special = {id(alpha) for alpha in importances}
     inner = {id(weight) for weight in _inner_weights(network)}
     weights = [parameter for parameter in network.parameters() if id(parameter) not in special]
@@ -58,7 +59,9 @@ def make_optimizer(
 def _inner_weights(network: nn.Module) -> list[Tensor]:
     """Weights of dense convolutions but the first, which sees pixels.
 
-    Linear layers are left out: of attention and its feed-forward they diverge at a step size that suits convolutions. It goes by what a layer is and not by its size, which a shrink changes: a run that goes on must find the same groups.
+    Linear layers are left out: of attention and its feed-forward they diverge at a step size that suits convolutions.
+    It goes by what a layer is and not by its size, which a shrink changes: a run that goes on must find the same
+    groups.
     """
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     dense = [layer for layer in convolutions[1:] if layer.groups == 1 and not isinstance(layer, DepthwiseConv2d)]

@@ -105,7 +105,8 @@ def joined(device: str) -> Iterator[World]:
         device: of this process, such as ``cpu`` or ``cuda:1``.
 
     Raises:
-        RankDiedError: where an exchange inside the block fails since another process is gone; any other error stays what it
+        RankDiedError: where an exchange inside the block fails since another process is gone; any other error stays
+            what it
             is, and the other processes are told of it.
     """
     if not asked_for():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
 from torch import nn
 from torch.optim import Optimizer
@@ -20,34 +19,42 @@ from gazenas.training.schedules import SCHEDULES, Decay, LearningRate
 class TrainingRecipe:
     """What the recipes of a search and of a fine-tuning have in common; the defaults of both stand here.
 
+    The verbs make a flag of every field: its help is the text below, its name the field's or ``flag`` of its metadata,
+    and ``one_of`` of its metadata are the words that it may have.
+
     Attributes:
         epochs: passes over the training people.
         batch_size: images a step, all processes together.
-        optimizer: a key of ``OPTIMIZERS``.
+        optimizer: what makes steps of gradients.
         lr: the largest learning rate.
-        schedule: a key of ``SCHEDULES``: ``onecycle`` rises over a tenth of the run and falls to nearly 0 by its end, ``cosine``
-            falls to 0, ``exp`` multiplies by ``decay`` every ``decay_every`` epochs, ``steps`` after each of ``milestones``,
-            ``plateau`` after ``decay_every`` epochs without a better validation error. All but the first begin with a short rise.
-        decay, decay_every, milestones: see ``schedule``.
-        weight_decay: of weights; decoupled with ``muon`` and ``adamw``. Importance factors have none.
-        average: limit of the weight average's decay; 0 for no average, so that the trained weights themselves are kept.
-        augment: a key of ``AUGMENTATIONS``: ``none``, ``plain`` (mirror and brightness), ``strong`` (color, blur, noise, shifts
-            and cutouts as well), or ``real`` (``plain``, and the scale, shift and roll that found landmarks scatter by).
-        amp: a key of ``AMPS``: ``none``, or ``bf16`` for a forward pass in bfloat16 with the last layer in float32.
+        schedule: of the learning rate: onecycle rises over a tenth of the run and falls to nearly 0 by its end, cosine
+            falls to 0, exp multiplies by decay every decay_every epochs, steps after each of milestones, plateau after
+            decay_every epochs without a better validation error; all but the first begin with a short rise.
+        decay: exp, steps, plateau: factor on the learning rate.
+        decay_every: exp: epochs between two factors; plateau: epochs without a better validation error.
+        milestones: steps: epochs after which the factor applies, such as [10, 15].
+        weight_decay: of weights, decoupled with muon and adamw; importance factors have none.
+        average: limit of the weight average's decay, such as 0.9999; 0 for no average, so that the trained weights are
+            kept.
+        amp: arithmetic of the forward pass in training: none, or bf16 with the last layer in float32, which is faster
+            where the processor has it.
+        augment: what changes training images, labels kept true: none, plain (mirror and brightness), strong (color,
+            blur, noise, shifts and cutouts as well), or real (plain, and the scale, shift and roll that found landmarks
+            scatter by).
     """
 
     epochs: int = 12
     batch_size: int = 64
-    optimizer: str = "muon"
+    optimizer: str = field(default="muon", metadata={"one_of": OPTIMIZERS})
     lr: float = 3e-3
-    schedule: str = "onecycle"
+    schedule: str = field(default="onecycle", metadata={"one_of": SCHEDULES})
     decay: float = 0.85
     decay_every: int = 1
     milestones: tuple[int, ...] = ()
     weight_decay: float = 1e-4
     average: float = 0.0
-    augment: str = "plain"
-    amp: str = "none"
+    amp: str = field(default="none", metadata={"one_of": AMPS})
+    augment: str = field(default="plain", metadata={"one_of": AUGMENTATIONS})
 
     def learning_rate(self, epoch_steps: int) -> LearningRate:
         """The learning rate over the whole run, of ``epoch_steps`` steps an epoch."""
@@ -78,7 +85,7 @@ class TrainingRecipe:
         found = [
             *not_above_zero(self, "epochs", "batch_size", "lr", "decay", "decay_every"),
             *below_zero(self, "weight_decay"),
-            *unknown(self, {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "augment": AUGMENTATIONS, "amp": AMPS}),
+            *_unknown(self),
         ]
         if self.schedule == "steps" and not self.milestones:
             found.append("milestones: expected at least one epoch with schedule steps, found none")
@@ -99,12 +106,13 @@ def below_zero(recipe: object, *names: str) -> list[str]:
     return [f"{name}: expected at least 0, found {value}" for name, value in values.items() if not value >= 0]
 
 
-def unknown(recipe: object, choices: Mapping[str, Any]) -> list[str]:
-    """The same for those that are none of the words in ``choices``."""
+def _unknown(recipe: TrainingRecipe) -> list[str]:
+    """The same for those that are none of the words that they may be."""
+    known = {each.name: each.metadata["one_of"] for each in fields(recipe) if "one_of" in each.metadata}
     return [
-        f"{name}: expected one of {', '.join(known)}, found {getattr(recipe, name)!r}"
-        for name, known in choices.items()
-        if getattr(recipe, name) not in known
+        f"{name}: expected one of {', '.join(words)}, found {getattr(recipe, name)!r}"
+        for name, words in known.items()
+        if getattr(recipe, name) not in words
     ]
 
 

@@ -44,7 +44,8 @@ class RunFolder:
     """A folder that one verb fills: ``config.yaml``, ``arch.json``, ``weights.safetensors``, ``metrics.csv``,
     ``summary.json``, ``plots/``, ``log.txt`` and ``checkpoint/``.
 
-    Use it in a ``with`` block, which keeps other processes out; the lock dies with the process. What ends the block before
+    Use it in a ``with`` block, which keeps other processes out; the lock dies with the process. What ends the block
+    before
     its end is logged.
 
     Args:
@@ -149,7 +150,8 @@ class RunFolder:
             )
         surroundings = recorded.get("recorded", {})
         self.notes = [
-            f"{key.replace('_', ' ')} was {surroundings.get(key)!r} when the run began, is {value!r} now: it goes on and means "
+            f"{key.replace('_', ' ')} was {surroundings.get(key)!r} when the run began, is {value!r} now: it goes on "
+            f"and means "
             "the same, but its last digits may differ from those of a run that nothing interrupted"
             for key, value in config["recorded"].items()
             if surroundings.get(key) != value
@@ -230,7 +232,8 @@ class RunFolder:
         self._lock.truncate(0)
 
     def _settle_overwriting(self) -> None:
-        """Undoes an overwriting that was killed before it took the configuration, or finishes one that was killed after."""
+        """Undoes an overwriting that was killed before it took the configuration, or finishes one that was killed
+        after."""
         aside = self.path / OVERWRITTEN
         if not aside.exists():
             return

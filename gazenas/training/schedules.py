@@ -64,7 +64,8 @@ BY_STEP = ("onecycle", "cosine")  # the others move once an epoch
 class LearningRate:
     """The weights' learning rate as training goes on.
 
-    torch's scheduler moves the rate of an optimizer that holds a single number and trains nothing. So a shrink may replace
+    torch's scheduler moves the rate of an optimizer that holds a single number and trains nothing. So a shrink may
+    replace
     the parameters of the real optimizer, and the importance factors' rate stays as it is.
 
     Args:
@@ -81,7 +82,8 @@ class LearningRate:
 
     @property
     def scheduled(self) -> float:
-        """What the schedule says for the next step, the first rise left out; at the end of the run, what it said for the last."""
+        """What the schedule says for the next step, the first rise left out; at the end of the run, what it said for
+        the last."""
         return float(self._carrier.param_groups[0]["lr"])
 
     def apply(self, optimizer: Optimizer) -> None:

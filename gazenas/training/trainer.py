@@ -37,7 +37,8 @@ class Trainer(ABC):
 
     A kind of training hands its network to :meth:`adopt` and overrides what it does otherwise: :meth:`begin_epoch`,
     :meth:`restructure` and :meth:`next_change` around the steps, :meth:`extra_losses` and :meth:`after_step` in them,
-    :meth:`validate`, :meth:`row` and :meth:`story` after them, :meth:`is_done` and :meth:`finish` at the end, and what it
+    :meth:`validate`, :meth:`row` and :meth:`story` after them, :meth:`is_done` and :meth:`finish` at the end, and what
+    it
     saves besides.
 
     Args:
@@ -168,7 +169,8 @@ class Trainer(ABC):
         """Before the first step of an epoch."""
 
     def restructure(self) -> None:  # noqa: B027
-        """Before the first step of an epoch, at each :meth:`next_change`, and after the last step: changes of the network."""
+        """Before the first step of an epoch, at each :meth:`next_change`, and after the last step: changes of the
+        network."""
 
     def next_change(self) -> int:
         """The step of the run, after the present one, before which :meth:`restructure` is to be called again."""
@@ -272,7 +274,8 @@ class Trainer(ABC):
             self.save()
         if stop:
             at = f"epoch {self.clock.epoch + 1}, step {self.clock.epoch_steps}"
-            message = f"stopped by a signal at {at}; everything is saved in {job.run.path}: the same command with --resume goes on"
+            saved = f"everything is saved in {job.run.path}"
+            message = f"stopped by a signal at {at}; {saved}: the same command with --resume goes on"
             raise StoppedError(number or 15, message)
 
     def _explain(self, error: NonFiniteLossError) -> str:
@@ -281,8 +284,10 @@ class Trainer(ABC):
         parts = ", ".join(f"{name} {value}" for name, value in error.parts.items())
         last = self.job.run.newest_checkpoint()
         return (
-            f"{error.what} is not finite in epoch {self.clock.epoch + 1}, step {self.clock.epoch_steps + 1}; loss: {parts}; "
-            f"images of the batch: {', '.join(images.name(int(row)) for row in error.rows)}; nothing was changed by this step; "
+            f"{error.what} is not finite in epoch {self.clock.epoch + 1}, step {self.clock.epoch_steps + 1}; loss: "
+            f"{parts}; "
+            f"images of the batch: {', '.join(images.name(int(row)) for row in error.rows)}; nothing was changed by "
+            f"this step; "
             f"last good checkpoint: {last or 'none yet'}; try a smaller --lr, or look at these images"
         )
 

@@ -1,4 +1,5 @@
-"""``gazenas compare`` and ``gazenas benchmark``: any mix of networks, gone on with, and tables that follow from what was written."""
+"""``gazenas compare`` and ``gazenas benchmark``: any mix of networks, gone on with, and tables that follow from what
+was written."""
 
 from __future__ import annotations
 

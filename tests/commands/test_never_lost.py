@@ -33,7 +33,8 @@ from tests.running import MICRO, MICRO_CHAIN, TUNE, assert_same_run, begin, run_
 def test_killed_inside_a_shrink_or_before_a_file(
     found: Path, data_folder: Path, tmp_path: Path, point: str, count: str
 ) -> None:
-    """Before a shrink, between its network and its average, at every step of writing a checkpoint, and before a file of the end."""
+    """Before a shrink, between its network and its average, at every step of writing a checkpoint, and before a file
+    of the end."""
     out = tmp_path / "killed"
     process = begin(search(data_folder, out, "--save-minutes", "0"), point, count)
     process.wait(600)

@@ -1,4 +1,5 @@
-"""Protocols as a person runs them: on every kind of folder, killed and gone on with, and their tables checked from the CSV files."""
+"""Protocols as a person runs them: on every kind of folder, killed and gone on with, and their tables checked from
+the CSV files."""
 
 from __future__ import annotations
 
@@ -258,7 +259,8 @@ def test_bad_input_is_named(sources: Path, tmp_path: Path, capsys: pytest.Captur
 
 
 def test_folds_are_spread_over_devices(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two devices get every other fold each, and half of the cores; what they leave undone, here everything, is done afterwards."""
+    """Two devices get every other fold each, and half of the cores; what they leave undone, here everything, is done
+    afterwards."""
     started: list[list[str]] = []
 
     def fail(self: VerbProcesses, words: list[str], log: Path | None = None) -> None:

@@ -1,4 +1,5 @@
-"""Every optimizer and schedule through search and fine-tuning, killed within an epoch and gone on with to the same bytes."""
+"""Every optimizer and schedule through search and fine-tuning, killed within an epoch and gone on with to the same
+bytes."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from gazenas.evaluation.comparison import candidates
 from gazenas.models.zoo import load_model
 from gazenas.search.recipe import SearchRecipe
 from gazenas.training.finetuning import FinetuneRecipe
-from tests.running import MICRO, assert_same_run, begin, metrics, run_bad, search
+from tests.running import MICRO, MICRO_CHAIN, assert_same_run, begin, metrics, run_bad, search
 
 FITTING = ("--target-macs", "40%")  # at which there is a rival in multiples of four
 KINDS = ("found", "scratch", "handmade")
@@ -85,12 +85,13 @@ def test_beside_the_handmade_rival(data_folder: Path, tmp_path: Path, capsys: py
 
 def test_the_rival_s_run_is_a_fine_tuning_that_can_be_had_again(data_folder: Path, tmp_path: Path) -> None:
     """Its config.yaml alone gives ``finetune`` the same bytes; killed and gone on with it has them as well."""
-    words = search(data_folder, tmp_path / "whole", *FITTING, "--control", "handmade", "--control-seeds", "1")
+    chain = ("--space", str(MICRO_CHAIN), "--target-macs", "104000")  # at which there is a rival, too
+    words = search(data_folder, tmp_path / "whole", *chain, "--control", "handmade", "--control-seeds", "1")
     assert main(words) == 0
     run = tmp_path / "whole" / "seed0" / "handmade"
     assert main(["finetune", "--config", str(run / "config.yaml"), "--out", str(tmp_path / "again")]) == 0
     assert_same_run(run, tmp_path / "again")
-    words = search(data_folder, tmp_path / "killed", *FITTING, "--control", "handmade", "--control-seeds", "1")
+    words = search(data_folder, tmp_path / "killed", *chain, "--control", "handmade", "--control-seeds", "1")
     begin(words, "metrics.csv", "7").communicate()  # the search's five epochs and the rival's second
     assert not (tmp_path / "killed" / "seed0" / "handmade" / "summary.json").exists()
     assert main([*words, "--resume"]) == 0

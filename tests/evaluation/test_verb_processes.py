@@ -1,4 +1,5 @@
-"""Verbs in processes of their own: what they say, how they fail, and that none outlives a parent that is told to stop."""
+"""Verbs in processes of their own: what they say, how they fail, and that none outlives a parent that is told to
+stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Weights that are kept once and without outer zeros: onnx's own interpreter says what a file computes before and after."""
+"""Weights that are kept once and without outer zeros: onnx's own interpreter says what a file computes before and
+after."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from gazenas.export.compaction import compact
 
 
 def test_weights_are_kept_without_their_outer_zeros() -> None:
-    """onnx's own interpreter says what the file computes; where there is nothing but zeros, or too few, nothing changes."""
+    """onnx's own interpreter says what the file computes; where there is nothing but zeros, or too few, nothing
+    changes."""
     inner = np.zeros((40, 6, 1, 1), np.float32)
     inner[1:33, 2:4] = 1 + np.arange(64, dtype=np.float32).reshape(32, 2, 1, 1)
     inner[5] = 0

@@ -46,7 +46,8 @@ def test_live_activations_by_hand(forked: Path) -> None:
 
 
 def random_graph(path: Path, seed: int) -> tuple[list[tuple[list[str], str]], dict[str, int]]:
-    """A file of pointwise convolutions, ReLUs and sums of 4 x 4 maps; gives inputs and output of each node, and bytes of each map."""
+    """A file of pointwise convolutions, ReLUs and sums of 4 x 4 maps; gives inputs and output of each node, and bytes
+    of each map."""
     rng = np.random.default_rng(seed)
     channels, tensors, nodes = {"x": 3}, [], []
     steps: list[tuple[list[str], str]] = []

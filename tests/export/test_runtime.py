@@ -1,4 +1,5 @@
-"""The numpy and onnxruntime runtime: a file whose answers are known by a formula, files and faces that are wrong, and a copy that runs alone."""
+"""The numpy and onnxruntime runtime: a file whose answers are known by a formula, files and faces that are wrong, and
+a copy that runs alone."""
 
 from __future__ import annotations
 
@@ -157,7 +158,10 @@ def run_copy(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Of the runtime's file, in a process that finds nothing of gazenas."""
     copy = folder / "runtime.py"
     copy.write_text(Path(runtime.__file__).read_text(encoding="utf-8"), encoding="utf-8")
-    code = "import sys; sys.modules['gazenas'] = sys.modules['torch'] = None; import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    code = (
+        "import sys; sys.modules['gazenas'] = sys.modules['torch'] = None; import runpy; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
     words = [sys.executable, "-c", f"import sys; sys.argv = {[str(copy), *arguments]!r}\n{code}"]
     return subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder)
 

@@ -102,7 +102,8 @@ def test_copies(name: str) -> None:
 
 
 def test_an_encoder_layer_is_torch_s_without_positions() -> None:
-    """The same weights in ``nn.TransformerEncoderLayer`` (post-norm) give the same tokens; positions reach queries and keys only."""
+    """The same weights in ``nn.TransformerEncoderLayer`` (post-norm) give the same tokens; positions reach queries
+    and keys only."""
     torch.manual_seed(0)
     mine = EncoderLayer(width=12, heads=3, feedforward=20)
     theirs = torch.nn.TransformerEncoderLayer(12, 3, 20, dropout=0.0, batch_first=True)

@@ -77,7 +77,8 @@ def test_the_base_install_is_enough() -> None:
 import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {{"h5py", "scipy", "yaml", "jsonargparse", "rich", "matplotlib", "PIL", "onnx", "onnxruntime", "fvcore", "pytorchcv"}}:
+        absent = "h5py scipy yaml jsonargparse rich matplotlib PIL onnx onnxruntime fvcore pytorchcv"
+        if name.split(".")[0] in absent.split():
             raise ImportError(name)
 sys.meta_path.insert(0, Refuse())
 import gazenas, torch

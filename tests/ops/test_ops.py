@@ -60,7 +60,8 @@ def test_params_by_formula(name: str) -> None:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_what_units_say_of_their_projection(name: str) -> None:
-    """A factor can be moved into the projection's columns exactly where the group says so; each unit has a deviation."""
+    """A factor can be moved into the projection's columns exactly where the group says so; each unit has a
+    deviation."""
     operator = build(name).double().eval()
     x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
     before = operator(x)

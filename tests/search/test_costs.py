@@ -99,7 +99,8 @@ def test_mean_unit_cost_does_not_change_by_shrinking(micro_net: Network) -> None
 
 
 def test_a_stream_costs_what_its_readers_and_writers_save(any_net: Network) -> None:
-    """By hand for the chain: rows and columns of every convolution around the stream, times the pixels that they are applied to."""
+    """By hand for the chain: rows and columns of every convolution around the stream, times the pixels that they are
+    applied to."""
     if any_net.space.name != "micro_chain":
         pytest.skip("of the chain")
     cost = {group.name: int(group.cost()[0]) for group in unit_groups(any_net)}

@@ -25,7 +25,8 @@ PICOJOULES_A_MAC, PICOJOULES_A_NUMBER = 3.7 + 0.9, 640.0
 
 
 def test_energy_of_a_chain_by_hand() -> None:
-    """Maps: the image, behind the stem 8 x 16 x 16, then 8 x 8 x 8 in a fusion and a parallel block, 12 x 4 x 4 in one and two."""
+    """Maps: the image, behind the stem 8 x 16 x 16, then 8 x 8 x 8 in a fusion and a parallel block, 12 x 4 x 4 in
+    one and two."""
     network = build_supernet(MICRO_CHAIN)
     image, stem, first, second = 3 * 32**2, 8 * 16**2, 8 * 8**2, 12 * 4**2
     moved = (image + stem) + (stem + first) + 2 * first + (first + second) + 2 * (2 * second) + second

@@ -124,7 +124,8 @@ class EnoughSeenError(Exception):
 def test_taylor_sees_no_penalty_in_a_search_by_l1(
     data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lambda rises from 0, so that the second step's gradients are taken where a search without a penalty takes its own."""
+    """Lambda rises from 0, so that the second step's gradients are taken where a search without a penalty takes its
+    own."""
     seen: list[list[torch.Tensor]] = []
     after_step = Search.after_step
 

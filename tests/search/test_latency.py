@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.test_distributed import finish, start
 
 from gazenas.commands.latency import write_board_kit
 from gazenas.costs.latency.cost import latency, latency_by_table
@@ -40,7 +41,6 @@ from gazenas.search.targets import Targets, make_plan, quantity_of
 from gazenas.space.search_space import SearchSpace, StageSpec
 from gazenas.training.processes import World
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS
-from tests.test_distributed import finish, start
 
 
 @pytest.fixture
@@ -126,7 +126,8 @@ def test_groups_are_measured_in_multiples() -> None:
 
 
 def by_rule(models: Models) -> dict[str, float]:
-    """Milliseconds of plain convolutions that follow a rule which is linear in channels in and out; other models take 5."""
+    """Milliseconds of plain convolutions that follow a rule which is linear in channels in and out; other models take
+    5."""
     ms = {}
     for key in models:
         found = re.fullmatch(r"conv (\d+) /(\d+) @(\d+)x\d+: (\d+)>(\d+)", key)
@@ -138,7 +139,8 @@ def by_rule(models: Models) -> dict[str, float]:
 
 
 def test_milliseconds_of_a_chain_are_the_sum_over_its_convolutions() -> None:
-    """At widths between the grid's points too, since the rule is linear along each axis; the smallest of them is eight."""
+    """At widths between the grid's points too, since the rule is linear along each axis; the smallest of them is
+    eight."""
     stages = (StageSpec((40,), (1,), 2), StageSpec((72,), (2,), 2))
     space = replace(load_space(MICRO_CHAIN), stem=(24,), stages=stages, least_stream_width=8)
     network = build_supernet(space)

@@ -1,4 +1,5 @@
-"""Searches end on budget at the planned epoch, whatever the seed, the step size or the data, with few units cut alive."""
+"""Searches end on budget at the planned epoch, whatever the seed, the step size or the data, with few units cut
+alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One entry in ``COSTS`` is enough: flag, help, budget, floor and unit cost of a quantity that nobody had thought of."""
+"""One entry in ``COSTS`` is enough: flag, help, budget, floor and unit cost of a quantity that nobody had thought
+of."""
 
 from __future__ import annotations
 

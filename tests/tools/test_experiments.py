@@ -56,7 +56,8 @@ def verbs(monkeypatch: pytest.MonkeyPatch) -> Verbs:
 def test_rows_of_the_paper(
     verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A searched row is a search and a fine-tuning, the rest a fine-tuning; one that fails stops no other and is done again."""
+    """A searched row is a search and a fine-tuning, the rest a fine-tuning; one that fails stops no other and is done
+    again."""
     words = ["--data", "faces", "--out", str(tmp_path), "--rows", "gazenas_tiny", "ghostnet"]
     verbs.bad = "ghostnet"
     assert call_tool(ROWS, monkeypatch, *words) == 1

@@ -1,4 +1,5 @@
-"""Mixed precision: weights and the last layer stay float32, what lies between is bfloat16, and it trains to nearly the same."""
+"""Mixed precision: weights and the last layer stay float32, what lies between is bfloat16, and it trains to nearly
+the same."""
 
 import copy
 

@@ -37,7 +37,8 @@ with joined("cpu") as world:
     network = build_supernet(load_space(space))
     network.load_state_dict(torch.load(weights, weights_only=True))
     model = world.wrap(network.eval())
-    batch = next(Loader(open_data(Path(data)).split("train"), 15, 0, train=True, rank=world.rank, processes=world.size).epoch(0))
+    batch = next(Loader(open_data(Path(data)).split("train"), 15, 0, train=True, rank=world.rank,
+    processes=world.size).epoch(0))
     (gaze_loss(model(batch.images), batch.gaze) * batch.weight).backward()
     torch.save([p.grad for p in network.parameters()], f"{out}.{world.rank}")
 """
@@ -159,7 +160,8 @@ def test_evaluation_over_processes_is_exact(pair: tuple[Path, Path], data_folder
 def test_the_same_again_and_near_to_one_process(
     pair: tuple[Path, Path], found: Path, data_folder: Path, tmp_path: Path
 ) -> None:
-    """Two processes repeat themselves to the byte; against one, BatchNorm sees half batches, so errors only come near."""
+    """Two processes repeat themselves to the byte; against one, BatchNorm sees half batches, so errors only come
+    near."""
     run, _ = pair
     for status, _, said in finish(start(2, ["-m", "gazenas", *search(data_folder, tmp_path / "again")])):
         assert status == 0, said

@@ -45,7 +45,8 @@ def train(network: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 3) 
 
 
 def test_what_is_no_inner_matrix_is_trained_by_adamw() -> None:
-    """The first convolution, the last layer, biases and normalization; with the matrices held still, as torch's AdamW does it."""
+    """The first convolution, the last layer, biases and normalization; with the matrices held still, as torch's AdamW
+    does it."""
     one, other = layers(), layers()
     for network in (one, other):
         network[3].weight.requires_grad_(False)
@@ -106,7 +107,8 @@ def test_moments_follow_a_shrink(any_net: Network) -> None:
 
 
 def test_the_groups_of_a_shrunk_network_are_those_of_one_built_anew(any_net: Network) -> None:
-    """Down to single channels, where a depthwise convolution looks like a dense one and an inner layer like the first."""
+    """Down to single channels, where a depthwise convolution looks like a dense one and an inner layer like the
+    first."""
     optimizer = TrainingRecipe(optimizer="muon").make_optimizer(any_net, any_net.importances(), 1e-3)
     for index, group in enumerate(unit_groups(any_net)):
         group.alpha.data[1 + index % 3 :] = 0

@@ -1,13 +1,19 @@
-"""Prints images per second of the training loader beside one that opens the file for every image, on the same files in one run.
+"""Prints images per second of the training loader beside one that opens the file for every image, on the same files in
+one run.
 
     python tools/bench/bench_loader.py FOLDER [--batch 64] [--seconds 4] [--rounds 3] [--step gazenas_tiny]
 
-Opening a file for every image is what ETH-XGaze's own loader does: each item opens the person's HDF5 file, reads one patch, turns BGR
-into RGB and makes a normalized float tensor; torch's DataLoader collates them. Both give shuffled, normalized float32 batches, ours also
-mirrors and brightens them; here and in one and two worker processes; the two take turns, so that the machine's drift hits
-both alike. Images that training would hold in memory (up to 2 GiB) are measured as training has them, and, apart, as read from the files
+Opening a file for every image is what ETH-XGaze's own loader does: each item opens the person's HDF5 file, reads one
+patch, turns BGR
+into RGB and makes a normalized float tensor; torch's DataLoader collates them. Both give shuffled, normalized float32
+batches, ours also
+mirrors and brightens them; here and in one and two worker processes; the two take turns, so that the machine's drift
+hits
+both alike. Images that training would hold in memory (up to 2 GiB) are measured as training has them, and, apart, as
+read from the files
 each time.
-With ``--step`` a training step of that space at this batch size is timed as well, which says what the loader saves of an epoch.
+With ``--step`` a training step of that space at this batch size is timed as well, which says what the loader saves of
+an epoch.
 """
 
 from __future__ import annotations
@@ -140,7 +146,8 @@ def main() -> None:
     split, batch = open_data(arguments.folder).split("train"), arguments.batch
     fits = len(split) * split.size**2 * 3 <= MEMORY_LIMIT
     print(
-        f"{len(split):,} images of {split.size} pixels, batches of {batch}; in memory they {'fit' if fits else 'do not fit'}"
+        f"{len(split):,} images of {split.size} pixels, batches of {batch}; in memory they "
+        f"{'fit' if fits else 'do not fit'}"
     )
     found: dict[tuple[str, int], float] = {}
     for workers in (0, 1, 2):
@@ -159,7 +166,8 @@ def main() -> None:
             load = images / found[name, 0]
             total = load + images / batch * step
             print(
-                f"an epoch of {arguments.step}, one thread, read in the same process, {name}: {total:.1f} s, {load:.1f} s of it reading"
+                f"an epoch of {arguments.step}, one thread, read in the same process, {name}: {total:.1f} s, "
+                f"{load:.1f} s of it reading"
             )
 
 

@@ -1,12 +1,17 @@
-"""Prints how fast a search trains, full and thinned to a half and a quarter of its MACs, beside hand-made rivals of the same MACs.
+"""Prints how fast a search trains, full and thinned to a half and a quarter of its MACs, beside hand-made rivals of the
+same MACs.
 
     python tools/bench/bench_search.py --space gazenas_tiny [--batch 128] [--steps 12]
 
-Every line is the search's own training step: reading and augmenting images (noise, held in memory), forward, backward, checks, the optimizer.
+Every line is the search's own training step: reading and augmenting images (noise, held in memory), forward, backward,
+checks, the optimizer.
 `fraction of peak` is the training arithmetic, 6 x MACs an image (two operations a MAC; the backward
-pass costs twice the forward one), over the best matrix product of all processes that count; `of product beside` is the same over
-the median product between the timed steps of the same process. On an idle machine the two agree; where neighbors share the cores, only the
-second compares what ran under the same conditions. Each size runs in processes of its own, so that its peak memory is its own, the sizes in
+pass costs twice the forward one), over the best matrix product of all processes that count; `of product beside` is the
+same over
+the median product between the timed steps of the same process. On an idle machine the two agree; where neighbors share
+the cores, only the
+second compares what ran under the same conditions. Each size runs in processes of its own, so that its peak memory is
+its own, the sizes in
 turn, so that the machine's drift hits all alike; the best process counts. Run it on an idle machine.
 """
 
@@ -129,7 +134,8 @@ def main() -> int:
             *(f"{6 * row['macs'] * row['images'] / each:.3f} of {each / 1e9:.0f}" for each in (peak, row["beside"])),
             f"{row['memory'] / 2**20:,.0f} MiB",
         )
-    note = f"{row['threads']} threads; products in GFLOP/s; seconds a step: the median of {arguments.steps}, the best of {arguments.rounds} processes"
+    taken = f"the median of {arguments.steps}, the best of {arguments.rounds} processes"
+    note = f"{row['threads']} threads; products in GFLOP/s; seconds a step: {taken}"
     Console(width=120).print(table, note)
     return 0
 

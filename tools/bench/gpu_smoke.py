@@ -1,10 +1,15 @@
-"""Runs the main job on a GPU in float32 and in bfloat16 and on the CPU beside it: does all of it work, and how fast is it?
+"""Runs the main job on a GPU in float32 and in bfloat16 and on the CPU beside it: does all of it work, and how fast is
+it?
 
-    python tools/bench/gpu_smoke.py [--out gpu_smoke] [--device cuda] [--space gazenas_fast_tiny] [--epochs 6] [--batch-size 256]
+    python tools/bench/gpu_smoke.py [--out gpu_smoke] [--device cuda] [--space gazenas_fast_tiny] [--epochs 6]
+    [--batch-size 256]
 
-For each way of computing: a search with its shrinks, another one that is stopped and gone on with and must end in the same bytes, a
-fine-tuning, an evaluation whose answers are compared with the CPU's for the same weights, and an export. Prints a table of Markdown and
-writes OUT/gpu_smoke.json; what the verbs said is in OUT/*/log.txt. Status 0 where everything held, 1 where something did not, 2 where
+For each way of computing: a search with its shrinks, another one that is stopped and gone on with and must end in the
+same bytes, a
+fine-tuning, an evaluation whose answers are compared with the CPU's for the same weights, and an export. Prints a table
+of Markdown and
+writes OUT/gpu_smoke.json; what the verbs said is in OUT/*/log.txt. Status 0 where everything held, 1 where something
+did not, 2 where
 there is no GPU.
 """
 

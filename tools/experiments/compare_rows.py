@@ -1,11 +1,16 @@
-"""Searches and trains the paper's rows on rendered faces at equal recipe, one row of a CSV file a run, and goes on where it stopped.
+"""Searches and trains the paper's rows on rendered faces at equal recipe, one row of a CSV file a run, and goes on
+where it stopped.
 
-    python tools/experiments/compare_rows.py --data faces --out rows [--seeds 2] [--jobs 2] [--search-epochs 4] [--epochs 10]
+    python tools/experiments/compare_rows.py --data faces --out rows [--seeds 2] [--jobs 2] [--search-epochs 4]
+    [--epochs 10]
         [--target-macs 9M]
 
-Rows are the found subnet of ``gazenas_tiny``, its two ablations, the two NAS baselines (each searched to the same budget, then
-fine-tuned), and comparators from fresh weights. Everybody gets the same images, the same people held out, the same batches and as
-many passes in all: a searched row ``--search-epochs`` in the search and the rest in the fine-tuning, a comparator all in the fine-tuning.
+Rows are the found subnet of ``gazenas_tiny``, its two ablations, the two NAS baselines (each searched to the same
+budget, then
+fine-tuned), and comparators from fresh weights. Everybody gets the same images, the same people held out, the same
+batches and as
+many passes in all: a searched row ``--search-epochs`` in the search and the rest in the fine-tuning, a comparator all
+in the fine-tuning.
 ``rows.csv`` in ``--out`` is rewritten after every run; runs that are finished are kept, and one that ends badly
 stops no other. At the end: a table of means and deviations, and ``rows.png``.
 """

@@ -53,10 +53,21 @@ def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
         "none"
         if tuned == search
         else (
-            f"`gazenas finetune {words(tuned, ('epochs', 'batch_size', 'lr', 'decay', 'augment', 'seed'))}`, {summary['seconds'] / 60:.0f} minutes"
+            f"`gazenas finetune {words(tuned, ('epochs', 'batch_size', 'lr', 'decay', 'augment', 'seed'))}`, "
+            f"{summary['seconds'] / 60:.0f} minutes"
         )
     )
     budget = words(search, ("target_macs", "target_params", "target_size", "targets"))
+    how = words(search, ("epochs", "batch_size", "lr", "augment", "amp", "seed"))
+    who = "person" if people["test"] == 1 else "people"
+    seen = f"{people['train']} people and {images['train']:,} images to train on, {people['val']} to validate"
+    error = f"{summary['test_error_deg']:.2f} degrees on {images['test']:,} rendered images of {people['test']} {who}"
+    beside = (
+        f"whom it never saw; always answering the training mean: {summary['mean_predictor_error_deg']:.2f}; "
+        f"best linear from head pose: {summary['head_pose_error_deg']:.2f}"
+    )
+    timed = f"one thread of {machine['processor']}, onnxruntime {machine['onnxruntime']}"
+    minutes = f"{found['seconds'] / 60:.0f} minutes"
     return f"""Trained on rendered faces; its error on real faces is not measured.
 
 # {name}
@@ -64,15 +75,15 @@ def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
 | | |
 | --- | --- |
 | space | `{config["space"]}`, {each.input_size} pixels |
-| search | `gazenas search --space {config["space"]} {budget} {words(search, ("epochs", "batch_size", "lr", "augment", "seed"))}`, {found["seconds"] / 60:.0f} minutes |
+| search | `gazenas search --space {config["space"]} {budget} {how}`, {minutes} |
 | fine-tuning | {tuning} |
-| data | `gazenas synth`, {people["train"]} people and {images["train"]:,} images to train on, {people["val"]} to validate |
+| data | `gazenas synth`, {seen} |
 | MACs | {summary["macs"]:,} |
 | parameters | {summary["params"]:,} |
-| error | {summary["test_error_deg"]:.2f} degrees on {images["test"]:,} rendered images of {people["test"]} {"person" if people["test"] == 1 else "people"} whom it never saw; always answering the training mean: {summary["mean_predictor_error_deg"]:.2f}; best linear from head pose: {summary["head_pose_error_deg"]:.2f} |
+| error | {error} {beside} |
 | error where the face is off in its patch | {moved} |
 | ONNX file | {size:,} bytes |
-| latency | {np.median(taken):.2f} ms an image, median of 50 on one thread of {machine["processor"]}, onnxruntime {machine["onnxruntime"]} |
+| latency | {np.median(taken):.2f} ms an image, median of 50 on {timed} |
 | fingerprint | {summary["fingerprint"]} |
 """
 

@@ -42,7 +42,8 @@ def measured_networks(network: Network, *, table: LatencyTable | None = None) ->
 
 
 def latency_by_table(file: str, space: SearchSpace, world: World = ALONE) -> Quantity:
-    """Milliseconds by the table in a file, or, for an empty path, by this machine's, measured by rank 0 where there is none yet.
+    """Milliseconds by the table in a file, or, for an empty path, by this machine's, measured by rank 0 where there is
+    none yet.
 
     Raises:
         InputError: where the file is no table, or one of another space.

@@ -63,7 +63,8 @@ def space_models(space: SearchSpace) -> Models:
 
 
 def whole_networks(space: SearchSpace) -> dict[str, Architecture]:
-    """``full``, ``empty`` (no units), and as many thinned ones as ``THINNED`` has shares: by them the table's sums are scaled and checked."""
+    """``full``, ``empty`` (no units), and as many thinned ones as ``THINNED`` has shares: by them the table's sums
+    are scaled and checked."""
     shares = {"full": [1.0], "empty": [0.0]}
     shares |= {f"thinned {turn}": [*THINNED[turn:], *THINNED[:turn]] for turn in range(len(THINNED))}
     return {which: _thinned(space, in_turns) for which, in_turns in shares.items()}
@@ -95,7 +96,8 @@ def part_models(part: Part, *, searched: bool) -> Models:
 
 
 def _block_models(part: BlockPart, searched: bool) -> Models:
-    """Each path with the units of one group alone, at a few counts, or its convolutions; the squeeze-and-excite; the residual."""
+    """Each path with the units of one group alone, at a few counts, or its convolutions; the squeeze-and-excite; the
+    residual."""
     models: Models = {}
     spec, full = part.spec, part.extent({})
     ends = [thinner(full, share) for share in STREAM_SHARES] if searched else [full]
@@ -179,7 +181,8 @@ def write_kit(
 def machine_table(models: Models, world: World = ALONE) -> LatencyTable:
     """This machine's table with at least ``models``; what is not yet in the cache is measured now.
 
-    Several processes take what rank 0 finds or measures, so that all reckon with the same milliseconds and one writes the cache. The
+    Several processes take what rank 0 finds or measures, so that all reckon with the same milliseconds and one writes
+    the cache. The
     others wait for longer than an exchange may take: meanwhile rank 0 gives a sign of life now and then.
     """
     if world.main:

@@ -1,7 +1,9 @@
 """Milliseconds of onnxruntime by a lookup table of a space's layers at the shapes that a search can give them.
 
-Plain convolutions are measured each for itself, at a grid of channels in and out; between its points the table is linear. Other paths are
-measured with the units of one group alone, at a few counts, and what the first unit of a path costs (its operations are started at
+Plain convolutions are measured each for itself, at a grid of channels in and out; between its points the table is
+linear. Other paths are
+measured with the units of one group alone, at a few counts, and what the first unit of a path costs (its operations are
+started at
 all) is paid once, whatever group it is of; where streams are searched, at full and at half of their width.
 """
 
@@ -29,7 +31,8 @@ STREAM_SHARES = (0.5, 1.0)  # of the streams' full widths, at which paths are me
 CHANNELS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
 # By the number of channels that may be computed together, the largest first, the two counts that show it.
 PAIRS = {BLOCK: (40, 48), SMALL_BLOCK: (20, 24)}
-PADDED = 0.85  # where the smaller count of a pair takes more than this share of the larger one's time, both are computed alike
+# where the smaller count of a pair takes more than this share of the larger one's time, both are computed alike
+PADDED = 0.85
 
 
 class LatencyTable:
@@ -60,7 +63,8 @@ class LatencyTable:
             raise InputError(f"--latency-table: {path}: expected a table of 'gazenas latency' ({error!r})") from error
         if found != TABLE_FORMAT:
             raise InputError(
-                f"--latency-table: {path}: expected format {TABLE_FORMAT}, found {found!r}: measure it again with 'gazenas latency'"
+                f"--latency-table: {path}: expected format {TABLE_FORMAT}, found {found!r}: measure it again with "
+                f"'gazenas latency'"
             )
         return LatencyTable(entries, str(path))
 
@@ -81,7 +85,8 @@ class LatencyTable:
         """
         if key not in self.ms:
             raise InputError(
-                f"{self.source}: lacks {key!r}: expected a table of 'gazenas latency --space' with the space that is searched"
+                f"{self.source}: lacks {key!r}: expected a table of 'gazenas latency --space' with the space that is "
+                f"searched"
             )
         return max(self.ms[key] - self.ms.get(NOTHING, 0.0), 1e-6)
 

@@ -127,7 +127,8 @@ def _announce(fold: Fold, options: TrainingOptions) -> None:
 def _finish(
     fold: Fold, run: RunFolder, predictions: Floats, config: dict[str, Any], data: dict[str, Any] | None = None
 ) -> None:
-    """Writes the predictions and, last, the file that says that the fold is done; ``data`` is whom its network was trained on."""
+    """Writes the predictions and, last, the file that says that the fold is done; ``data`` is whom its network was
+    trained on."""
     run.write_predictions(fold.test, predictions)
     values = {
         "name": fold.name,

@@ -1,4 +1,5 @@
-"""Backbones from pytorchcv (``pip install 'gazenas[backbones]'``) with fresh weights, their classifiers cut off, and a linear layer."""
+"""Backbones from pytorchcv (``pip install 'gazenas[backbones]'``) with fresh weights, their classifiers cut off, and
+a linear layer."""
 
 from __future__ import annotations
 

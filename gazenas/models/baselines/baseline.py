@@ -1,4 +1,5 @@
-"""What every comparator and rival looks like from outside: a module that knows its name, its input size and its loss."""
+"""What every comparator and rival looks like from outside: a module that knows its name, its input size and its
+loss."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class BaselineSpec:
     Attributes:
         baseline: a name of ``BASELINES``.
         input_size: side of its images in pixels.
-        settings: what else its builder was called with, as JSON has it, such as ``{"channels": [16, 22, 44, 88]}``; written
+        settings: what else its builder was called with, as JSON has it, such as ``{"channels": [16, 22, 44, 88]}``;
+            written
             only where there is something.
     """
 
@@ -57,7 +59,8 @@ class BaselineSpec:
         typed = isinstance(name, str) and type(size) is int and isinstance(settings, dict)
         if set(values) | {"settings"} != {"format", "baseline", "input_size", "settings"} or not typed:
             raise InputError(
-                f"{where}: expected the keys format, baseline (a name), input_size and, where the comparator takes them, "
+                f"{where}: expected the keys format, baseline (a name), input_size and, where the comparator takes "
+                f"them, "
                 f"settings, found {values}"
             )
         return BaselineSpec(str(name), values["input_size"], settings)
@@ -68,9 +71,11 @@ class Baseline(nn.Module):
 
     Args:
         spec: its name, input size and settings.
-        body: ``(N, 3, S, S)`` images to ``(N, 2)`` pitch and yaw in radians; where it has a loss of its own, in training mode to
+        body: ``(N, 3, S, S)`` images to ``(N, 2)`` pitch and yaw in radians; where it has a loss of its own, in
+            training mode to
             a tuple that begins with the gaze.
-        objective: parts of the loss from the body's output in training mode, images and true gaze; the L1 loss without it.
+        objective: parts of the loss from the body's output in training mode, images and true gaze; the L1 loss without
+            it.
     """
 
     def __init__(

@@ -1,4 +1,5 @@
-"""FullFace (Zhang et al., "It's Written All Over Your Face", CVPRW 2017): AlexNet's convolutions with learned spatial weights."""
+"""FullFace (Zhang et al., "It's Written All Over Your Face", CVPRW 2017): AlexNet's convolutions with learned spatial
+weights."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ class Gaze360(nn.Module):
         """``(N, frames, 3, S, S)``, or ``(N, 3, S, S)`` for a still, which is the same frame throughout.
 
         Returns:
-            ``(N, 2)`` pitch and yaw in radians; in training mode with ``(N, 1)``, the distance in radians to the 10% and
+            ``(N, 2)`` pitch and yaw in radians; in training mode with ``(N, 1)``, the distance in radians to the 10%
+            and
             90% quantiles.
         """
         video = images if images.dim() == 5 else images[:, None].expand(-1, self.frames, -1, -1, -1)

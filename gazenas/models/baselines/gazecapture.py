@@ -1,6 +1,8 @@
-"""The networks of a report on backbones for GazeCapture (``docs/comparisons.md``): four residual blocks, or Ghost or Shuffle units.
+"""The networks of a report on backbones for GazeCapture (``docs/comparisons.md``): four residual blocks, or Ghost or
+Shuffle units.
 
-The report names the blocks and not their widths; here the stem has 32 channels and the blocks 32, 64, 128 and 256, each of stride 2.
+The report names the blocks and not their widths; here the stem has 32 channels and the blocks 32, 64, 128 and 256, each
+of stride 2.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ RECONSTRUCTION_WEIGHT = 0.1
 
 
 class GhostModule(nn.Module):
-    """Half of the maps by a 1x1 convolution, the other half from those by a cheap depthwise one (Han et al., CVPR 2020).
+    """Half of the maps by a 1x1 convolution, the other half from those by a cheap depthwise one (Han et al., CVPR
+    2020).
 
     Args:
         in_channels: of the input.
@@ -67,9 +70,11 @@ class GhostBottleneck(nn.Module):
 
 
 class ShuffleUnit(nn.Module):
-    """Grouped 1x1 convolution, channel shuffle, depthwise convolution, grouped 1x1 convolution (Zhang et al., CVPR 2018).
+    """Grouped 1x1 convolution, channel shuffle, depthwise convolution, grouped 1x1 convolution (Zhang et al., CVPR
+    2018).
 
-    Where the stride is 2 the pooled input lies beside the result; ``channels`` must leave a multiple of ``groups`` for it.
+    Where the stride is 2 the pooled input lies beside the result; ``channels`` must leave a multiple of ``groups`` for
+    it.
     """
 
     def __init__(self, *, in_channels: int, channels: int, stride: int, groups: int = 2) -> None:
@@ -131,7 +136,8 @@ class FourBlocks(nn.Module):
         self.decoder = decoder
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians; in training mode with the drawn image where there is a decoder."""
+        """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians; in training mode with the drawn image where there
+        is a decoder."""
         features = self.blocks(self.stem(images)).mean((2, 3))
         gaze: Tensor = self.gaze(F.relu(self.hidden(features)))
         return (gaze, self.decoder(features)) if self.decoder is not None and self.training else gaze

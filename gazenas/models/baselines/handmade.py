@@ -1,7 +1,9 @@
 """Hand-made rivals: plain networks that anybody would write in ten lines, at any width.
 
-``handmade`` is 3x3 convolutions of stride 2 down to a map of at most 7 pixels a side, a residual block after each but the
-first, and two linear layers. ``handmade_mobile`` is the same with inverted residuals, after MobileNetV2 (Sandler et al.,
+``handmade`` is 3x3 convolutions of stride 2 down to a map of at most 7 pixels a side, a residual block after each but
+the
+first, and two linear layers. ``handmade_mobile`` is the same with inverted residuals, after MobileNetV2 (Sandler et
+al.,
 CVPR 2018).
 """
 
@@ -41,7 +43,8 @@ def strided_convolutions(input_size: int) -> int:
 
 
 def stretch(values: Sequence[float], count: int) -> list[float]:
-    """As many numbers as ``count`` along the same curve: linear between logarithms, both ends kept where there are two."""
+    """As many numbers as ``count`` along the same curve: linear between logarithms, both ends kept where there are
+    two."""
     at = np.linspace(0, len(values) - 1, count) if count > 1 else np.array([len(values) - 1.0])
     return [float(value) for value in np.exp(np.interp(at, np.arange(len(values)), np.log(values)))]
 
@@ -108,7 +111,8 @@ def handmade(*, input_size: int, channels: Sequence[int], hidden: int = HIDDEN) 
 def handmade_mobile(
     *, input_size: int, channels: Sequence[int], hidden: int = HIDDEN, expansion: int = EXPANSION
 ) -> Baseline:
-    """The same with two inverted residuals, the first of stride 2, in place of each convolution but the first and its block.
+    """The same with two inverted residuals, the first of stride 2, in place of each convolution but the first and its
+    block.
 
     Args:
         input_size, channels, hidden: as in :func:`handmade`.
@@ -122,7 +126,8 @@ def handmade_mobile(
 
 
 def named_handmade(name: str, channels: Sequence[int], own_size: int, *, input_size: int = 0) -> Baseline:
-    """The network of a name: its widths at its own size; at others, widths along the same curve in multiples of four."""
+    """The network of a name: its widths at its own size; at others, widths along the same curve in multiples of
+    four."""
     size = input_size or own_size
     return _plain(name, size, _fitted(channels, size), HIDDEN, {})
 

@@ -1,4 +1,5 @@
-"""ResNet-18 and ResNet-50 (He et al., CVPR 2016) up to the last map; names of parameters are those of torchvision's files."""
+"""ResNet-18 and ResNet-50 (He et al., CVPR 2016) up to the last map; names of parameters are those of torchvision's
+files."""
 
 from __future__ import annotations
 

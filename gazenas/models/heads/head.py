@@ -13,7 +13,8 @@ from gazenas.space.search_space import Size
 
 
 class Head(nn.Module):
-    """Maps ``(N, c_i, h_i, w_i)``, one a branch, to ``(N, 2)`` pitch and yaw in radians; ends in a linear layer ``gaze``."""
+    """Maps ``(N, c_i, h_i, w_i)``, one a branch, to ``(N, 2)`` pitch and yaw in radians; ends in a linear layer
+    ``gaze``."""
 
     gaze: nn.Linear
 

@@ -38,7 +38,8 @@ class BranchEncoder(nn.Module):
         self.lift, self.lower = nn.Linear(width, feedforward * width), nn.Linear(feedforward * width, width)
 
     def forward(self, tokens: Tensor, others: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """``tokens``, ``key``, ``value`` ``(N, n, d)`` and the concatenated queries ``others`` ``(N, n, d')``: ``(N, n, d)``."""
+        """``tokens``, ``key``, ``value`` ``(N, n, d)`` and the concatenated queries ``others`` ``(N, n, d')``: ``(N,
+        n, d)``."""
         seen = multi_head_attention(self.fuse(others), key, value, heads=self.heads)
         return post_norm(self, tokens, seen)
 

@@ -1,4 +1,5 @@
-"""A plain vision transformer head (Dosovitskiy et al., ICLR 2021): maps side by side, patches of one pixel, a class token."""
+"""A plain vision transformer head (Dosovitskiy et al., ICLR 2021): maps side by side, patches of one pixel, a class
+token."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from gazenas.space.search_space import Size
 
 
 class ViTHead(Head):
-    """Resizes every branch's map to ``grid`` pixels, lays their channels side by side and encodes the pixels with a class token.
+    """Resizes every branch's map to ``grid`` pixels, lays their channels side by side and encodes the pixels with a
+    class token.
 
     Args:
         in_channels: of each branch.
@@ -43,7 +45,8 @@ class ViTHead(Head):
         super().__init__()
         if min(grid, width, depth, heads) < 1 or width % heads:
             raise InputError(
-                f"head: expected positive grid, width and depth and heads that divide the width, found {grid}, {width}, {depth}, {heads}"
+                f"head: expected positive grid, width and depth and heads that divide the width, found {grid}, "
+                f"{width}, {depth}, {heads}"
             )
         self.grid, self.branches = min(grid, *square_sides(sizes, "vit")), len(sizes)
         self.reduce = nn.Sequential(nn.Conv2d(sum(in_channels), width, 1, bias=False), nn.BatchNorm2d(width))

@@ -1,7 +1,8 @@
 """Importance scores of units: what the ranking of a search goes by.
 
 ``IMPORTANCES`` maps the names used on the command line to functions of a network, of running means of
-``(alpha * dL/dalpha)^2`` by unit group, and of unit costs by unit group. Each gives, by group, ``(n,)`` numbers that are not
+``(alpha * dL/dalpha)^2`` by unit group, and of unit costs by unit group. Each gives, by group, ``(n,)`` numbers that
+are not
 negative; the lowest scores for their cost leave first.
 """
 

@@ -18,10 +18,12 @@ from gazenas.search.units import unit_groups
 def contribution_score(
     network: Network, sensitivity: Mapping[str, Tensor], costs: Mapping[str, float]
 ) -> dict[str, Tensor]:
-    """Variance that a unit adds to its block's output, or a channel to its stream, from weights and BatchNorm statistics.
+    """Variance that a unit adds to its block's output, or a channel to its stream, from weights and BatchNorm
+    statistics.
 
     The standard deviation is abs(alpha) x deviation of its activation x norm of its projection's column, each entry
-    times abs(gamma) over the deviation of the closing BatchNorm: a common factor that this BatchNorm cancels has no effect.
+    times abs(gamma) over the deviation of the closing BatchNorm: a common factor that this BatchNorm cancels has no
+    effect.
     A stream's channel has the variance that all BatchNorms together write to it.
     """
     operators = {name: block.operators() for name, block in network.blocks().items()}
@@ -40,7 +42,8 @@ def contribution_score(
 
 @torch.no_grad()
 def contributions(operator: Operator) -> dict[str, Tensor]:
-    """By group, ``(n,)``: standard deviation that each unit adds to the operator's output, by its weights and statistics."""
+    """By group, ``(n,)``: standard deviation that each unit adds to the operator's output, by its weights and
+    statistics."""
     deviations, found = operator.deviations(), {}
     for units in operator.units():
         through = projected_deviation(units, operator.norm)
@@ -49,7 +52,8 @@ def contributions(operator: Operator) -> dict[str, Tensor]:
 
 
 def projected_deviation(units: Units, norm: nn.BatchNorm2d) -> Tensor:
-    """``(n,)``: deviation at the output of ``norm`` for each unit, per unit of the deviation of what enters its projection.
+    """``(n,)``: deviation at the output of ``norm`` for each unit, per unit of the deviation of what enters its
+    projection.
 
     Neighboring pixels count as independent.
     """

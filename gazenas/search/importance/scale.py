@@ -10,9 +10,11 @@ from gazenas.models.network import Network
 
 @torch.no_grad()
 def pin_scale(network: Network) -> None:
-    """Moves the largest abs(alpha) of every operator into its projection, so that it is 1, in place; the function stays.
+    """Moves the largest abs(alpha) of every operator into its projection, so that it is 1, in place; the function
+    stays.
 
-    Operators are left out whose factors do more than scale, such as tokens, whose factors also weigh them inside the attention.
+    Operators are left out whose factors do more than scale, such as tokens, whose factors also weigh them inside the
+    attention.
 
     Args:
         network: a supernet.

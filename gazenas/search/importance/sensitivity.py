@@ -1,4 +1,5 @@
-"""How strongly the task's loss depends on each unit: running means of the squared product of a factor and its gradient."""
+"""How strongly the task's loss depends on each unit: running means of the squared product of a factor and its
+gradient."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class Sensitivity:
         """Takes in the gradients that the factors hold.
 
         Args:
-            penalty: by unit group, what of them is a penalty's, which says nothing about the task; none where there is no penalty.
+            penalty: by unit group, what of them is a penalty's, which says nothing about the task; none where there is
+                no penalty.
         """
         self.steps += 1
         if not self.alphas:

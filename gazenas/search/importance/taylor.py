@@ -11,7 +11,8 @@ from gazenas.search.units import unit_groups
 
 
 def taylor_score(network: Network, sensitivity: Mapping[str, Tensor], costs: Mapping[str, float]) -> dict[str, Tensor]:
-    """First-order estimate of the loss's change (Molchanov et al., CVPR 2019): root mean square of ``alpha * dL/dalpha``.
+    """First-order estimate of the loss's change (Molchanov et al., CVPR 2019): root mean square of ``alpha *
+    dL/dalpha``.
 
     Raises:
         KeyError: where a group's sensitivity was not accumulated.
