@@ -18,6 +18,7 @@ VERBS = {
     "compare": "put networks side by side: size, latency, memory, error",
     "benchmark": "time networks in one process, turn by turn",
     "export": "write a verified ONNX file",
+    "compress": "make a trained network's file smaller: int8, coded",
     "summary": "MACs, parameters, and what survived in each block",
 }
 

@@ -24,7 +24,7 @@ ORDER = (
     ("costs",),
     ("search",),
     ("evaluation",),
-    ("report",),
+    ("compression", "report"),
     ("commands",),
     ("__main__",),
 )

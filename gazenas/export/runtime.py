@@ -9,6 +9,7 @@ from the ONNX file's metadata. This file imports nothing else of gazenas and may
 from __future__ import annotations
 
 import json
+import lzma
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,18 @@ class GazeEstimator:
     """A gaze network in an ONNX file.
 
     Args:
-        path: written by ``gazenas export``.
+        path: written by ``gazenas export`` or ``gazenas compress``; one that ends in ``.xz`` is unpacked in memory.
         threads: CPU threads; 0 leaves the number to onnxruntime.
 
     Raises:
-        ValueError: where the file's metadata lacks what ``gazenas export`` writes.
+        ValueError: where the file's metadata lacks what ``gazenas export`` writes, or a coded file is damaged.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        model = _unpacked(Path(path)) if Path(path).suffix == ".xz" else str(path)
+        self.session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         missing = [key for key in REQUIRED if key not in self.metadata]
         if missing:
@@ -78,6 +80,13 @@ class GazeEstimator:
         """``(N, 2)`` angles for images that are already normalized ``(N, 3, S, S)``."""
         angles: NDArray[np.float32] = self.session.run(None, {self.input_name: images})[0]
         return angles
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        return lzma.decompress(path.read_bytes())
+    except lzma.LZMAError as error:
+        raise ValueError(f"{path}: expected a file that 'gazenas compress' coded: {error}") from error
 
 
 if __name__ == "__main__":
