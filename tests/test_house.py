@@ -29,7 +29,7 @@ ORDER = (
     ("costs",),
     ("search",),
     ("evaluation",),
-    ("report",),
+    ("compression", "report"),
     ("commands",),
     ("__main__",),
 )

@@ -96,7 +96,6 @@ def add_split_seed(parser: ArgumentParser, *aliases: str) -> None:
     """Who validates where the data does not say, apart from ``--seed``, so that training again moves nobody."""
     parser.add_argument(
         "--split_seed",
-        "--split-seed",
         *aliases,
         type=NonNegativeInt,
         default=0,

@@ -9,6 +9,7 @@ from the ONNX file's metadata. This file imports nothing else of gazenas and may
 from __future__ import annotations
 
 import json
+import lzma
 import sys
 from errno import ENOENT
 from pathlib import Path
@@ -26,12 +27,12 @@ class GazeEstimator:
     """A gaze network in an ONNX file.
 
     Args:
-        path: written by ``gazenas export``.
+        path: written by ``gazenas export`` or ``gazenas compress``; one that ends in ``.xz`` is unpacked in memory.
         threads: CPU threads; 0 leaves the number to onnxruntime.
 
     Raises:
         FileNotFoundError: where there is no such file.
-        ValueError: where it is no ONNX file, or its metadata lacks what ``gazenas export`` writes.
+        ValueError: where it is no ONNX file, a damaged coded one, or its metadata lacks what ``gazenas export`` writes.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1) -> None:
@@ -39,8 +40,9 @@ class GazeEstimator:
             raise FileNotFoundError(ENOENT, "no such ONNX file", str(path))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        model = _unpacked(Path(path)) if Path(path).suffix == ".xz" else str(path)
         try:
-            self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own types, of which it makes no public ones
             raise ValueError(f"{path}: expected an ONNX file written by 'gazenas export': {error}") from error
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
@@ -97,6 +99,13 @@ class GazeEstimator:
         """``(N, 2)`` angles for images that are already normalized ``(N, 3, S, S)``."""
         angles: NDArray[np.float32] = self.session.run(None, {self.input_name: images})[0]
         return angles
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        return lzma.decompress(path.read_bytes())
+    except lzma.LZMAError as error:
+        raise ValueError(f"{path}: expected a file that 'gazenas compress' coded: {error}") from error
 
 
 if __name__ == "__main__":

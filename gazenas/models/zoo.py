@@ -57,6 +57,8 @@ def find_model(name_or_path: str | Path) -> ModelSource:
         if kind:
             _log.warning("%s: taken from this path, not the %s of the same name", path.resolve(), kind)
         return found
+    if not kind and path.suffix in (".json", ".yaml", ".yml"):
+        raise InputError(f"{path}: no such file")
     if not kind:
         raise InputError(
             f"unknown subnet {name!r}: no such run folder (with its arch.json), arch.json or YAML file, nor a name "

@@ -270,7 +270,8 @@ def test_folds_are_spread_over_devices(sources: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("gazenas.commands.protocol.VerbProcesses.run", fail)
     monkeypatch.setattr("gazenas.commands.protocol.usable_cores", lambda: 8)
-    monkeypatch.setattr("gazenas.commands.protocol.use_device", lambda *words: "cpu")  # with this process's threads
+    # with this process's threads
+    monkeypatch.setattr("gazenas.commands.protocol.use_device", lambda *words, **more: "cpu")
     assert main([*protocol("rtgene", sources, "rtgene", tmp_path), "--threads", "0"]) == 0
     last = [{flag: words[len(words) - words[::-1].index(flag)] for flag in FLAGS} for words in started]
     assert sorted(last, key=lambda each: each["--device"]) == [

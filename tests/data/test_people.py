@@ -21,7 +21,7 @@ from gazenas.data.readers import DATASETS, open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.data.synthetic.generation import generate
 from gazenas.errors import InputError
-from gazenas.evaluation.protocols.runs import settle
+from gazenas.evaluation.protocols.runs import check_settings
 from gazenas.training.run_folder import RunFolder
 from tests.data.layouts import WRITERS, Faces
 from tests.running import run_bad
@@ -202,14 +202,14 @@ def test_older_runs_go_on_with_the_people_that_they_began_with(seed: int, tmp_pa
     config = {"data": "faces", "seed": seed}
     with RunFolder(tmp_path / "run", "finetune") as run:
         run.resolve_config(config)
-    settle(tmp_path / "protocol", config)
+    check_settings(tmp_path / "protocol", config)
     with RunFolder(tmp_path / "run", "finetune", resume=True) as run:
         run.resolve_config(config | {"split_seed": seed, "allow_seen_people": False})
         with pytest.raises(InputError, match=f"--split-seed was {seed}, is 9"):
             run.resolve_config(config | {"split_seed": 9})
-    settle(tmp_path / "protocol", config | {"split_seed": seed})
+    check_settings(tmp_path / "protocol", config | {"split_seed": seed})
     with pytest.raises(InputError, match=f"split_seed was {seed}, is 9"):
-        settle(tmp_path / "protocol", config | {"split_seed": 9})
+        check_settings(tmp_path / "protocol", config | {"split_seed": 9})
 
 
 def test_old_spellings_of_choices_are_read(few_faces: Faces, tmp_path: Path) -> None:

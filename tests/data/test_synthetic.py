@@ -136,7 +136,7 @@ def test_landmarks_lie_on_the_eyes() -> None:
 def test_files_do_not_depend_on_the_number_of_workers(data_folder: Path, tmp_path: Path) -> None:
     generate(tmp_path / "one", subjects=5, per_subject=16, size=32, seed=3, workers=1)
     files = sorted(path.relative_to(data_folder) for path in data_folder.rglob("*") if path.is_file())
-    assert len(files) == 6
+    assert len(files) == 7
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (data_folder / name).read_bytes()
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from gazenas.commands import summary
 from gazenas.errors import InputError
-from gazenas.evaluation.comparison import contenders
+from gazenas.evaluation.comparison import candidates
 from gazenas.models.baselines import BASELINES, BaselineSpec
 from gazenas.models.build import full_architecture
 from gazenas.models.network import Network
@@ -78,8 +78,8 @@ def test_a_run_of_that_name_is_taken_everywhere(here: Path, name: str, caplog: S
         assert torch.equal(found(images), expected(images))
     for built in (build_model(name), summary._build(name)):
         assert built.architecture() == expected.architecture()
-    (contender,) = contenders([name], retrain=False, input_size=0)
-    assert (contender.kind, contender.input_size) == ("trained", expected.input_size)
+    (candidate,) = candidates([name], retrain=False, input_size=0)
+    assert (candidate.kind, candidate.input_size) == ("trained", expected.input_size)
     if isinstance(expected, Network):
         assert build_subnet(name).architecture() == expected.architecture()
     else:
@@ -116,8 +116,8 @@ def test_a_folder_that_is_no_run_gives_way_and_the_log_says_so(
 def test_an_arch_json_brings_the_weights_beside_it(here: Path) -> None:
     source = find_model(here / SHIPPED / "arch.json")
     assert source.weights == here / SHIPPED / "weights.safetensors"
-    (contender,) = contenders([str(here / SHIPPED / "arch.json")], retrain=False, input_size=0)
-    assert contender.kind == "fresh", "the file says the structure; the folder is the trained network"
+    (candidate,) = candidates([str(here / SHIPPED / "arch.json")], retrain=False, input_size=0)
+    assert candidate.kind == "fresh", "the file says the structure; the folder is the trained network"
 
 
 @pytest.mark.parametrize(

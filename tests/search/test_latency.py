@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.test_distributed import finish, start
 
 from gazenas.commands.latency import write_board_kit
 from gazenas.costs.latency.cost import latency, latency_by_table
@@ -41,6 +40,7 @@ from gazenas.search.targets import Targets, make_plan, quantity_of
 from gazenas.space.search_space import SearchSpace, StageSpec
 from gazenas.training.processes import World
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS
+from tests.training.test_distributed import finish, start
 
 
 @pytest.fixture

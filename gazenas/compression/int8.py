@@ -1,0 +1,113 @@
+"""The int8 file that loses least: schemes are tried, then the nodes that cost most degrees go back to float."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from gazenas.compression.gate import Judged, Reference
+from gazenas.compression.quantization import (
+    Scheme,
+    float_operations,
+    heavy_nodes,
+    narrower,
+    quantize_static,
+    quantize_weights,
+    schemes,
+)
+from gazenas.errors import InputError
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An int8 file.
+
+    Attributes:
+        model: the file, with metadata that says how it was made and what it loses.
+        judged: what it loses and gains.
+        scheme: in words.
+        tried: every scheme that was measured, and what it lost.
+    """
+
+    model: bytes
+    judged: Judged
+    scheme: str
+    tried: list[tuple[str, Judged]]
+
+
+def quantize_int8(
+    reference: Reference,
+    calibration: NDArray[np.float32],
+    *,
+    max_loss: float,
+    reduce_range: bool = False,
+    source: str = "",
+    say: Callable[[str], None] = lambda text: None,
+) -> Quantized:
+    """Static int8 of a float file.
+
+    The simplest scheme within ``max_loss`` whose answers deviate least is kept. Where none is within it, nodes go back
+    to
+    float one by one, always the one whose going back takes most off the mean deviation, until the loss is allowed.
+
+    Args:
+        reference: the float file and the validation faces on which losses are measured.
+        calibration: ``(N, 3, S, S)`` normalized faces of training people.
+        max_loss: degrees that the mean error may grow by.
+        reduce_range: 7-bit weights, for CPUs without VNNI.
+        source: where the calibration faces are from, for the metadata.
+        say: told what is tried.
+
+    Raises:
+        InputError: where there are no faces to calibrate on, or no scheme loses so little.
+    """
+    if not len(calibration):
+        raise InputError("calibration: expected faces of training people, found none")
+    tried: list[tuple[str, Judged]] = []
+
+    def attempt(scheme: Scheme) -> tuple[bytes, Judged]:
+        data = quantize_static(reference.model, calibration, scheme)
+        judged = reference.judge(data)
+        tried.append((str(scheme), judged))
+        say(f"{scheme}: error {judged.error:.3f} ({judged.loss:+.3f}), deviation {judged.deviation_mean:.2f} degrees")
+        return data, judged
+
+    found = {scheme: attempt(scheme) for scheme in schemes(reduce_range=reduce_range)}
+    best = min(found, key=lambda scheme: found[scheme][1].deviation_mean)
+    data, judged = found[best]
+    while judged.loss > max_loss:
+        open_nodes = [node for node in heavy_nodes(reference.model) if node not in best.floats]
+        if not open_nodes:
+            staying = ", ".join(float_operations(reference.model)) or "none"
+            raise InputError(
+                f"--max-loss: even with every convolution in float the loss is {judged.loss:.3f} degrees, at most "
+                f"{max_loss:g} is "
+                f"allowed; operations without integer kernels: {staying}"
+            )
+        options = {node: attempt(narrower(best, node)) for node in open_nodes}
+        node = min(options, key=lambda each: options[each][1].deviation_mean)
+        best, (data, judged) = narrower(best, node), options[node]
+    return Quantized(_noted(data, "int8", best, judged, source, len(calibration)), judged, str(best), tried)
+
+
+def quantize_int8_weights(reference: Reference) -> Quantized:
+    """Weights of int8, float arithmetic: a quarter of the bytes, the same time."""
+    data = quantize_weights(reference.model)
+    judged = reference.judge(data)
+    noted = _noted(data, "int8-weights", Scheme(), judged, "", 0)
+    return Quantized(noted, judged, "weights alone, a scale a channel", [("weights alone", judged)])
+
+
+def _noted(data: bytes, precision: str, scheme: Scheme, judged: Judged, source: str, count: int) -> bytes:
+    """The file with what was done to it in its metadata."""
+    model = onnx.load_from_string(data)
+    notes = {entry.key: entry.value for entry in model.metadata_props}
+    story = {"scheme": str(scheme), "calibration_images": count, "calibration_data": source, **judged.to_dict()}
+    onnx.helper.set_model_props(model, notes | {"precision": precision, "quantization": json.dumps(story)})
+    noted: bytes = model.SerializeToString()
+    return noted

@@ -1,0 +1,194 @@
+"""Static int8 of an ONNX file by onnxruntime's own quantizer, and the choice of what stays float.
+
+Weights are signed and symmetric, maps unsigned. Every convolution and matrix product reads and writes int8 between
+QuantizeLinear and DequantizeLinear (QDQ), which onnxruntime joins into integer kernels. Jacob et al., CVPR 2018.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+HEAVY = ("Conv", "Gemm", "MatMul")  # what integer kernels exist for and what holds the weights
+BATCH = 50  # images that pass through the float network at once while ranges are recorded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """How a file is quantized.
+
+    Attributes:
+        per_channel: a scale for each output channel of a weight, or one for the whole weight.
+        percentile: ranges of maps leave out the outermost 0.001%, or go from the least to the largest value.
+        reduce_range: weights have 7 bits, so that a CPU without VNNI cannot saturate.
+        floats: indices of the nodes that stay float, in the file's order.
+    """
+
+    per_channel: bool = True
+    percentile: bool = False
+    reduce_range: bool = False
+    floats: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        parts = ["a scale a channel" if self.per_channel else "a scale a tensor"]
+        parts += ["percentile ranges"] if self.percentile else ["min-max ranges"]
+        parts += ["7-bit weights"] if self.reduce_range else []
+        parts += [f"{len(self.floats)} nodes float"] if self.floats else []
+        return ", ".join(parts)
+
+
+def heavy_nodes(model: bytes) -> list[int]:
+    """Indices of the nodes that can be quantized and hold weights, in the file's order."""
+    return [index for index, node in enumerate(onnx.load_from_string(model).graph.node) if node.op_type in HEAVY]
+
+
+def float_operations(model: bytes) -> list[str]:
+    """Kinds of operations of a float file that have no integer kernel and stay float, such as ``Softmax``."""
+    passing = {
+        *HEAVY,
+        "Relu",
+        "Add",
+        "Slice",
+        "Reshape",
+        "Concat",
+        "Pad",
+        "MaxPool",
+        "Transpose",
+        "Flatten",
+        "Identity",
+    }
+    return sorted({node.op_type for node in onnx.load_from_string(model).graph.node} - passing)
+
+
+def quantize_static(model: bytes, images: NDArray[np.float32], scheme: Scheme) -> bytes:
+    """The int8 file of a float one.
+
+    Args:
+        model: float32 ONNX.
+        images: ``(N, 3, S, S)``, normalized as the file expects them, over which the ranges of maps are recorded.
+        scheme: how.
+
+    Returns:
+        The quantized file, its metadata kept.
+    """
+    from onnxruntime import quantization
+
+    named = onnx.load_from_string(model)
+    for index, node in enumerate(named.graph.node):
+        node.name = f"n{index}"
+    given = named.graph.input[0].name
+
+    class Faces(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left: Iterator[NDArray[np.float32]] = iter(np.array_split(images, -(-len(images) // BATCH)))
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            part = next(self.left, None)
+            return None if part is None else {given: part}
+
+    methods = quantization.CalibrationMethod
+    # The quantizer prints as it goes.
+    with tempfile.TemporaryDirectory() as aside, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # of the quantizer's dependencies; the result is measured
+        logging.getLogger().addFilter(_no_advice)
+        try:
+            before, after = Path(aside) / "float.onnx", Path(aside) / "int8.onnx"
+            onnx.save(named, str(before))
+            quantization.quantize_static(
+                str(before),
+                str(after),
+                Faces(),
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=scheme.per_channel,
+                reduce_range=scheme.reduce_range,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                nodes_to_exclude=[f"n{index}" for index in scheme.floats],
+                calibrate_method=methods.Percentile if scheme.percentile else methods.MinMax,
+            )
+            written = onnx.load(str(after))
+        finally:
+            logging.getLogger().removeFilter(_no_advice)
+    return _cleaned(written, named)
+
+
+def quantize_weights(model: bytes) -> bytes:
+    """The file with int8 weights, a scale a channel, that are turned into floats where they are read: a quarter of
+    the size, float arithmetic."""
+    graph_model = onnx.load_from_string(model)
+    graph = graph_model.graph
+    readers = {name: node for node in graph.node for name in node.input}
+    kept, added = [], []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        reader = readers.get(tensor.name)
+        if values.dtype != np.float32 or values.ndim < 2 or reader is None or reader.op_type not in HEAVY:
+            kept.append(tensor)
+            continue
+        axis = _channel_axis(reader, tensor.name, values.ndim)
+        others = tuple(dim for dim in range(values.ndim) if dim != axis)
+        scale = np.maximum(np.abs(values).max(others), 1e-12).astype(np.float32) / np.float32(127)
+        shape = [1] * values.ndim
+        shape[axis] = -1
+        rounded = np.clip(np.rint(values / scale.reshape(shape)), -127, 127).astype(np.int8)
+        names = [f"{tensor.name}_{part}" for part in ("int8", "scale")]
+        kept += [numpy_helper.from_array(array, name) for array, name in zip((rounded, scale), names, strict=True)]
+        added.append(onnx.helper.make_node("DequantizeLinear", names, [tensor.name], axis=axis))
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    nodes = [*added, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    data: bytes = graph_model.SerializeToString()
+    return data
+
+
+def narrower(scheme: Scheme, node: int) -> Scheme:
+    """The same with one node more in float."""
+    return replace(scheme, floats=tuple(sorted({*scheme.floats, node})))
+
+
+def _channel_axis(reader: Any, name: str, dims: int) -> int:
+    """The dimension of output channels of a weight that ``reader`` multiplies by."""
+    if reader.op_type == "Conv":
+        return 0
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in reader.attribute)
+    return dims - 2 if transposed and name == reader.input[1] else dims - 1
+
+
+def _cleaned(written: Any, source: Any) -> bytes:
+    """Without the quantizer's names and notes, with the metadata of the float file."""
+    for node in written.graph.node:
+        node.name = node.doc_string = ""
+    del written.metadata_props[:]
+    written.metadata_props.extend(source.metadata_props)
+    del written.graph.value_info[:]
+    onnx.checker.check_model(written)
+    data: bytes = written.SerializeToString()
+    return data
+
+
+def _no_advice(record: logging.LogRecord) -> bool:
+    """Drops the quantizer's advice to preprocess a model, whose BatchNorms are folded already."""
+    return "pre-processing" not in record.getMessage()
+
+
+def schemes(*, reduce_range: bool) -> Sequence[Scheme]:
+    """What is tried before nodes are given back to float, the simplest first."""
+    return [
+        Scheme(per_channel=per_channel, percentile=percentile, reduce_range=reduce_range)
+        for per_channel in (True, False)
+        for percentile in (False, True)
+    ]

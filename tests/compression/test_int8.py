@@ -1,0 +1,158 @@
+"""int8 files: integers inside, near the float file, chosen by degrees, refused where they lose too much."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from gazenas.__main__ import main
+from gazenas.compression.coding import decode, encode
+from gazenas.compression.gate import Reference, refuse
+from gazenas.compression.int8 import quantize_int8, quantize_int8_weights
+from gazenas.compression.pipeline import Settings, run_stages
+from gazenas.compression.quantization import Scheme, heavy_nodes, quantize_static, quantize_weights
+from gazenas.errors import InputError
+from gazenas.export.onnx import onnx_bytes
+from gazenas.export.runtime import GazeEstimator
+from gazenas.models.zoo import build_subnet, load_space
+from tests.running import MICRO_CHAIN, Once, disturb, run_bad, thinned
+
+SIDE = load_space(MICRO_CHAIN).input_size
+
+
+@pytest.fixture(scope="module")
+def faces() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (60, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def plain(once: Once) -> Path:
+    """A small network of plain convolutions as a float file."""
+
+    def export(path: Path) -> None:
+        torch.manual_seed(0)
+        network = disturb(build_subnet(thinned(load_space(MICRO_CHAIN), 0.5))).eval()
+        with torch.no_grad():  # answers of a radian or so
+            network.head.gaze.weight.mul_(0.01)
+        path.write_bytes(onnx_bytes(network))
+
+    return once("plain.onnx", export)
+
+
+@pytest.fixture(scope="module")
+def reference(plain: Path, faces: np.ndarray) -> Reference:
+    """The labels are the float file's own answers, so that every deviation is a loss."""
+    return Reference(plain.read_bytes(), faces, GazeEstimator(plain)(faces))
+
+
+@pytest.fixture(scope="module")
+def calibration(plain: Path, faces: np.ndarray) -> np.ndarray:
+    return GazeEstimator(plain).normalize(faces)
+
+
+def weights_of(model: bytes) -> dict[str, np.ndarray]:
+    return {t.name: numpy_helper.to_array(t) for t in onnx.load_from_string(model).graph.initializer}
+
+
+def test_weights_alone_are_rounded_to_the_nearest_step_of_their_channel(reference: Reference) -> None:
+    before, after = weights_of(reference.model), weights_of(quantize_weights(reference.model))
+    changed = [name for name in before if f"{name}_int8" in after]
+    assert changed
+    for name in changed:
+        integers, scale = after[f"{name}_int8"], after[f"{name}_scale"]
+        assert integers.dtype == np.int8
+        axis = next(dim for dim in range(integers.ndim) if integers.shape[dim] == len(scale))
+        shape = [1] * integers.ndim
+        shape[axis] = -1
+        back = integers.astype(np.float64) * scale.reshape(shape)
+        assert np.abs(back - before[name]).max() <= scale.max() / 2 * (1 + 1e-6)
+    judged = quantize_int8_weights(reference).judged
+    assert judged.deviation_worst < 3
+    assert judged.size < judged.float_size
+
+
+def test_static_int8_computes_with_integers_and_stays_near(reference: Reference, calibration: np.ndarray) -> None:
+    found = quantize_int8(reference, calibration, max_loss=5.0, source="drawn noise")
+    graph = onnx.load_from_string(found.model).graph
+    convolutions = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    assert convolutions
+    assert all(made_by[node.input[1]] == "DequantizeLinear" for node in convolutions)
+    assert found.judged.deviation_mean == min(judged.deviation_mean for _, judged in found.tried)
+    metadata = {entry.key: entry.value for entry in onnx.load_from_string(found.model).metadata_props}
+    story = json.loads(metadata["quantization"])
+    assert metadata["precision"] == "int8"
+    assert (story["calibration_images"], story["calibration_data"]) == (60, "drawn noise")
+    assert story["loss"] == pytest.approx(found.judged.loss, abs=1e-3)
+
+
+def test_a_node_in_float_is_left_alone(reference: Reference, calibration: np.ndarray) -> None:
+    first = heavy_nodes(reference.model)[0]
+    data = quantize_static(reference.model, calibration, Scheme(floats=(first,)))
+    graph = onnx.load_from_string(data).graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    kinds = [made_by.get(node.input[1], "weight") for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    assert kinds.count("weight") == 1
+
+
+def test_nodes_go_back_to_float_until_the_loss_is_allowed(reference: Reference, calibration: np.ndarray) -> None:
+    coarse = quantize_int8(reference, calibration, max_loss=180.0)
+    allowed = coarse.judged.loss * 0.7
+    fine = quantize_int8(reference, calibration, max_loss=allowed)
+    assert fine.judged.loss <= allowed < coarse.judged.loss
+    assert "nodes float" in fine.scheme
+    with pytest.raises(InputError, match="calibration: expected faces"):
+        quantize_int8(reference, calibration[:0], max_loss=1.0)
+
+
+def test_the_gate_refuses_and_says_by_how_much(reference: Reference) -> None:
+    judged = reference.judge(quantize_weights(reference.model), size=len(reference.model))
+    with pytest.raises(InputError, match=f"{judged.loss:.3f} more, at most 0 is allowed"):
+        refuse(judged, max_loss=0.0)
+    with pytest.raises(InputError, match="--must-be smaller"):
+        refuse(judged, max_loss=180.0, must_be=["smaller"])
+    with pytest.raises(InputError, match=r"2.000 ms, the float file takes 1.000"):
+        refuse(judged, max_loss=180.0, must_be=["faster"], ms=[1.0, 2.0])
+    refuse(judged, max_loss=180.0, must_be=["faster"], ms=[2.0, 1.0])
+
+
+def test_a_coded_file_is_the_same_file(reference: Reference, faces: np.ndarray, tmp_path: Path) -> None:
+    coded = encode(reference.model)
+    assert decode(coded) == reference.model == lzma.decompress(coded)
+    (tmp_path / "model.onnx.xz").write_bytes(coded)
+    (tmp_path / "model.onnx").write_bytes(reference.model)
+    answers = [GazeEstimator(tmp_path / name)(faces) for name in ("model.onnx", "model.onnx.xz")]
+    assert np.array_equal(*answers)
+    (tmp_path / "bad.onnx.xz").write_bytes(coded[: len(coded) // 2])
+    with pytest.raises(ValueError, match="bad.onnx.xz: expected a file that 'gazenas compress' coded"):
+        GazeEstimator(tmp_path / "bad.onnx.xz")
+
+
+def test_stages_run_in_order_and_unknown_ones_are_named(reference: Reference, calibration: np.ndarray) -> None:
+    settings = Settings(calibration=calibration, source="", max_loss=20.0)
+    names = [stage.name for stage in run_stages(["quantize", "code"], reference, settings)]
+    assert names == ["float", "quantize", "code"]
+    for words in (["shrivel"], [], ["code", "code"]):
+        with pytest.raises(InputError, match="--stages: expected each once of quantize, code"):
+            run_stages(words, reference, settings)
+
+
+def test_the_verb(tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compress", str(tuned), "--data", str(data_folder), "--calibration-images", "20", "--must-be", ""]
+    assert main([*words, "--out", str(tmp_path / "out"), "--max-loss", "30"]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [stage["stage"] for stage in summary["stages"]] == ["float", "quantize", "code"]
+    assert summary["stages"][2]["size"] == (tmp_path / "out" / "model.onnx.xz").stat().st_size
+    assert summary["test_error_deg"] is not None
+    said = run_bad([*words, "--out", str(tmp_path / "bad"), "--max-loss", "0", "--must-be", "slower"], capsys)
+    assert "--must-be: expected some of smaller, faster, found 'slower'" in said
+    said = run_bad([*words, "--out", str(tmp_path / "bad"), "--stages", "distil"], capsys)
+    assert "--stages: expected each once of quantize, code, found distil" in said
+    assert not list((tmp_path / "bad").glob("*.onnx*"))
