@@ -20,8 +20,8 @@ from gazenas.commands._common import (
     recorded_config,
     use_device,
 )
-from gazenas.compression.gate import GAINS, Reference, milliseconds, refuse
-from gazenas.compression.pipeline import STAGES, Settings, Stage, run_stages, write_stage
+from gazenas.compression.gate import GAINS, Reference, check_gate, median_latencies
+from gazenas.compression.pipeline import STAGES, StageResult, StageSettings, run_stages, write_stage
 from gazenas.counting import count_macs, count_params
 from gazenas.data.dataset import GazeFolder, GazeSplit
 from gazenas.data.loader import normalize
@@ -37,6 +37,47 @@ from gazenas.training.run_folder import RunFolder
 
 def run(argv: list[str]) -> None:
     """Runs the verb."""
+    arguments = _parse(argv)
+    begun = time.monotonic()
+    use_device("cpu", 0)
+    must_be = [word for word in arguments.must_be.split(",") if word]
+    if not set(must_be) <= set(GAINS):
+        raise InputError(f"--must-be: expected some of {', '.join(GAINS)}, found {arguments.must_be!r}")
+    network = load_model(arguments.model)
+    folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
+    folder.expect_size(network.input_size, arguments.model)
+    with RunFolder(Path(arguments.out), "compress", overwrite=arguments.overwrite) as output:
+        reference, settings = _prepared(arguments, folder, onnx_bytes(network))
+        stages = run_stages([word.strip() for word in arguments.stages.split(",")], reference, settings)
+        ms = median_latencies([stages[0].model, stages[-1].model], network.input_size)
+        check_gate(stages[-1].judged, max_loss=settings.max_loss, must_be=must_be, ms=ms)
+        output.resolve_config(recorded_config(arguments))
+        paths = [write_stage(stage, output.path) for stage in stages[1:]]
+        write_records(output.path / "stages.csv", [stage.row() for stage in stages])
+        test = _test_errors(folder, stages)
+        output.write_summary(
+            {
+                "verb": "compress",
+                "macs": count_macs(network, network.input_size),
+                "params": count_params(network),
+                "input_size": network.input_size,
+                "val_error_deg": stages[-1].judged.error,
+                "test_error_deg": test[1],
+                "float_test_error_deg": test[0],
+                "ms": ms[1],
+                "float_ms": ms[0],
+                "machine": describe_machine(1),
+                "stages": [stage.row() for stage in stages],
+                "seconds": round(time.monotonic() - begun, 1),
+                "seed": arguments.seed,
+                "fingerprint": network.architecture().fingerprint(),
+            }
+        )
+    _print(arguments.out, stages, ms, test)
+    console.print(f"{', '.join(path.name for path in paths)}, stages.csv and summary.json are in {arguments.out}")
+
+
+def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "compress",
         "Makes a trained network's file smaller, stage by stage. Ranges come from training people, losses from "
@@ -67,47 +108,11 @@ def run(argv: list[str]) -> None:
     add_split_seed(parser)
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the faces drawn")
     parser.add_argument("--overwrite", action="store_true", help="replace a run in --out")
-    arguments = parser.parse_args(argv)
-    begun = time.monotonic()
-    use_device("cpu", 0)
-    must_be = [word for word in arguments.must_be.split(",") if word]
-    if not set(must_be) <= set(GAINS):
-        raise InputError(f"--must-be: expected some of {', '.join(GAINS)}, found {arguments.must_be!r}")
-    network = load_model(arguments.model)
-    folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
-    folder.expect_size(network.input_size, arguments.model)
-    with RunFolder(Path(arguments.out), "compress", overwrite=arguments.overwrite) as place:
-        reference, settings = _prepared(arguments, folder, onnx_bytes(network))
-        stages = run_stages([word.strip() for word in arguments.stages.split(",")], reference, settings)
-        ms = milliseconds([stages[0].model, stages[-1].model], network.input_size)
-        refuse(stages[-1].judged, max_loss=settings.max_loss, must_be=must_be, ms=ms)
-        place.resolve_config(recorded_config(arguments))
-        paths = [write_stage(stage, place.path) for stage in stages[1:]]
-        write_records(place.path / "stages.csv", [stage.row() for stage in stages])
-        test = _test_errors(folder, stages)
-        place.write_summary(
-            {
-                "verb": "compress",
-                "macs": count_macs(network, network.input_size),
-                "params": count_params(network),
-                "input_size": network.input_size,
-                "val_error_deg": stages[-1].judged.error,
-                "test_error_deg": test[1],
-                "float_test_error_deg": test[0],
-                "ms": ms[1],
-                "float_ms": ms[0],
-                "machine": describe_machine(1),
-                "stages": [stage.row() for stage in stages],
-                "seconds": round(time.monotonic() - begun, 1),
-                "seed": arguments.seed,
-                "fingerprint": network.architecture().fingerprint(),
-            }
-        )
-    _print(arguments.out, stages, ms, test)
-    console.print(f"{', '.join(path.name for path in paths)}, stages.csv and summary.json are in {arguments.out}")
+    arguments: Namespace = parser.parse_args(argv)
+    return arguments
 
 
-def _prepared(arguments: Namespace, folder: GazeFolder, model: bytes) -> tuple[Reference, Settings]:
+def _prepared(arguments: Namespace, folder: GazeFolder, model: bytes) -> tuple[Reference, StageSettings]:
     """Validation faces to judge on, training faces to calibrate on."""
     train, val = folder.split("train"), folder.split("val")
     if val.gaze is None:
@@ -115,7 +120,7 @@ def _prepared(arguments: Namespace, folder: GazeFolder, model: bytes) -> tuple[R
     rows = _rows(val, arguments.images, arguments.seed)
     reference = Reference(model, val.images(rows), val.gaze[rows])
     faces = train.images(_rows(train, arguments.calibration_images, arguments.seed))
-    settings = Settings(
+    settings = StageSettings(
         calibration=normalize(torch.from_numpy(faces)).numpy(),
         source=f"{len(faces)} faces of {len(train.people)} training people of {folder.folder.name}",
         max_loss=arguments.max_loss,
@@ -131,7 +136,7 @@ def _rows(split: GazeSplit, count: int, seed: int) -> NDArray[np.int64]:
     return np.sort(drawn)
 
 
-def _test_errors(folder: GazeFolder, stages: list[Stage]) -> tuple[float | None, float | None]:
+def _test_errors(folder: GazeFolder, stages: list[StageResult]) -> tuple[float | None, float | None]:
     """Mean errors of the first and the last stage on the test people, where these have labels."""
     split = folder.splits.get("test")
     if split is None or split.gaze is None:
@@ -141,7 +146,7 @@ def _test_errors(folder: GazeFolder, stages: list[Stage]) -> tuple[float | None,
     return judged.float_error, judged.error
 
 
-def _print(out: str, stages: list[Stage], ms: list[float], test: tuple[float | None, float | None]) -> None:
+def _print(out: str, stages: list[StageResult], ms: list[float], test: tuple[float | None, float | None]) -> None:
     rows = [
         [
             stage.name,

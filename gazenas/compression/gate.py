@@ -90,7 +90,7 @@ class Reference:
         )
 
 
-def milliseconds(files: Sequence[bytes], side: int) -> list[float]:
+def median_latencies(files: Sequence[bytes], side: int) -> list[float]:
     """Median milliseconds of a single image on one thread, all files in turns on this machine."""
     with tempfile.TemporaryDirectory() as aside:
         paths = {}
@@ -102,7 +102,7 @@ def milliseconds(files: Sequence[bytes], side: int) -> list[float]:
     return [float(np.median(taken[name])) for name in paths]
 
 
-def refuse(judged: Judged, *, max_loss: float, must_be: Sequence[str] = (), ms: Sequence[float] = ()) -> None:
+def check_gate(judged: Judged, *, max_loss: float, must_be: Sequence[str] = (), ms: Sequence[float] = ()) -> None:
     """Refuses a file that loses too much or gains nothing.
 
     Args:

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gazenas.compression.coding import SUFFIX, encode
-from gazenas.compression.gate import Judged, Reference, refuse
+from gazenas.compression.gate import Judged, Reference, check_gate
 from gazenas.compression.int8 import quantize_int8
 from gazenas.errors import InputError
 from gazenas.files import write_aside
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class StageSettings:
     """What all stages are asked for.
 
     Attributes:
@@ -37,7 +37,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageResult:
     """What a stage left.
 
     Attributes:
@@ -61,7 +61,7 @@ class Stage:
         return {"stage": self.name, "how": self.how, **self.judged.to_dict()}
 
 
-def quantize_stage(before: Stage, reference: Reference, settings: Settings) -> Stage:
+def quantize_stage(before: StageResult, reference: Reference, settings: StageSettings) -> StageResult:
     """Static int8."""
     found = quantize_int8(
         reference,
@@ -71,20 +71,23 @@ def quantize_stage(before: Stage, reference: Reference, settings: Settings) -> S
         source=settings.source,
         say=settings.say,
     )
-    return Stage("quantize", found.model, found.model, ".onnx", found.judged, found.scheme)
+    return StageResult("quantize", found.model, found.model, ".onnx", found.judged, found.scheme)
 
 
-def code_stage(before: Stage, reference: Reference, settings: Settings) -> Stage:
+def code_stage(before: StageResult, reference: Reference, settings: StageSettings) -> StageResult:
     """Entropy coding of what the stages before left: fewer bytes to download, the same memory and time."""
     coded = encode(before.model)
     judged = replace(before.judged, size=len(coded))
-    return Stage("code", before.model, coded, ".onnx" + SUFFIX, judged, "LZMA; unpacked where it is loaded")
+    return StageResult("code", before.model, coded, ".onnx" + SUFFIX, judged, "LZMA; unpacked where it is loaded")
 
 
-STAGES: dict[str, Callable[[Stage, Reference, Settings], Stage]] = {"quantize": quantize_stage, "code": code_stage}
+STAGES: dict[str, Callable[[StageResult, Reference, StageSettings], StageResult]] = {
+    "quantize": quantize_stage,
+    "code": code_stage,
+}
 
 
-def run_stages(names: Sequence[str], reference: Reference, settings: Settings) -> list[Stage]:
+def run_stages(names: Sequence[str], reference: Reference, settings: StageSettings) -> list[StageResult]:
     """The float file and what each stage made of the one before.
 
     Raises:
@@ -94,15 +97,15 @@ def run_stages(names: Sequence[str], reference: Reference, settings: Settings) -
     if unknown or not names or len(set(names)) != len(names):
         raise InputError(f"--stages: expected each once of {', '.join(STAGES)}, found {', '.join(names) or 'none'!r}")
     plain = reference.judge(reference.model)
-    done = [Stage("float", reference.model, reference.model, ".onnx", plain, "float32")]
+    done = [StageResult("float", reference.model, reference.model, ".onnx", plain, "float32")]
     for name in names:
         stage = STAGES[name](done[-1], reference, settings)
-        refuse(stage.judged, max_loss=settings.max_loss)
+        check_gate(stage.judged, max_loss=settings.max_loss)
         done.append(stage)
     return done
 
 
-def write_stage(stage: Stage, folder: Path) -> Path:
+def write_stage(stage: StageResult, folder: Path) -> Path:
     """Writes what a stage left as ``model.onnx`` or ``model.onnx.xz``."""
     path = folder / f"model{stage.suffix}"
     with write_aside(path) as aside:

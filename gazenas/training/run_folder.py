@@ -142,7 +142,8 @@ class RunFolder:
         changed = [
             f"{dashes}{key.replace('_', '-') if dashes else key} was {recorded.get(key)!r}, is {value!r}"
             for key, value in config.items()
-            if key not in FREE_KEYS and recorded.get(key) != value
+            # a flag that is newer than the run is new
+            if key not in FREE_KEYS and key in recorded and recorded[key] != value
         ]
         if changed:
             raise InputError(

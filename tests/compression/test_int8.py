@@ -14,9 +14,9 @@ from onnx import numpy_helper
 
 from gazenas.__main__ import main
 from gazenas.compression.coding import decode, encode
-from gazenas.compression.gate import Reference, refuse
+from gazenas.compression.gate import Reference, check_gate
 from gazenas.compression.int8 import quantize_int8, quantize_int8_weights
-from gazenas.compression.pipeline import Settings, run_stages
+from gazenas.compression.pipeline import StageSettings, run_stages
 from gazenas.compression.quantization import Scheme, heavy_nodes, quantize_static, quantize_weights
 from gazenas.errors import InputError
 from gazenas.export.onnx import onnx_bytes
@@ -115,12 +115,12 @@ def test_nodes_go_back_to_float_until_the_loss_is_allowed(reference: Reference, 
 def test_the_gate_refuses_and_says_by_how_much(reference: Reference) -> None:
     judged = reference.judge(quantize_weights(reference.model), size=len(reference.model))
     with pytest.raises(InputError, match=f"{judged.loss:.3f} more, at most 0 is allowed"):
-        refuse(judged, max_loss=0.0)
+        check_gate(judged, max_loss=0.0)
     with pytest.raises(InputError, match="--must-be smaller"):
-        refuse(judged, max_loss=180.0, must_be=["smaller"])
+        check_gate(judged, max_loss=180.0, must_be=["smaller"])
     with pytest.raises(InputError, match=r"2.000 ms, the float file takes 1.000"):
-        refuse(judged, max_loss=180.0, must_be=["faster"], ms=[1.0, 2.0])
-    refuse(judged, max_loss=180.0, must_be=["faster"], ms=[2.0, 1.0])
+        check_gate(judged, max_loss=180.0, must_be=["faster"], ms=[1.0, 2.0])
+    check_gate(judged, max_loss=180.0, must_be=["faster"], ms=[2.0, 1.0])
 
 
 def test_a_coded_file_is_the_same_file(reference: Reference, faces: np.ndarray, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_coded_file_is_the_same_file(reference: Reference, faces: np.ndarray, 
 
 
 def test_stages_run_in_order_and_unknown_ones_are_named(reference: Reference, calibration: np.ndarray) -> None:
-    settings = Settings(calibration=calibration, source="", max_loss=20.0)
+    settings = StageSettings(calibration=calibration, source="", max_loss=20.0)
     names = [stage.name for stage in run_stages(["quantize", "code"], reference, settings)]
     assert names == ["float", "quantize", "code"]
     for words in (["shrivel"], [], ["code", "code"]):
@@ -154,5 +154,5 @@ def test_the_verb(tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest
     said = run_bad([*words, "--out", str(tmp_path / "bad"), "--max-loss", "0", "--must-be", "slower"], capsys)
     assert "--must-be: expected some of smaller, faster, found 'slower'" in said
     said = run_bad([*words, "--out", str(tmp_path / "bad"), "--stages", "distil"], capsys)
-    assert "--stages: expected each once of quantize, code, found distil" in said
+    assert "--stages: expected each once of quantize, code, found 'distil'" in said
     assert not list((tmp_path / "bad").glob("*.onnx*"))

@@ -199,7 +199,7 @@ def test_a_protocol_refuses_weights_of_people_that_it_tests(
 @pytest.mark.parametrize("seed", [0, 3])
 def test_older_runs_go_on_with_the_people_that_they_began_with(seed: int, tmp_path: Path) -> None:
     """They drew people by the seed of everything."""
-    config = {"data": "faces", "seed": seed}
+    config = {"data": "faces", "seed": seed, "recorded": {}}
     with RunFolder(tmp_path / "run", "finetune") as run:
         run.resolve_config(config)
     check_settings(tmp_path / "protocol", config)

@@ -126,7 +126,8 @@ def test_an_arch_json_brings_the_weights_beside_it(here: Path) -> None:
         ("gazecapture", "found the name of a comparator"),
         ("gazenas_tiny", "found the name of a comparator or a search space"),
         ("nothing", "no such run folder.*gazenas-tiny.*gazecapture"),
-        ("nothing.json", "no such run folder"),
+        ("nothing.json", "nothing.json: no such file"),
+        ("nothing", "no such run folder"),
         ("", "unknown subnet ''"),
     ],
 )
