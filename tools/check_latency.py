@@ -3,8 +3,7 @@
     python tools/check_latency.py --space gazenas_tiny
 
 Each budget is met twice, with channels that leave in multiples, as a search for milliseconds takes them, and one by
-one. All
-networks are exported with weights of no training and timed in turns by onnxruntime on one thread.
+one. All networks are exported with weights of no training and timed in turns by onnxruntime on one thread.
 """
 
 from __future__ import annotations

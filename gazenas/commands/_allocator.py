@@ -11,8 +11,7 @@ def keep_freed_memory() -> None:
 
     glibc asks the system for every tensor of more than 32 MiB and gives it back, so that each step touches gigabytes of
     new pages: a fifth of a step of ``gazenas_fast_tiny`` at full width, batch 64. The numbers are those of M_MMAP_MAX
-    and
-    M_TRIM_THRESHOLD in its ``malloc.h``.
+    and M_TRIM_THRESHOLD in its ``malloc.h``.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)

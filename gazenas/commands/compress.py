@@ -25,6 +25,7 @@ from gazenas.compression.pipeline import STAGES, StageResult, StageSettings, run
 from gazenas.counting import count_macs, count_params
 from gazenas.data.dataset import GazeFolder, GazeSplit
 from gazenas.data.loader import normalize
+from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError
@@ -33,6 +34,8 @@ from gazenas.export.timing import describe_machine
 from gazenas.files import write_records
 from gazenas.models.zoo import load_model
 from gazenas.training.run_folder import RunFolder
+
+ADVICE = "losses are measured on people whom the network never saw: take the data and --split-seed of its run"
 
 
 def run(argv: list[str]) -> None:
@@ -46,6 +49,7 @@ def run(argv: list[str]) -> None:
     network = load_model(arguments.model)
     folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
     folder.expect_size(network.input_size, arguments.model)
+    check_unseen(arguments.model, folder, ["val", "test"], advice=ADVICE)
     with RunFolder(Path(arguments.out), "compress", overwrite=arguments.overwrite) as output:
         reference, settings = _prepared(arguments, folder, onnx_bytes(network))
         stages = run_stages([word.strip() for word in arguments.stages.split(",")], reference, settings)
@@ -81,8 +85,7 @@ def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "compress",
         "Makes a trained network's file smaller, stage by stage. Ranges come from training people, losses from "
-        "validation people; what "
-        "loses more than --max-loss is refused and nothing is written.",
+        "validation people; what loses more than --max-loss is refused and nothing is written.",
     )
     parser.add_argument("model", type=str, help="run folder, arch.json with weights beside it, or shipped name")
     parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")

@@ -52,8 +52,7 @@ def quantize_int8(
     """Static int8 of a float file.
 
     The simplest scheme within ``max_loss`` whose answers deviate least is kept. Where none is within it, nodes go back
-    to
-    float one by one, always the one whose going back takes most off the mean deviation, until the loss is allowed.
+    to float one by one, always the one whose going back takes most off the mean deviation, until the loss is allowed.
 
     Args:
         reference: the float file and the validation faces on which losses are measured.
@@ -86,8 +85,7 @@ def quantize_int8(
             staying = ", ".join(float_operations(reference.model)) or "none"
             raise InputError(
                 f"--max-loss: even with every convolution in float the loss is {judged.loss:.3f} degrees, at most "
-                f"{max_loss:g} is "
-                f"allowed; operations without integer kernels: {staying}"
+                f"{max_loss:g} is allowed; operations without integer kernels: {staying}"
             )
         options = {node: attempt(narrower(best, node)) for node in open_nodes}
         node = min(options, key=lambda each: options[each][1].deviation_mean)

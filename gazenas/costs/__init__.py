@@ -1,8 +1,8 @@
 """Quantities: what a network takes, one a file.
 
 ``COSTS`` maps the names used on the command line to quantities. What a unit saves (``--cost NAME``), what a network
-takes, what must
-remain of it, and a budget (``--target-WORD``) follow from an entry; a new quantity is one file and one line here.
+takes, what must remain of it, and a budget (``--target-WORD``) follow from an entry; a new quantity is one file and one
+line here.
 """
 
 from gazenas.costs.energy import ENERGY

@@ -29,8 +29,7 @@ class FromTable:
     Attributes:
         help: of ``--NAME-table``.
         load: the quantity by the table in a file, or, for an empty path, by its own table for a space. Several
-            processes take what rank
-            0 had to measure.
+            processes take what rank 0 had to measure.
     """
 
     help: str
@@ -49,9 +48,8 @@ class Quantity:
         help: of ``--target-WORD``.
         whole: of a network as it stands, once frozen: what its parts do not take of it is the same at all widths.
         samples: where amounts of parts are estimates: widths of networks that were measured whole, and what each takes;
-            the first is the
-            one of no units. The sum over parts above it is scaled by one factor so that it agrees with all others
-            together.
+            the first is the one of no units. The sum over parts above it is scaled by one factor so that it agrees with
+            all others together.
         measure: exactly, of an architecture, where that takes a second: a budget is met by it in the end.
         integral: whether amounts are whole numbers.
         channel_multiple: the number of channels for which amounts are true; 1 where they are true of any.

@@ -1,8 +1,7 @@
 """Bytes of the exported float32 ONNX file.
 
 A file holds four bytes a parameter, and names, shapes and operations besides, of which a path takes some along: the sum
-over parts is
-fitted to files of the supernet and of the network of no units, and a search exports what it arrives at.
+over parts is fitted to files of the supernet and of the network of no units, and a search exports what it arrives at.
 """
 
 from __future__ import annotations

@@ -215,8 +215,7 @@ def error_table(
 @dataclass(frozen=True)
 class TrainingOptions:
     """What may differ between a training's beginning and its end: device, loader processes, minutes between
-    checkpoints, where
-    progress goes, and what stops it."""
+    checkpoints, where progress goes, and what stops it."""
 
     device: str
     workers: int

@@ -25,8 +25,7 @@ class VerbProcesses:
     """Runs verbs, as many at once as threads call :meth:`run`.
 
     Inside its ``with`` block, SIGINT and SIGTERM reach every process as SIGTERM, at which a training saves everything,
-    and no
-    further process is started.
+    and no further process is started.
 
     Args:
         program: what a verb's arguments are given to.

@@ -3,8 +3,8 @@ mode.
 
 A runtime takes about a microsecond to begin an operation. onnxruntime on a CPU keeps maps in blocks of channels
 from one convolution to the next, and changes their layout, which costs as much as a small convolution, wherever
-something
-in between splits or joins them, scales them by a number a channel, or has a number of channels that fills no blocks.
+something in between splits or joins them, scales them by a number a channel, or has a number of channels that fills no
+blocks.
 The form is made
 from a trained module for one input size, computes the same up to rounding, and cannot be trained on.
 """
@@ -43,8 +43,7 @@ def runtime_form(network: nn.Module) -> nn.Module:
 
     Args:
         network: any; a subnet's search blocks take forms of their own, elsewhere BatchNorms are folded into the
-            convolutions
-            before them.
+            convolutions before them.
     """
     form = deepcopy(network).eval()
     if isinstance(form, Network) and not form.importances():

@@ -66,8 +66,7 @@ def export_onnx(
 
     Raises:
         InputError: for an unknown precision, a channel multiple where there are no search blocks, or where the file
-            differs from
-            PyTorch by more than ``LIMITS`` allows.
+            differs from PyTorch by more than ``LIMITS`` allows.
     """
     if precision not in LIMITS:
         raise InputError(f"--precision: expected one of {', '.join(LIMITS)}, found {precision!r}")
@@ -164,8 +163,7 @@ def _stripped(model: Any) -> Any:
     """Without the exporter's metadata, documentation and most value infos: a third of a small network's file.
 
     Shapes behind a reshape or a resize stay: that their first dimension is the batch is what a runtime cannot find out,
-    and it
-    joins operations only where it knows that shapes agree.
+    and it joins operations only where it knows that shapes agree.
     """
     lost = {node.output[0] for node in model.graph.node if node.op_type in ("Reshape", "Resize")}
     kept = [value for value in model.graph.value_info if value.name in lost]

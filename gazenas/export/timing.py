@@ -1,10 +1,8 @@
 """How long small ONNX models take in onnxruntime on this machine, with numpy and onnxruntime alone.
 
 A kit is a zip file of models with ``kit.json``, which says each model's key and input shape; a table is JSON with the
-machine's
-description and milliseconds by key. ``gazenas.costs.latency`` makes the one and reads the other. A kit carries this
-file along, so that a
-board needs nothing else of gazenas.
+machine's description and milliseconds by key. ``gazenas.costs.latency`` makes the one and reads the other. A kit
+carries this file along, so that a board needs nothing else of gazenas.
 """
 
 from __future__ import annotations

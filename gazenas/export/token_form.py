@@ -17,8 +17,7 @@ class LayerForm(nn.Module):
     its score.
 
     ``softmax(s) * w``, renormalized, is ``softmax(s + log w)``. The logarithm is a constant here, so that 0 is no
-    obstacle: such
-    a key's score is minus infinity, and where all weights are 0 nothing is seen at all.
+    obstacle: such a key's score is minus infinity, and where all weights are 0 nothing is seen at all.
 
     Args:
         layer: the trained one.

@@ -1,8 +1,7 @@
 """What a network consists of, for whoever asks how much each part takes at given widths: stem, search blocks, head.
 
 A part's amounts depend on its own units and on the widths of the streams that it reads and writes, so that a unit's
-cost is the
-difference that it makes over the parts that it touches.
+cost is the difference that it makes over the parts that it touches.
 """
 
 from __future__ import annotations

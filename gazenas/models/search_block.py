@@ -29,8 +29,7 @@ class ProjectedResidual(nn.Sequential):
 
     def __init__(self, *, in_channels: int, out_channels: int, stride: int, kernel: int, stream: Stream | None) -> None:
         # Of a pointwise kernel every stride-th pixel is taken beforehand: oneDNN 3.12 on AVX2 writes out of bounds in
-        # the
-        # gradient of strided pointwise weights where the input has fewer than six channels.
+        # the gradient of strided pointwise weights where the input has fewer than six channels.
         early = stride if kernel == 1 else 1
         super().__init__(
             nn.AvgPool2d(1, early) if early != 1 else nn.Identity(),

@@ -44,8 +44,7 @@ def find_model(name_or_path: str | Path) -> ModelSource:
     """What a name or a path stands for.
 
     A run folder, an ``arch.json`` or a YAML file wins over a name, and a folder without ``arch.json`` does not; where
-    there are both,
-    the log says which was taken. Of names, comparators and shipped subnets come before search spaces.
+    there are both, the log says which was taken. Of names, comparators and shipped subnets come before search spaces.
 
     Raises:
         InputError: where there is no such thing, or its file is damaged.
@@ -168,14 +167,11 @@ def build_subnet(
     Args:
         arch: an architecture, an ``arch.json``, a run folder, or a name of :func:`list_subnets`.
         weights: a safetensors file, loaded strictly, or ``"default"`` for those that are shipped with a name, which is
-            then no path;
-            fresh weights without it.
+            then no path; fresh weights without it.
         input_size: overrides the architecture's, divisible by 32; weights fit only where the head has no learned
-            positions
-            or the number of its tokens stays the same.
+            positions or the number of its tokens stays the same.
         input_channels: 3, RGB, or 1, such as infrared. Three-channel weights are then added up, which answers a gray
-            image
-            as RGB copies of it would be.
+            image as RGB copies of it would be.
 
     Raises:
         InputError: where a file is absent or does not fit.

@@ -31,8 +31,7 @@ class ConvPair(nn.Module):
     """Two k x k convolutions, each with BatchNorm, and a ReLU between them.
 
     A unit is one hidden channel. Its importance scales it after the ReLU; since the second convolution is linear, the
-    factor is
-    applied to that convolution's column, which costs nothing on the maps.
+    factor is applied to that convolution's column, which costs nothing on the maps.
 
     Args:
         in_channels: c.

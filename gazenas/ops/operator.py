@@ -16,8 +16,7 @@ class Operator(Protocol):
     An operator with no units left keeps only its closing normalization, whose constant it still adds. It says what only
     it can
     know: which tensors its units are in, what it computes and what that takes. What a search makes of it (which unit
-    goes, in
-    what multiple) is not its business.
+    goes, in what multiple) is not its business.
     """
 
     channelwise: ClassVar[bool]

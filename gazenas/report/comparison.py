@@ -25,8 +25,7 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     Args:
         rows: with ``name``, ``error_deg``, ``spread_deg``, ``macs``, ``params``, ``median_ms_1``; rows that lack a
-            number are
-            left out of the panels that need it, and a panel is left out where no row has its number.
+            number are left out of the panels that need it, and a panel is left out where no row has its number.
         path: of the PNG file.
     """
     rows = [row for row in rows if row.get("error_deg") is not None]

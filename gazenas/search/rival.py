@@ -61,9 +61,8 @@ def scaled_rival(
 
     Args:
         budgets: by ``macs``, ``params``, ``size`` (bytes of the float32 ONNX file) or ``ms``; of several, none is
-            exceeded
-            and one is spent. Milliseconds are measured here: onnxruntime, one thread, the fastest of many single
-            images.
+            exceeded and one is spent. Milliseconds are measured here: onnxruntime, one thread, the fastest of many
+            single images.
         input_size: of the images.
         multiple: that widths come in; 0 for four, or, under ``ms``, for what this processor computes at once (16 with
             AVX-512, else 8).

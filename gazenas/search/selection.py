@@ -2,9 +2,8 @@
 limits.
 
 Units are taken one by one, or all of an operator at once where that is the better bargain: the last token of a block
-takes the
-encoder and decoder along, most of a small network's parameters, so that no single token looks expensive while all
-together are.
+takes the encoder and decoder along, most of a small network's parameters, so that no single token looks expensive while
+all together are.
 Channels leave in multiples, as many as a runtime computes together: 127 of them take longer than 128.
 """
 
@@ -51,8 +50,7 @@ def cut(
         values: importance score of each unit.
         resources, limits: what to stay under.
         channel_multiple: the number of channels that leave together; fewer do where a limit would otherwise be missed
-            by
-            more than ``TOLERANCE``.
+            by more than ``TOLERANCE``.
         at_most: share of a group that leaves, rounded up to a multiple; more do only where limits cannot be met
             otherwise.
         floors: how many units of a group stay, on the same condition.

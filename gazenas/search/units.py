@@ -43,8 +43,7 @@ class GroupKey(NamedTuple):
 @dataclass(frozen=True)
 class UnitGroup:
     """The units of one kernel, of the tokens or of the hidden channels of one block, or the channels of one stream, as
-    they stand
-    when the group is made.
+    they stand when the group is made.
 
     Attributes:
         key: which units they are.

@@ -79,12 +79,10 @@ class SearchSpace:
         residual_kernel: side of the convolution that stands for a residual between two streams, 1 in the paper.
         rectify: whether every block of a parallel module ends in a ReLU; in the paper none does.
         least_stream_width: channels that every stream keeps at least, where its channels are units of the search; 0
-            keeps
-            all streams as wide as ``stem`` and ``stages`` say, as the paper does.
+            keeps all streams as wide as ``stem`` and ``stages`` say, as the paper does.
         channel_multiple: the number of channels that leave together.
         window: the part of the image that the network reads: first row and the one after its last, first column and the
-            one
-            after its last, in pixels; empty for the whole image.
+            one after its last, in pixels; empty for the whole image.
     """
 
     name: str

@@ -39,8 +39,7 @@ class Task:
         loss: a scalar from float32 predictions and true values, both ``(N, outputs)``.
         error: of each row in degrees, ``(N,)``, from predictions and true values, both ``(N, outputs)``.
         references: by the summary's word for it, the mean error in degrees on the second labels of a simple predictor
-            that
-            was fitted to the first; None where it cannot be known.
+            that was fitted to the first; None where it cannot be known.
     """
 
     name: str

@@ -1,8 +1,7 @@
 """Muon (Jordan et al., 2024): momentum whose singular values are all brought near 1, for the weights of convolutions.
 
 A convolution's weight counts as a matrix with a row an output channel. torch's own Muon takes matrices alone.
-Everything that is not
-marked as such a matrix (biases, normalization, first and last layers) is trained by AdamW.
+Everything that is not marked as such a matrix (biases, normalization, first and last layers) is trained by AdamW.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ class Muon(AdamW):
     Args:
         groups: parameter groups; those with ``matrices=True`` hold weights of two dimensions or more.
         lr: AdamW's learning rate; a matrix's is ``ratio`` times as large, times the root of its rows over its columns
-            where it
-            has more rows.
+            where it has more rows.
         ratio: see ``lr``.
         momentum: of matrices, Nesterov's.
     """
@@ -78,8 +76,7 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     """Nearly ``U V^T`` of ``matrix = U S V^T``: five steps of a quintic Newton-Schulz iteration.
 
     The iteration runs over the smaller Gram matrix, whose powers give the same polynomial as those of the matrix
-    itself, so that
-    wide matrices are multiplied only twice.
+    itself, so that wide matrices are multiplied only twice.
 
     Args:
         matrix: ``(m, n)``.

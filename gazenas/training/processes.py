@@ -106,8 +106,7 @@ def joined(device: str) -> Iterator[World]:
 
     Raises:
         RankDiedError: where an exchange inside the block fails since another process is gone; any other error stays
-            what it
-            is, and the other processes are told of it.
+            what it is, and the other processes are told of it.
     """
     if not asked_for():
         yield ALONE

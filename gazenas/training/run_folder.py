@@ -45,8 +45,7 @@ class RunFolder:
     ``summary.json``, ``plots/``, ``log.txt`` and ``checkpoint/``.
 
     Use it in a ``with`` block, which keeps other processes out; the lock dies with the process. What ends the block
-    before
-    its end is logged.
+    before its end is logged.
 
     Args:
         path: created where absent.

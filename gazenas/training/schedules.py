@@ -65,8 +65,7 @@ class LearningRate:
     """The weights' learning rate as training goes on.
 
     torch's scheduler moves the rate of an optimizer that holds a single number and trains nothing. So a shrink may
-    replace
-    the parameters of the real optimizer, and the importance factors' rate stays as it is.
+    replace the parameters of the real optimizer, and the importance factors' rate stays as it is.
 
     Args:
         schedule: a key of ``SCHEDULES``.

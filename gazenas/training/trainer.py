@@ -38,8 +38,7 @@ class Trainer(ABC):
     A kind of training hands its network to :meth:`adopt` and overrides what it does otherwise: :meth:`begin_epoch`,
     :meth:`restructure` and :meth:`next_change` around the steps, :meth:`extra_losses` and :meth:`after_step` in them,
     :meth:`validate`, :meth:`row` and :meth:`story` after them, :meth:`is_done` and :meth:`finish` at the end, and what
-    it
-    saves besides.
+    it saves besides.
 
     Args:
         recipe: how to train.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,14 @@ def test_the_verb(tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest
     assert summary["test_error_deg"] is not None
     said = run_bad([*words, "--out", str(tmp_path / "bad"), "--max-loss", "0", "--must-be", "slower"], capsys)
     assert "--must-be: expected some of smaller, faster, found 'slower'" in said
+    other = tmp_path / "other"
+    shutil.copytree(data_folder, other)
+    split = json.loads((other / "train_test_split.json").read_text())
+    moved = {"train": split["val"], "val": split["train"], "test": split["test"]}
+    (other / "train_test_split.json").write_text(json.dumps(moved))
+    said = run_bad(["compress", str(tuned), "--data", str(other), "--out", str(tmp_path / "bad")], capsys)
+    assert "subject0000" in said
+    assert "whom the network never saw" in said
     said = run_bad([*words, "--out", str(tmp_path / "bad"), "--stages", "distil"], capsys)
     assert "--stages: expected each once of quantize, code, found 'distil'" in said
     assert not list((tmp_path / "bad").glob("*.onnx*"))

@@ -4,13 +4,10 @@ one run.
     python tools/bench/bench_loader.py FOLDER [--batch 64] [--seconds 4] [--rounds 3] [--step gazenas_tiny]
 
 Opening a file for every image is what ETH-XGaze's own loader does: each item opens the person's HDF5 file, reads one
-patch, turns BGR
-into RGB and makes a normalized float tensor; torch's DataLoader collates them. Both give shuffled, normalized float32
-batches, ours also
-mirrors and brightens them; here and in one and two worker processes; the two take turns, so that the machine's drift
-hits
-both alike. Images that training would hold in memory (up to 2 GiB) are measured as training has them, and, apart, as
-read from the files
+patch, turns BGR into RGB and makes a normalized float tensor; torch's DataLoader collates them. Both give shuffled,
+normalized float32 batches, ours also mirrors and brightens them; here and in one and two worker processes; the two take
+turns, so that the machine's drift hits both alike. Images that training would hold in memory (up to 2 GiB) are measured
+as training has them, and, apart, as read from the files
 each time.
 With ``--step`` a training step of that space at this batch size is timed as well, which says what the loader saves of
 an epoch.

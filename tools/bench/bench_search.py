@@ -7,11 +7,9 @@ Every line is the search's own training step: reading and augmenting images (noi
 checks, the optimizer.
 `fraction of peak` is the training arithmetic, 6 x MACs an image (two operations a MAC; the backward
 pass costs twice the forward one), over the best matrix product of all processes that count; `of product beside` is the
-same over
-the median product between the timed steps of the same process. On an idle machine the two agree; where neighbors share
-the cores, only the
-second compares what ran under the same conditions. Each size runs in processes of its own, so that its peak memory is
-its own, the sizes in
+same over the median product between the timed steps of the same process. On an idle machine the two agree; where
+neighbors share the cores, only the second compares what ran under the same conditions. Each size runs in processes of
+its own, so that its peak memory is its own, the sizes in
 turn, so that the machine's drift hits all alike; the best process counts. Run it on an idle machine.
 """
 

@@ -5,11 +5,9 @@ it?
     [--batch-size 256]
 
 For each way of computing: a search with its shrinks, another one that is stopped and gone on with and must end in the
-same bytes, a
-fine-tuning, an evaluation whose answers are compared with the CPU's for the same weights, and an export. Prints a table
-of Markdown and
-writes OUT/gpu_smoke.json; what the verbs said is in OUT/*/log.txt. Status 0 where everything held, 1 where something
-did not, 2 where
+same bytes, a fine-tuning, an evaluation whose answers are compared with the CPU's for the same weights, and an export.
+Prints a table of Markdown and writes OUT/gpu_smoke.json; what the verbs said is in OUT/*/log.txt. Status 0 where
+everything held, 1 where something did not, 2 where
 there is no GPU.
 """
 

@@ -4,10 +4,8 @@ hand.
     python tools/bench/time_controls.py OUT [OUT...] [--repeats 300]
 
 Every finished run of the kinds found and handmade is exported as `gazenas export` does it and run in onnxruntime on one
-thread, all files in
-turns in one process, so that the machine's drift hits all alike; a run's milliseconds are its fastest. Writes
-OUT/ms.csv, a row a run, and
-OUT/ms.png into the first folder, and prints means over seeds.
+thread, all files in turns in one process, so that the machine's drift hits all alike; a run's milliseconds are its
+fastest. Writes OUT/ms.csv, a row a run, and OUT/ms.png into the first folder, and prints means over seeds.
 """
 
 from __future__ import annotations

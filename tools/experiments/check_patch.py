@@ -3,10 +3,8 @@
     python tools/experiments/check_patch.py --data DIR MODEL...
 
 Every image of a split is shifted by 2% of its side (left, right, up, down), scaled by 5% (larger, smaller) and rolled
-by 3 degrees
-(both ways; the true gaze rolls along), one change at a time. The table has the mean error in degrees as it is and with
-each change, the
-worse of its directions.
+by 3 degrees (both ways; the true gaze rolls along), one change at a time. The table has the mean error in degrees as it
+is and with each change, the worse of its directions.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ where it stopped.
         [--target-macs 9M]
 
 Rows are the found subnet of ``gazenas_tiny``, its two ablations, the two NAS baselines (each searched to the same
-budget, then
-fine-tuned), and comparators from fresh weights. Everybody gets the same images, the same people held out, the same
-batches and as
+budget, then fine-tuned), and comparators from fresh weights. Everybody gets the same images, the same people held out,
+the same batches and as
 many passes in all: a searched row ``--search-epochs`` in the search and the rest in the fine-tuning, a comparator all
 in the fine-tuning.
 ``rows.csv`` in ``--out`` is rewritten after every run; runs that are finished are kept, and one that ends badly

@@ -5,11 +5,9 @@
         [--equal-seconds] [--jobs 2] [any argument of `gazenas search`, such as --space or --epochs]
 
 Renders faces where OUT/data is absent, then runs `gazenas search --control ... --resume` for each budget and seed, JOBS
-at a time with
-their share of the cores. With --equal-seconds the hand-made rival is trained once more, for so many passes that its
-seconds are the
-search's. After each, OUT/controls.csv (a row a run) and OUT/controls.png show what there is so far. Kill it and start
-it again as you
+at a time with their share of the cores. With --equal-seconds the hand-made rival is trained once more, for so many
+passes that its seconds are the search's. After each, OUT/controls.csv (a row a run) and OUT/controls.png show what
+there is so far. Kill it and start it again as you
 like: finished runs are kept and begun ones are gone on with.
 """
 
@@ -107,8 +105,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
 
 def trial_of(budget: str, seed: int, arguments: argparse.Namespace, more: Sequence[str], verbs: VerbProcesses) -> Trial:
     """One budget and seed in OUT/BUDGET/seedN: the search beside its controls, then, where asked for, the rival at the
-    search's
-    seconds."""
+    search's seconds."""
     place: Path = arguments.out / budget / f"seed{seed}"
     runs, log = place / f"seed{seed}", place.with_suffix(".txt")
     threads = ["--threads", str(max(1, usable_cores() // arguments.jobs))]

@@ -1,10 +1,9 @@
 """Milliseconds of onnxruntime by a lookup table of a space's layers at the shapes that a search can give them.
 
 Plain convolutions are measured each for itself, at a grid of channels in and out; between its points the table is
-linear. Other paths are
-measured with the units of one group alone, at a few counts, and what the first unit of a path costs (its operations are
-started at
-all) is paid once, whatever group it is of; where streams are searched, at full and at half of their width.
+linear. Other paths are measured with the units of one group alone, at a few counts, and what the first unit of a path
+costs (its operations are started at all) is paid once, whatever group it is of; where streams are searched, at full and
+at half of their width.
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ class BaselineSpec:
         baseline: a name of ``BASELINES``.
         input_size: side of its images in pixels.
         settings: what else its builder was called with, as JSON has it, such as ``{"channels": [16, 22, 44, 88]}``;
-            written
-            only where there is something.
+            written only where there is something.
     """
 
     baseline: str
@@ -72,8 +71,7 @@ class Baseline(nn.Module):
     Args:
         spec: its name, input size and settings.
         body: ``(N, 3, S, S)`` images to ``(N, 2)`` pitch and yaw in radians; where it has a loss of its own, in
-            training mode to
-            a tuple that begins with the gaze.
+            training mode to a tuple that begins with the gaze.
         objective: parts of the loss from the body's output in training mode, images and true gaze; the L1 loss without
             it.
     """

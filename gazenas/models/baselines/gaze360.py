@@ -35,8 +35,7 @@ class Gaze360(nn.Module):
 
         Returns:
             ``(N, 2)`` pitch and yaw in radians; in training mode with ``(N, 1)``, the distance in radians to the 10%
-            and
-            90% quantiles.
+            and 90% quantiles.
         """
         video = images if images.dim() == 5 else images[:, None].expand(-1, self.frames, -1, -1, -1)
         maps = self.backbone(video.flatten(0, 1))

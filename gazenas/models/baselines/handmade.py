@@ -1,10 +1,8 @@
 """Hand-made rivals: plain networks that anybody would write in ten lines, at any width.
 
 ``handmade`` is 3x3 convolutions of stride 2 down to a map of at most 7 pixels a side, a residual block after each but
-the
-first, and two linear layers. ``handmade_mobile`` is the same with inverted residuals, after MobileNetV2 (Sandler et
-al.,
-CVPR 2018).
+the first, and two linear layers. ``handmade_mobile`` is the same with inverted residuals, after MobileNetV2 (Sandler et
+al., CVPR 2018).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 ``IMPORTANCES`` maps the names used on the command line to functions of a network, of running means of
 ``(alpha * dL/dalpha)^2`` by unit group, and of unit costs by unit group. Each gives, by group, ``(n,)`` numbers that
-are not
-negative; the lowest scores for their cost leave first.
+are not negative; the lowest scores for their cost leave first.
 """
 
 from __future__ import annotations
