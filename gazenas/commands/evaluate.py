@@ -146,7 +146,7 @@ def _predict(
     model: str, folder: GazeFolder, split: GazeSplit, device: str, user: str
 ) -> tuple[NDArray[np.float32], dict[str, object]]:
     """Predictions for a split in order, and what is known of the model's size."""
-    if model.endswith(".onnx"):
+    if model.endswith((".onnx", ".onnx.xz")):
         if user:
             raise InputError("--user: an ONNX file has its person baked in; 'gazenas export --user' does it")
         return _predict_onnx(model, folder, split)

@@ -66,7 +66,10 @@ def candidates(sources: Sequence[str], *, retrain: bool, input_size: int) -> lis
         if path.suffix == ".onnx":
             if not path.is_file():
                 raise InputError(f"{source}: no such ONNX file")
-            kind, size = "onnx", GazeEstimator(path).input_size
+            try:
+                kind, size = "onnx", GazeEstimator(path).input_size
+            except ValueError as error:
+                raise InputError(str(error)) from error
         else:
             has_weights = find_model(source).has_weights and path.suffix != ".json"
             kind = "trained" if has_weights and not retrain else "fresh"

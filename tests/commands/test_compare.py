@@ -112,10 +112,12 @@ def test_benchmark(exported: Path, tmp_path: Path) -> None:
 def test_bad_input_is_named(
     found: Path, data_folder: Path, published_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out"
+    out, rubbish = tmp_path / "out", tmp_path / "rubbish.onnx"
+    rubbish.write_bytes(b"no model")
     cases = {
         "unknown subnet 'alexnet'": compare(data_folder, out, "alexnet"),
         "no such ONNX file": compare(data_folder, out, "absent.onnx"),
+        "expected an ONNX file written by 'gazenas export'": compare(data_folder, out, str(rubbish)),
         "was given twice": compare(data_folder, out, str(found / "arch.json"), str(found / "arch.json")),
         "test: expected gaze labels": compare(published_folder, out, "gazecapture"),
         "epochs: expected more than 0": [*compare(data_folder, out, "gazecapture"), "--epochs", "0"],

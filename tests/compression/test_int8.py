@@ -151,7 +151,11 @@ def test_the_verb(tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [stage["stage"] for stage in summary["stages"]] == ["float", "quantize", "code"]
     assert summary["stages"][2]["size"] == (tmp_path / "out" / "model.onnx.xz").stat().st_size
-    assert summary["test_error_deg"] is not None
+    coded = tmp_path / "out" / "model.onnx.xz"
+    evaluation = ["evaluate", "--model", str(coded), "--data", str(data_folder), "--out", str(tmp_path / "evaluation")]
+    assert main(evaluation) == 0
+    evaluated = json.loads((tmp_path / "evaluation" / "summary.json").read_text())
+    assert evaluated["test_error_deg"] == pytest.approx(summary["test_error_deg"], abs=1e-4)
     said = run_bad([*words, "--out", str(tmp_path / "bad"), "--max-loss", "0", "--must-be", "slower"], capsys)
     assert "--must-be: expected some of smaller, faster, found 'slower'" in said
     other = tmp_path / "other"
