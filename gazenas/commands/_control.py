@@ -193,7 +193,7 @@ def _print(out: Path, errors: Mapping[str, ErrorRow]) -> None:
     table = []
     for kind, row in errors.items():
         mean, deviation, each = row.cells()
-        above = "" if kind == FOUND else f"{row.above(errors[FOUND]):+.2f}\u00b0"
+        above = row.above_cell(errors[FOUND])
         size = [f"{row.means['macs'] / 1e6:.2f} M", f"{row.means['params']:,.0f}"]
         table.append([kind, *size, mean, deviation, above, each, f"{row.means['seconds']:.0f}"])
     columns = ["network", "MACs", "parameters", "mean", "deviation", "above found", "each", "seconds"]

@@ -182,6 +182,11 @@ class ErrorRow:
         shared = [error - base.errors[seed] for seed, error in self.errors.items() if seed in base.errors]
         return float(np.mean(shared)) if shared else None
 
+    def above_cell(self, base: ErrorRow) -> str:
+        """``above`` for a table: empty for the row itself, and where they share no seed yet."""
+        above = None if base is self else self.above(base)
+        return "" if above is None else f"{above:+.2f}\u00b0"
+
     def cells(self) -> list[str]:
         """Mean, deviation, and each seed's error, for a table."""
         spread = "one seed" if self.deviation is None else f"{self.deviation:.2f}\u00b0"

@@ -101,5 +101,7 @@ def test_the_table_is_by_name_and_seed() -> None:
     assert table["rival"].above(table["found"]) == pytest.approx(((9.5 - 9.0) + (8.5 - 7.5)) / 2)  # seeds of both
     assert table["found"].above(table["found"]) == 0
     assert table["as it is"].above(table["found"]) is None
+    cells = [table[name].above_cell(table["found"]) for name in ("rival", "found", "as it is")]
+    assert cells == ["+0.75\u00b0", "", ""]
     assert table["found"].cells() == ["7.83\u00b0", "1.04\u00b0", "7.00 9.00 7.50"]
     assert table["as it is"].cells() == ["6.25\u00b0", "one seed", "6.25"]

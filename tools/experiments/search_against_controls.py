@@ -116,7 +116,8 @@ def trial_of(budget: str, seed: int, arguments: argparse.Namespace, more: Sequen
         words += ["--control", arguments.control, "--control-seeds", "1", "--seed", str(seed)]
         verbs.run([*words, "--out", str(place), "--resume", *threads, *more], log)
         if arguments.equal_seconds:
-            words = ["finetune", "--config", str(runs / HANDMADE / "config.yaml"), "--epochs", str(equal_epochs(runs))]
+            words = ["finetune", "--config", str(runs / HANDMADE / "config.yaml"), "--seed", str(seed)]
+            words += ["--epochs", str(equal_epochs(runs))]
             verbs.run([*words, "--out", str(runs / "longer"), "--resume", *threads], log)
 
     record = f"{runs.name}/longer/summary.json" if arguments.equal_seconds else "summary.json"
@@ -174,7 +175,7 @@ def print_errors(tables: dict[str, dict[str, ErrorRow]]) -> None:
     for budget, errors in tables.items():
         for kind, row in errors.items():
             mean, deviation, each = row.cells()
-            above = "" if kind == FOUND else f"{row.above(errors[FOUND]):+.2f}\u00b0"
+            above = row.above_cell(errors[FOUND])
             numbers = [f"{row.means[name]:,.0f}" for name in ("params", "epochs", "seconds")]
             cells.append([budget, kind, mean, deviation, above, each, *numbers])
     columns = ["budget", "network", "mean", "deviation", "above found", "each seed", "parameters", "passes", "seconds"]
@@ -185,12 +186,13 @@ def draw(tables: dict[str, dict[str, ErrorRow]], kinds: Sequence[str], target: s
     """A point a seed, a bar at the mean, by budget and kind."""
     figure = Figure((max(6.5, 2.2 * len(tables)), 4.3), layout="constrained")
     axes = figure.subplots()
-    for (number, errors), (offset, kind) in product(enumerate(tables.values()), enumerate(kinds)):
+    for (offset, kind), (number, errors) in product(enumerate(kinds), enumerate(tables.values())):
         if kind not in errors:
             continue
+        first = kind not in axes.get_legend_handles_labels()[1]
         x = number + 0.8 / len(kinds) * (offset - (len(kinds) - 1) / 2)
         points = [*errors[kind].errors.values()]
-        axes.plot([x] * len(points), points, "o", color=COLORS[kind], alpha=0.6, label=None if number else kind)
+        axes.plot([x] * len(points), points, "o", color=COLORS[kind], alpha=0.6, label=kind if first else None)
         axes.hlines(errors[kind].mean, x - 0.06, x + 0.06, color=COLORS[kind], lw=3)
     axes.set_xticks(range(len(tables)), [f"{budget} {target}" for budget in tables])
     title = "equal budget, data and passes; a point a seed"
