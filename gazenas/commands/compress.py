@@ -6,10 +6,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
-from numpy.typing import NDArray
 
 from gazenas.commands._common import (
     add_split_seed,
@@ -20,11 +18,11 @@ from gazenas.commands._common import (
     recorded_config,
     use_device,
 )
+from gazenas.compression.faces import calibration_faces, validation_reference
 from gazenas.compression.gate import GAINS, Reference, check_gate, median_latencies
 from gazenas.compression.pipeline import STAGES, StageResult, StageSettings, run_stages, write_stage
 from gazenas.counting import count_macs, count_params
-from gazenas.data.dataset import GazeFolder, GazeSplit
-from gazenas.data.loader import normalize
+from gazenas.data.dataset import GazeFolder
 from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
@@ -117,26 +115,16 @@ def _parse(argv: list[str]) -> Namespace:
 
 def _prepared(arguments: Namespace, folder: GazeFolder, model: bytes) -> tuple[Reference, StageSettings]:
     """Validation faces to judge on, training faces to calibrate on."""
-    train, val = folder.split("train"), folder.split("val")
-    if val.gaze is None:
-        raise InputError(f"{arguments.data}: val: expected labeled faces, found faces without labels")
-    rows = _rows(val, arguments.images, arguments.seed)
-    reference = Reference(model, val.images(rows), val.gaze[rows])
-    faces = train.images(_rows(train, arguments.calibration_images, arguments.seed))
+    reference = validation_reference(folder, model, arguments.images, arguments.seed)
+    calibration, source = calibration_faces(folder, arguments.calibration_images, arguments.seed)
     settings = StageSettings(
-        calibration=normalize(torch.from_numpy(faces)).numpy(),
-        source=f"{len(faces)} faces of {len(train.people)} training people of {folder.folder.name}",
+        calibration=calibration,
+        source=source,
         max_loss=arguments.max_loss,
         reduce_range=arguments.reduce_range,
         say=console.print,
     )
     return reference, settings
-
-
-def _rows(split: GazeSplit, count: int, seed: int) -> NDArray[np.int64]:
-    """Some rows of a split, drawn and in order."""
-    drawn = np.random.default_rng(seed).choice(len(split), min(count, len(split)), replace=False)
-    return np.sort(drawn)
 
 
 def _test_errors(folder: GazeFolder, stages: list[StageResult]) -> tuple[float | None, float | None]:

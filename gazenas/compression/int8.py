@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +22,8 @@ from gazenas.compression.quantization import (
     schemes,
 )
 from gazenas.errors import InputError
+
+WEIGHTS_ALONE = "weights alone, a scale a channel"
 
 
 @dataclass(frozen=True)
@@ -90,22 +93,22 @@ def quantize_int8(
         options = {node: attempt(narrower(best, node)) for node in open_nodes}
         node = min(options, key=lambda each: options[each][1].deviation_mean)
         best, (data, judged) = narrower(best, node), options[node]
-    return Quantized(_noted(data, "int8", best, judged, source, len(calibration)), judged, str(best), tried)
+    story = {"scheme": str(best), "calibration_images": len(calibration), "calibration_data": source}
+    return Quantized(with_story(data, "int8", story | judged.to_dict()), judged, str(best), tried)
 
 
 def quantize_int8_weights(reference: Reference) -> Quantized:
     """Weights of int8, float arithmetic: a quarter of the bytes, the same time."""
     data = quantize_weights(reference.model)
     judged = reference.judge(data)
-    noted = _noted(data, "int8-weights", Scheme(), judged, "", 0)
-    return Quantized(noted, judged, "weights alone, a scale a channel", [("weights alone", judged)])
+    noted = with_story(data, "int8-weights", {"scheme": WEIGHTS_ALONE, **judged.to_dict()})
+    return Quantized(noted, judged, WEIGHTS_ALONE, [(WEIGHTS_ALONE, judged)])
 
 
-def _noted(data: bytes, precision: str, scheme: Scheme, judged: Judged, source: str, count: int) -> bytes:
-    """The file with what was done to it in its metadata."""
+def with_story(data: bytes, precision: str, story: Mapping[str, Any]) -> bytes:
+    """The file with its precision and what was done to it in its metadata."""
     model = onnx.load_from_string(data)
     notes = {entry.key: entry.value for entry in model.metadata_props}
-    story = {"scheme": str(scheme), "calibration_images": count, "calibration_data": source, **judged.to_dict()}
-    onnx.helper.set_model_props(model, notes | {"precision": precision, "quantization": json.dumps(story)})
+    onnx.helper.set_model_props(model, notes | {"precision": precision, "quantization": json.dumps(dict(story))})
     noted: bytes = model.SerializeToString()
     return noted

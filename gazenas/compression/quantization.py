@@ -11,7 +11,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
+
+from gazenas.compression.trained_ranges import ranges_of
+from gazenas.errors import InputError
 
 HEAVY = ("Conv", "Gemm", "MatMul")  # what integer kernels exist for and what holds the weights
 BATCH = 50  # images that pass through the float network at once while ranges are recorded
@@ -85,9 +88,7 @@ def quantize_static(model: bytes, images: NDArray[np.float32], scheme: Scheme) -
     """
     from onnxruntime import quantization
 
-    named = onnx.load_from_string(model)
-    for index, node in enumerate(named.graph.node):
-        node.name = f"n{index}"
+    named = _named(model)
     given = named.graph.input[0].name
 
     class Faces(quantization.CalibrationDataReader):  # type: ignore[misc]
@@ -99,29 +100,116 @@ def quantize_static(model: bytes, images: NDArray[np.float32], scheme: Scheme) -
             return None if part is None else {given: part}
 
     methods = quantization.CalibrationMethod
-    # The quantizer prints as it goes.
-    with tempfile.TemporaryDirectory() as aside, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # of the quantizer's dependencies; the result is measured
+    with tempfile.TemporaryDirectory() as aside, _quiet():
+        before, after = Path(aside) / "float.onnx", Path(aside) / "int8.onnx"
+        onnx.save(named, str(before))
+        quantization.quantize_static(
+            str(before),
+            str(after),
+            Faces(),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=scheme.per_channel,
+            reduce_range=scheme.reduce_range,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            nodes_to_exclude=[f"n{index}" for index in scheme.floats],
+            calibrate_method=methods.Percentile if scheme.percentile else methods.MinMax,
+        )
+        written = onnx.load(str(after))
+    return _cleaned(written, named)
+
+
+def quantize_with_ranges(model: bytes, places: Sequence[Mapping[str, Any]], *, bits: int = 8) -> bytes:
+    """The int8 file of a network whose maps' ranges are known from quantization-aware training.
+
+    Args:
+        model: float32 ONNX of the network.
+        places: what :class:`gazenas.layers.fake_quantize.FakeQuantization` tells of the places in which the network
+            computes: convolutions and linear layers, sums, pools, in order.
+        bits: of weights; fewer than 8 are stored as bytes, which entropy coding makes use of.
+
+    Raises:
+        InputError: where the file computes in other places, as where a runtime's form joins operations.
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
+    from onnxruntime.quantization.registry import QDQRegistry
+
+    named = _named(model)
+    pairs = {
+        name: (np.array(low, np.float32), np.array(high, np.float32))
+        for name, (low, high) in ranges_of(named.graph, places).items()
+    }
+    with _quiet():
+        quantizer = QDQQuantizer(
+            save_and_reload_model_with_shape_infer(named),
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=TensorsData(CalibrationMethod.MinMax, pairs),
+            nodes_to_quantize=[],
+            nodes_to_exclude=[f"n{heavy_nodes(model)[-1]}"],
+            op_types_to_quantize=list(QDQRegistry),
+            extra_options={"TensorQuantOverrides": _weight_scales(named.graph, bits)},
+        )
+        try:
+            quantizer.quantize_model()
+        except ValueError as error:  # of a value whose range nobody recorded
+            raise InputError(
+                f"quantization.json: expected a range for every map that is rounded: {error}; give --data, so that "
+                "ranges are recorded on its faces"
+            ) from error
+        quantizer.model.topological_sort()
+    return _cleaned(quantizer.model.model, named)
+
+
+def _weight_scales(graph: Any, bits: int) -> dict[str, list[dict[str, Any]]]:
+    """For the quantizer: each channel's scale of the weights that it rounds, by the weight's name."""
+    from onnxruntime.quantization import QuantType
+
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for node in [node for node in graph.node if node.op_type in HEAVY][:-1]:
+        name = node.input[1]
+        if name in arrays:
+            axis = _channel_axis(node, name, arrays[name].ndim)
+            kind = {"quant_type": QuantType.QInt8, "axis": axis, "zero_point": np.array(0, np.int8)}
+            found[name] = [{**kind, "scale": scale} for scale in _channel_scales(arrays[name], axis, bits)]
+    return found
+
+
+def _channel_scales(values: NDArray[np.float32], axis: int, bits: int) -> NDArray[np.float32]:
+    """Of each channel's symmetric grid of bytes that holds the grid of ``bits``.
+
+    Its steps are as fine as bytes allow, since a bias is rounded to them as well.
+    """
+    others = tuple(dim for dim in range(values.ndim) if dim != axis)
+    most = 2 ** (bits - 1) - 1
+    largest = np.asarray(np.maximum(np.abs(values).max(others), 1e-12), np.float32)
+    return largest / np.float32(most * (127 // most))
+
+
+def _named(model: bytes) -> Any:
+    """The proto with a name for each node, by its index."""
+    named = onnx.load_from_string(model)
+    for index, node in enumerate(named.graph.node):
+        node.name = f"n{index}"
+    return named
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizer prints and warns as it goes; what it makes is measured."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
         logging.getLogger().addFilter(_no_advice)
         try:
-            before, after = Path(aside) / "float.onnx", Path(aside) / "int8.onnx"
-            onnx.save(named, str(before))
-            quantization.quantize_static(
-                str(before),
-                str(after),
-                Faces(),
-                quant_format=quantization.QuantFormat.QDQ,
-                per_channel=scheme.per_channel,
-                reduce_range=scheme.reduce_range,
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-                nodes_to_exclude=[f"n{index}" for index in scheme.floats],
-                calibrate_method=methods.Percentile if scheme.percentile else methods.MinMax,
-            )
-            written = onnx.load(str(after))
+            yield
         finally:
             logging.getLogger().removeFilter(_no_advice)
-    return _cleaned(written, named)
 
 
 def quantize_weights(model: bytes) -> bytes:
@@ -138,8 +226,7 @@ def quantize_weights(model: bytes) -> bytes:
             kept.append(tensor)
             continue
         axis = _channel_axis(reader, tensor.name, values.ndim)
-        others = tuple(dim for dim in range(values.ndim) if dim != axis)
-        scale = np.maximum(np.abs(values).max(others), 1e-12).astype(np.float32) / np.float32(127)
+        scale = _channel_scales(values, axis, 8)
         shape = [1] * values.ndim
         shape[axis] = -1
         rounded = np.clip(np.rint(values / scale.reshape(shape)), -127, 127).astype(np.int8)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,14 +13,17 @@ from torch import Tensor
 
 from gazenas.data.loader import ORDERS
 from gazenas.errors import InputError
+from gazenas.layers.fake_quantize import WEIGHT_BITS, FakeQuantization
 from gazenas.models.zoo import GazeModel
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
 from gazenas.training.job import Job
+from gazenas.training.loop import eval_mode
 from gazenas.training.recipe import TrainingRecipe, below_zero, refuse
 from gazenas.training.trainer import Trainer
 
 KEEPS = ("best", "last")
+RANGE_BATCHES = 8  # of training images, over which ranges of maps begin
 PAPER_RECIPE = {
     "epochs": 50,
     "batch_size": 369,
@@ -43,11 +48,14 @@ class FinetuneRecipe(TrainingRecipe):
         batches: mixed, or session: each batch of one session (one person where those are unknown), as personal
             BatchNorm statistics and 'gazenas calibrate' want it.
         patience: epochs without a better validation error after which training stops; 0 never stops.
+        quantize: quantization-aware training: maps of 8 bits and weights of 8 (int8), 6 or 4, so that 'gazenas export
+            --precision int8' needs no faces to calibrate on; none trains in float.
     """
 
     keep: str = field(default="best", metadata={"one_of": KEEPS})
     batches: str = field(default="mixed", metadata={"one_of": ORDERS})
     patience: int = 0
+    quantize: str = field(default="none", metadata={"one_of": ("none", *WEIGHT_BITS)})
 
     def check(self) -> None:
         """Raises InputError where a value is out of range, all at once."""
@@ -57,6 +65,8 @@ class FinetuneRecipe(TrainingRecipe):
         ]
         if self.keep == "last" and (self.schedule == "plateau" or self.patience):
             faults.append("keep: expected best with schedule plateau or patience, which go by validation, found 'last'")
+        if self.quantize != "none" and self.amp != "none":
+            faults.append(f"quantize: expected amp none with {self.quantize}, found {self.amp!r}")
         refuse(faults)
 
 
@@ -83,6 +93,26 @@ class Finetuning(Trainer):
         super().__init__(recipe, job, task, recipe.batches)
         self.adopt(network)
         self.best: dict[str, Tensor] = {}
+        self.quantization = self._quantization()
+        self.best_ranges: dict[str, Any] = {}
+
+    def _quantization(self) -> FakeQuantization | None:
+        """Its ranges begin with those over the first training images."""
+        if self.recipe.quantize == "none":
+            return None
+        found = FakeQuantization(WEIGHT_BITS[self.recipe.quantize])
+        batches = itertools.islice(replace(self.loader, augmentation="none").epoch(0), RANGE_BATCHES)
+        with eval_mode(self.network):
+            found.find(self.network, (batch.images for batch in batches))
+        return found
+
+    def step_arithmetic(self) -> AbstractContextManager[Any]:
+        """Rounds, where training is quantization-aware, and ranges follow."""
+        return nullcontext() if self.quantization is None else self.quantization.following()
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """Rounds, where training is quantization-aware."""
+        return nullcontext() if self.quantization is None else self.quantization
 
     def validate(self) -> float:
         """The validation error; keeps the weights where it is the best, or where the last are wanted."""
@@ -90,6 +120,8 @@ class Finetuning(Trainer):
         rows = self.clock.rows
         if self.recipe.keep == "last" or not rows or error < min(row["val_error_deg"] for row in rows):
             self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
+            if self.quantization is not None:
+                self.best_ranges = self.quantization.state()
         return error
 
     def row(self, losses: Mapping[str, float], error: float) -> dict[str, Any]:
@@ -134,15 +166,26 @@ class Finetuning(Trainer):
             parameter.data = torch.empty_like(parameter.data, memory_format=torch.contiguous_format).copy_(
                 parameter.data
             )
-        return best.eval()
+        best.eval()
+        if self.quantization is not None:
+            self.quantization.load_state(self.best_ranges)
+            size = best.input_size
+            self.quantization.settle(
+                best, torch.zeros(1, getattr(best, "input_channels", 3), size, size, device=self.job.device)
+            )
+            self.job.run.write_quantization(self.recipe.quantize, self.quantization.table())
+        return best
 
     def summary(self) -> dict[str, Any]:
         """The epoch that was kept, and how many there were."""
         return {"best_epoch": self.best_epoch() + 1, "epochs": self.clock.epoch}
 
     def state(self) -> dict[str, Any]:
-        """The weights of the best epoch besides."""
-        return super().state() | {"fingerprint": self.network.architecture().fingerprint(), "best": self.best}
+        """The weights of the best epoch besides, and ranges where training is quantization-aware."""
+        own = {"fingerprint": self.network.architecture().fingerprint(), "best": self.best}
+        if self.quantization is not None:
+            own |= {"quantization": self.quantization.state(), "best_ranges": self.best_ranges}
+        return super().state() | own
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Goes on from a checkpoint's state.
@@ -154,3 +197,6 @@ class Finetuning(Trainer):
             raise InputError("--resume: the checkpoint is of another architecture; use another --out")
         super().load_state(state)
         self.best = state["best"]
+        if self.quantization is not None:
+            self.quantization.load_state(state["quantization"])
+            self.best_ranges = state["best_ranges"]

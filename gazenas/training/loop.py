@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from gazenas.data.loader import Batch, normalize
 from gazenas.training.processes import ALONE, World
 
 Losses = dict[str, Tensor]
+Arithmetic = Callable[[], AbstractContextManager[Any]]
 AMPS = {
     "none": False,
     "bf16": True,
@@ -43,6 +44,7 @@ def train_step(
     extra_losses: Callable[[], Losses] = dict,
     world: World = ALONE,
     amp: str = "none",
+    arithmetic: Arithmetic = nullcontext,
 ) -> dict[str, float]:
     """One step of the optimizer; gradients are left where they are.
 
@@ -54,6 +56,7 @@ def train_step(
         extra_losses: further parts of the loss, by name, which do not depend on the batch.
         world: the processes that train together.
         amp: a key of ``AMPS``, the arithmetic of the forward pass.
+        arithmetic: a context besides for the forward pass, such as one that rounds.
 
     Returns:
         Each part of the loss, its mean over all processes.
@@ -61,7 +64,7 @@ def train_step(
     Raises:
         NonFiniteLossError: before the optimizer's step.
     """
-    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=AMPS[amp]):
+    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=AMPS[amp]), arithmetic():
         output = network(batch.images)
     # Every image counts alike although shares may differ by one: gradients are averaged over processes.
     losses = {name: part * batch.weight for name, part in objective(output, batch).items()} | extra_losses()
@@ -95,10 +98,19 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, batches: Iterable[Batch]) -> NDArray[np.float32]:
-    """``(N, 2)`` pitch and yaw in radians for all batches in order, in eval mode; modes are restored."""
+def predict(
+    network: nn.Module, batches: Iterable[Batch], *, arithmetic: Arithmetic = nullcontext
+) -> NDArray[np.float32]:
+    """``(N, 2)`` pitch and yaw in radians for all batches in order, in eval mode and ``arithmetic``; modes are
+    restored."""
+
+    def answers(images: Tensor) -> NDArray[np.float32]:
+        with arithmetic():
+            found: NDArray[np.float32] = network(images).float().cpu().numpy()
+        return found
+
     with eval_mode(network):
-        parts = [network(batch.images).float().cpu().numpy() for batch in batches]
+        parts = [answers(batch.images) for batch in batches]
     predictions: NDArray[np.float32] = np.concatenate(parts) if parts else np.zeros((0, 2), np.float32)
     return predictions
 

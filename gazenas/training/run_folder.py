@@ -22,6 +22,7 @@ from gazenas.files import write_aside, write_csv, write_json, write_records
 from gazenas.models.zoo import GazeModel
 from gazenas.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 
+QUANTIZATION = "quantization.json"  # of a quantization-aware training
 OVERWRITTEN = ".overwritten"  # what an old run left, until all of it is gone
 # What may differ between a run and its resumption without changing what it computes.
 FREE_KEYS = frozenset(
@@ -184,6 +185,11 @@ class RunFolder:
         network.architecture().save(folder / "arch.json")
         with write_aside(folder / "weights.safetensors") as aside:
             aside.write_bytes(save({key: value.contiguous().cpu() for key, value in network.state_dict().items()}))
+
+    def write_quantization(self, weights: str, places: list[dict[str, Any]]) -> None:
+        """Writes ``quantization.json``: ranges of what each place of the network reads, in order."""
+        if self.main:
+            write_json(self.path / QUANTIZATION, {"weights": weights, "places": places})
 
     def write_summary(self, values: Mapping[str, Any]) -> None:
         """Writes ``summary.json``."""

@@ -6,6 +6,7 @@ import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +37,8 @@ class Trainer(ABC):
     """Trains a network from its first epoch, or from a checkpoint, to what is left behind.
 
     A kind of training hands its network to :meth:`adopt` and overrides what it does otherwise: :meth:`begin_epoch`,
-    :meth:`restructure` and :meth:`next_change` around the steps, :meth:`extra_losses` and :meth:`after_step` in them,
+    :meth:`restructure` and :meth:`next_change` around the steps, :meth:`extra_losses`, :meth:`step_arithmetic` and
+    :meth:`after_step` in them, :meth:`arithmetic` of predictions,
     :meth:`validate`, :meth:`row` and :meth:`story` after them, :meth:`is_done` and :meth:`finish` at the end, and what
     it saves besides.
 
@@ -144,6 +146,7 @@ class Trainer(ABC):
                     extra_losses=self.extra_losses,
                     world=world,
                     amp=self.recipe.amp,
+                    arithmetic=self.step_arithmetic,
                 )
             except NonFiniteLossError as error:
                 raise InputError(self._explain(error)) from error
@@ -178,6 +181,14 @@ class Trainer(ABC):
     def extra_losses(self) -> Losses:
         """Parts of the loss that do not depend on the batch."""
         return {}
+
+    def step_arithmetic(self) -> AbstractContextManager[Any]:
+        """Of the forward pass of a step, besides ``amp``."""
+        return nullcontext()
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """Of predictions."""
+        return nullcontext()
 
     def after_step(self) -> None:
         """What follows each step of the optimizer, gradients still there."""
@@ -308,7 +319,7 @@ class Trainer(ABC):
             return batch
 
         self.job.world.copy_from_main([*network.parameters(), *network.buffers()])
-        found = predict(network, (noted(batch) for batch in loader.epoch(0)))
+        found = predict(network, (noted(batch) for batch in loader.epoch(0)), arithmetic=self.arithmetic)
         everything = torch.zeros(len(loader.split), len(self.task.outputs))
         if rows:
             everything[np.concatenate(rows)] = torch.from_numpy(found)
