@@ -14,6 +14,7 @@ from gazenas.errors import InputError
 from gazenas.models.zoo import GazeModel
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
+from gazenas.training.distillation import Teacher
 from gazenas.training.job import Job
 from gazenas.training.recipe import TrainingRecipe, below_zero, refuse
 from gazenas.training.trainer import Trainer
@@ -68,19 +69,27 @@ class Finetuning(Trainer):
         network: with the weights to begin with; trained in place.
         job: data, run folder, device.
         task: what the network predicts.
+        teacher: a network that this one also learns from, or none.
 
     Raises:
-        InputError: where the recipe or the data does not fit, before anything is trained.
+        InputError: where the recipe, the data or the teacher does not fit, before anything is trained.
     """
 
     recipe: FinetuneRecipe
 
-    def __init__(self, recipe: FinetuneRecipe, network: GazeModel, job: Job, task: Task = GAZE) -> None:
+    def __init__(
+        self,
+        recipe: FinetuneRecipe,
+        network: GazeModel,
+        job: Job,
+        task: Task = GAZE,
+        teacher: Teacher | None = None,
+    ) -> None:
         recipe.check()
         job.folder.expect_size(network.input_size, "the architecture")
         if recipe.keep == "best" and "val" not in job.folder.splits:
             raise InputError("keep: expected last where nobody is held out to validate, found 'best'")
-        super().__init__(recipe, job, task, recipe.batches)
+        super().__init__(recipe, job, task, recipe.batches, teacher)
         self.adopt(network)
         self.best: dict[str, Tensor] = {}
 
