@@ -92,11 +92,12 @@ class Finetuning(Trainer):
         super().__init__(recipe, job, task, recipe.batches, teacher)
         self.adopt(network)
         self.best: dict[str, Tensor] = {}
+        self.first = 0  # the first epoch that may be kept
 
     def validate(self) -> float:
         """The validation error; keeps the weights where it is the best, or where the last are wanted."""
         error = super().validate()
-        rows = self.clock.rows
+        rows = self.clock.rows[self.first :]
         if self.recipe.keep == "last" or not rows or error < min(row["val_error_deg"] for row in rows):
             self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
         return error
@@ -116,17 +117,19 @@ class Finetuning(Trainer):
         return f"losses {', '.join(f'{name} {value:.4f}' for name, value in losses.items())}"
 
     def best_epoch(self) -> int:
-        """The epoch (from 0) that is kept: with the lowest validation error, the first of equals, or the last."""
-        if self.recipe.keep == "last":
-            return len(self.clock.rows) - 1
-        errors = [row["val_error_deg"] for row in self.clock.rows]
-        return errors.index(min(errors))
+        """The epoch (from 0) that is kept: with the lowest validation error, the first of equals, or the last; -1
+        before any may be."""
+        rows = self.clock.rows[self.first :]
+        if self.recipe.keep == "last" or not rows:
+            return len(self.clock.rows) - 1 if rows else -1
+        errors = [row["val_error_deg"] for row in rows]
+        return self.first + errors.index(min(errors))
 
     def is_done(self) -> bool:
         """Whether ``patience`` epochs have passed without a better validation error."""
         return bool(
             self.recipe.patience
-            and self.clock.rows
+            and self.clock.rows[self.first :]
             and self.clock.epoch - 1 - self.best_epoch() >= self.recipe.patience
         )
 
