@@ -42,8 +42,8 @@ from gazenas.search.targets import Targets, make_plan
 from gazenas.training.loop import eval_mode
 from gazenas.training.processes import World
 
-BISECTIONS = 8  # networks that are measured until bytes or milliseconds are met
-CLOSE = 0.98  # of a measured budget, near enough
+MEASUREMENTS = 8  # networks that are measured at most until bytes or milliseconds are met
+AIM, CLOSE = 0.99, 0.98  # of a measured budget: what is tried next, and what is near enough
 KEEP_STREAM, KEEP_BLOCK = 0.5, 0.25  # shares that stay where the budget can be met so
 DRIVERS = {"macs": "macs", "params": "params", "size": "params", "ms": "macs"}  # what a budget is met by
 
@@ -179,6 +179,7 @@ class ComparatorCut:
             )
         ((self.word, text),) = given.items()
         self.importance, self.multiple, self.world = importance, targets.channel_multiple or 1, world
+        self.measured: dict[str, float] = {}  # by fingerprint, since an export takes seconds
         channels = CoupledChannels(network)
         self.stopped = channels.stopped
         full = self._measure(channels, channels.everything())
@@ -196,10 +197,15 @@ class ComparatorCut:
         """What the network takes with some classes, of what the budget is of."""
         if self.word in ("macs", "params"):
             return channels.total(alive, self.word)
-        pruned = channels.remove(alive).cpu()
-        if self.word == "size":
-            return file_bytes(deepcopy(pruned))
-        return median_latencies([onnx_bytes(pruned.eval())], pruned.input_size)[0]
+        pruned = channels.remove(alive).cpu().eval()
+        key = pruned.architecture().fingerprint()
+        if key not in self.measured:
+            self.measured[key] = (
+                file_bytes(pruned)
+                if self.word == "size"
+                else median_latencies([onnx_bytes(pruned)], pruned.input_size)[0]
+            )
+        return self.measured[key]
 
     def cut(self, network: GazeModel, number: int, evidence: Evidence) -> Baseline:
         """The network after a round, from 1; the one given is left as it was."""
@@ -215,20 +221,25 @@ class ComparatorCut:
         return pruned
 
     def _alive(self, channels: CoupledChannels, scores: Scores, limit: float) -> Mask:
-        """Classes that stay: as many as the limit allows, found by halving where it is of something measured."""
+        """Classes that stay: as many as the limit allows, found by false position where it is of something measured."""
         driver = DRIVERS[self.word]
         if self.word == driver:
             return channels.select(scores, driver, limit, self.multiple)
+        best = channels.least()
         low, high = float(channels.floor(driver)), float(channels.total(channels.everything(), driver))
-        best, reached = channels.least(), 0.0
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
+        fits, exceeds = self._measure(channels, best), self._measure(channels, channels.everything())
+        for _ in range(MEASUREMENTS):
+            share = (AIM * limit - fits) / (exceeds - fits) if exceeds > fits else 0.5
+            middle = low + (high - low) * min(max(share, 0.1), 0.9)
             alive = channels.select(scores, driver, middle, self.multiple)
             found = self._measure(channels, alive)
-            low, high = (middle, high) if found <= limit else (low, middle)
-            if reached < found <= limit:
-                best, reached = alive, found
-            if CLOSE * limit <= found <= limit:
+            if found > limit:
+                high, exceeds = middle, found
+                continue
+            if found > fits:
+                best = alive
+            low, fits = middle, found
+            if found >= CLOSE * limit:
                 break
         return best
 

@@ -124,7 +124,7 @@ class WeightCut:
         return network
 
     def hold(self, network: nn.Module) -> None:
-        """What is zero stays so; a resumed run takes the masks from the zeros that it finds."""
+        """What is zero stays so; a run that is gone on with takes it from the zeros that it finds."""
         if not self.masks:
             self.masks = {name: weight != 0 for name, weight in prunable_weights(network).items()}
         apply_masks(network, self.masks)
@@ -218,7 +218,10 @@ class Pruning(Finetuning):
         return super().run()
 
     def restructure(self) -> None:
-        """The rounds that are due."""
+        """The rounds that are due; those at the end of an epoch come with the next one, so that none is validated
+        untrained."""
+        if self.recipe.epochs and self.clock.epoch_steps == len(self.loader):
+            return
         while self.rounds < self.recipe.rounds and self.clock.steps >= self._due():
             self.rounds += 1
             self._cut()
@@ -300,3 +303,4 @@ class Pruning(Finetuning):
         self.adopt(build_described(read(values, "checkpoint"), "checkpoint").train())
         self.rounds, self.first = state["rounds"], state["first"]
         super().load_state(state)
+        self.way.hold(self.network)

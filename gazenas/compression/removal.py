@@ -237,23 +237,23 @@ def magnitude_scores(channels: CoupledChannels, power: int) -> Scores:
 
 
 def norm_scale_scores(channels: CoupledChannels) -> Scores:
-    """Absolute scales of the BatchNorms behind each class, summed (network slimming, Liu et al., ICCV 2017).
+    """Absolute scales of the BatchNorms behind each class, summed (network slimming, Liu et al., ICCV 2017); classes
+    without one, such as those of a hidden linear layer, count as the largest.
 
     Raises:
-        InputError: where a family has no BatchNorm.
+        InputError: where there is no BatchNorm.
     """
-    covered = {number for layer in channels.layers if layer.kind == "norm" for number in layer.out.tolist()}
-    bare = [family for family in channels.families if family[0] not in covered]
-    if bare:
-        raise InputError(
-            f"--importance bn_scale: {len(bare)} of {len(channels.families)} groups of channels of "
-            f"{channels.network.spec.baseline} have no BatchNorm: expected taylor, l1 or l2"
-        )
-    found = np.zeros(len(channels.fixed))
+    found, bare = np.zeros(len(channels.fixed)), channels.everything()
     for layer in channels.layers:
         if layer.kind == "norm":
             scale = channels.network.body.get_submodule(layer.name).weight
             np.add.at(found, layer.out, _numbers(scale.detach().abs()))  # type: ignore[operator]
+            bare[layer.out] = False
+    if bare.all():
+        raise InputError(
+            f"--importance bn_scale: {channels.network.spec.baseline} has no BatchNorm: expected taylor, l1 or l2"
+        )
+    found[bare] = found.max()
     return found
 
 
