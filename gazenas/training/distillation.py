@@ -27,12 +27,12 @@ ADVICE = (
 )
 
 
-def plain(student: Tensor, teacher: Tensor) -> Tensor:
+def plain_share(student: Tensor, teacher: Tensor) -> Tensor:
     """Every answer counts alike (Hinton et al., 2015, without a temperature, which numbers have no use for)."""
     return torch.ones_like(teacher)
 
 
-def bounded(student: Tensor, teacher: Tensor) -> Tensor:
+def bounded_share(student: Tensor, teacher: Tensor) -> Tensor:
     """An answer counts where the student is further from the truth than the teacher.
 
     The bound is that of Chen et al. (NeurIPS 2017), who then pull to the truth; here the pull is to the teacher's
@@ -41,13 +41,13 @@ def bounded(student: Tensor, teacher: Tensor) -> Tensor:
     return (student > teacher).to(teacher.dtype)
 
 
-def weighted(student: Tensor, teacher: Tensor) -> Tensor:
+def weighted_share(student: Tensor, teacher: Tensor) -> Tensor:
     """An answer counts the less the further it is from the truth, the worst of a batch not at all (the attentive
     imitation loss of Saputra et al., ICCV 2019)."""
     return 1 - teacher / teacher.max().clamp_min(torch.finfo(teacher.dtype).tiny)
 
 
-def trimmed(student: Tensor, teacher: Tensor) -> Tensor:
+def trimmed_share(student: Tensor, teacher: Tensor) -> Tensor:
     """The tenth of a batch on which the teacher is worst is rejected, the rest counts alike (outlier rejection, after
     Takamoto et al., 2020)."""
     return (teacher <= torch.quantile(teacher, TRUSTED)).to(teacher.dtype)
@@ -55,10 +55,10 @@ def trimmed(student: Tensor, teacher: Tensor) -> Tensor:
 
 # By name: (N,) shares between 0 and 1 from each row's loss of the student and of the teacher, both (N,).
 DISTILLATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "plain": plain,
-    "bounded": bounded,
-    "weighted": weighted,
-    "trimmed": trimmed,
+    "plain": plain_share,
+    "bounded": bounded_share,
+    "weighted": weighted_share,
+    "trimmed": trimmed_share,
 }
 
 
