@@ -49,7 +49,7 @@ DRIVERS = {"macs": "macs", "params": "params", "size": "params", "ms": "macs"}  
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RankingSample:
     """Training images by which channels are ranked.
 
     Attributes:
@@ -73,7 +73,7 @@ class Evidence:
         network.zero_grad(set_to_none=True)
 
 
-def taylor_scores(channels: CoupledChannels, evidence: Evidence) -> Scores:
+def taylor_scores(channels: CoupledChannels, evidence: RankingSample) -> Scores:
     """Root mean square over batches of what the loss would change by without each class."""
     total, count = np.zeros(len(channels.fixed)), 0
 
@@ -88,7 +88,7 @@ def taylor_scores(channels: CoupledChannels, evidence: Evidence) -> Scores:
 
 
 # By name: scores of a comparator's classes of channels.
-CHANNEL_SCORES: dict[str, Callable[[CoupledChannels, Evidence], Scores]] = {
+CHANNEL_SCORES: dict[str, Callable[[CoupledChannels, RankingSample], Scores]] = {
     "taylor": taylor_scores,
     "l1": lambda channels, evidence: magnitude_scores(channels, 1),
     "l2": lambda channels, evidence: magnitude_scores(channels, 2),
@@ -130,7 +130,7 @@ class SubnetCut:
         self.controller = Controller(self.plan, schedule, importance, 1.0, world)
         self.controller.set_floors(thawed, KEEP_STREAM, KEEP_BLOCK)
 
-    def cut(self, network: GazeModel, number: int, evidence: Evidence) -> Network:
+    def cut(self, network: GazeModel, number: int, evidence: RankingSample) -> Network:
         """The network after a round, from 1; the one given is left as it was."""
         assert isinstance(network, Network), type(network)
         thawed = thaw(network)
@@ -207,7 +207,7 @@ class ComparatorCut:
             )
         return self.measured[key]
 
-    def cut(self, network: GazeModel, number: int, evidence: Evidence) -> Baseline:
+    def cut(self, network: GazeModel, number: int, evidence: RankingSample) -> Baseline:
         """The network after a round, from 1; the one given is left as it was."""
         assert isinstance(network, Baseline), type(network)
         channels = CoupledChannels(deepcopy(network))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gazenas.compression.channels import ComparatorCut, Evidence, SubnetCut
+from gazenas.compression.channels import ComparatorCut, RankingSample, SubnetCut
 from gazenas.compression.layers import end_at
 from gazenas.compression.weights import Masks, apply_masks, prunable_weights, weight_masks, weight_record
 from gazenas.counting import count_macs, count_params
@@ -35,7 +35,7 @@ from gazenas.training.schedules import LearningRate
 class Cut(Protocol):
     """A way to make a network smaller, round by round."""
 
-    def cut(self, network: GazeModel, number: int, evidence: Evidence) -> GazeModel:
+    def cut(self, network: GazeModel, number: int, evidence: RankingSample) -> GazeModel:
         """The network after a round, from 1; the same object where its structure stays."""
         ...
 
@@ -115,7 +115,7 @@ class WeightCut:
         self.masks: Masks = {}
         weight_masks(network, scope=target.scope, amount=target.amount, threshold=target.threshold)  # refuses
 
-    def cut(self, network: GazeModel, number: int, evidence: Evidence) -> GazeModel:
+    def cut(self, network: GazeModel, number: int, evidence: RankingSample) -> GazeModel:
         """In place."""
         share = 1 - (1 - number / self.rounds) ** 3
         amount, threshold = share * self.target.amount, share * self.target.threshold
@@ -144,7 +144,7 @@ class LayerCut:
             raise InputError(f"rounds: expected 1 with --kind layers, found {rounds}")
         end_at(network, self.until)  # refuses
 
-    def cut(self, network: GazeModel, number: int, evidence: Evidence) -> GazeModel:
+    def cut(self, network: GazeModel, number: int, evidence: RankingSample) -> GazeModel:
         """A copy up to the layer."""
         return end_at(network, self.until)
 
@@ -237,7 +237,7 @@ class Pruning(Finetuning):
 
     def _cut(self) -> None:
         """One round: fewer of whatever leaves, BatchNorm statistics of what is left, and training begins anew."""
-        smaller = self.way.cut(self.network, self.rounds, Evidence(self._batches, self.task.loss, self.job.world))
+        smaller = self.way.cut(self.network, self.rounds, RankingSample(self._batches, self.task.loss, self.job.world))
         if smaller is not self.network:
             self.adopt(smaller.train())
             self.learning_rate.apply(self.optimizer)
