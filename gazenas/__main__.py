@@ -19,6 +19,7 @@ VERBS = {
     "benchmark": "time networks in one process, turn by turn",
     "latency": "measure a search space's layers on this machine or another, for a budget of milliseconds",
     "export": "write a verified ONNX file",
+    "prune": "make a trained network smaller: weights, channels or layers leave, the rest trains on",
     "compress": "make a trained network's file smaller: int8, coded",
     "summary": "MACs, parameters, and what survived in each block",
 }

@@ -23,6 +23,8 @@ from gazenas.commands._allocator import keep_freed_memory
 from gazenas.data.readers import DATASETS
 from gazenas.data.readers.reading import FRAMES, ORDERS, Reading
 from gazenas.errors import InputError
+from gazenas.training.distillation import DISTILLATIONS, Teacher, load_teacher
+from gazenas.training.job import Job
 from gazenas.training.recipe import TrainingRecipe
 
 R = TypeVar("R", bound=TrainingRecipe)
@@ -89,6 +91,38 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         "--dry_run",
         action="store_true",
         help="print the resolved recipe, sizes, memory and hours; train nothing",
+    )
+
+
+def add_teacher_arguments(parser: ArgumentParser) -> None:
+    """What a training verb may learn from besides true gaze."""
+    parser.add_argument(
+        "--teacher",
+        type=str,
+        default="",
+        help="run folder or shipped name of a trained network whose answers are learned as well; none without it",
+    )
+    parser.add_argument(
+        "--distillation",
+        type=str,
+        default="bounded",
+        metavar=f"{{{','.join(DISTILLATIONS)}}}",
+        help="which of the teacher's answers count: plain, all; bounded, where it is nearer to the truth than the "
+        "student; weighted, the less the further it is from the truth; trimmed, all but the tenth of a batch on which "
+        "it is worst",
+    )
+    parser.add_argument(
+        "--distill_weight",
+        type=NonNegativeFloat,
+        default=0.5,
+        help="share of the teacher's term in the loss, 0 to 1",
+    )
+
+
+def teacher_of(arguments: Namespace, job: Job) -> Teacher | None:
+    """The teacher that was asked for, if one was."""
+    return load_teacher(
+        arguments.teacher, job, distillation=arguments.distillation, weight=float(arguments.distill_weight)
     )
 
 

@@ -10,10 +10,12 @@ from jsonargparse import Namespace
 
 from gazenas.commands._common import (
     add_recipe,
+    add_teacher_arguments,
     add_training_arguments,
     make_parser,
     parse_with_recipe,
     recipe_of,
+    teacher_of,
 )
 from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
@@ -52,6 +54,7 @@ def parse_arguments(argv: list[str]) -> Namespace:
         help="validate and test on people that --weights were trained on as well; the output says so",
     )
     add_training_arguments(parser)
+    add_teacher_arguments(parser)
     parser.add_argument(
         "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
     )
@@ -78,7 +81,7 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
             seen = check_unseen(arguments.weights, job.folder, ("val", "test"), advice=ADVICE, allow=allow)
             if seen:
                 job.folder.notes.append(f"{arguments.weights} was trained on people of val or test: {', '.join(seen)}")
-        return Finetuning(recipe, network, job)
+        return Finetuning(recipe, network, job, teacher=teacher_of(arguments, job))
 
     verb = TrainingVerb(
         "finetune",

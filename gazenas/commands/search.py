@@ -9,10 +9,12 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from gazenas.commands._common import (
     add_recipe,
+    add_teacher_arguments,
     add_training_arguments,
     make_parser,
     parse_with_recipe,
     recipe_of,
+    teacher_of,
 )
 from gazenas.commands._control import CONTROLS, HANDMADE, controls_of, run_control
 from gazenas.commands._training import TrainingVerb, run_training
@@ -40,6 +42,7 @@ def _parse(argv: list[str]) -> Namespace:
         "family; without any, a fixed --lambda decides how much goes, as in the paper (--recipe paper).",
     )
     add_training_arguments(parser)
+    add_teacher_arguments(parser)
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
     for word, quantity in budgets().items():
         parser.add_argument(f"--target_{word}", type=str, default="", help=quantity.help)
@@ -91,7 +94,7 @@ def run(argv: list[str]) -> None:
     def run_one(values: Namespace, control: str, given: Architecture | None = None) -> None:
         verb = TrainingVerb(
             "search",
-            begin=lambda job: Search(recipe, space, targets, job, control, given),
+            begin=lambda job: Search(recipe, space, targets, job, control, given, teacher=teacher_of(arguments, job)),
             sizes=_sizes,
             draw=_draw,
         )

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from gazenas.errors import InputError
 from gazenas.files import read_json
-from gazenas.models.baselines import BASELINES, SCALABLE, Baseline, BaselineSpec
+from gazenas.models.baselines import BASELINES, SCALABLE, SOURCES, Baseline, BaselineSpec
 from gazenas.models.build import build_network, check_space, full_architecture
 from gazenas.models.network import Network
+from gazenas.models.resizing import resize_layers
 from gazenas.models.weights import add_user, input_channels_of, load_weights
 from gazenas.space.architecture import Architecture
 from gazenas.space.parsing import read_space, resize_space
@@ -62,12 +63,14 @@ def find_model(name_or_path: str | Path) -> ModelSource:
         raise InputError(
             f"unknown subnet {name!r}: no such run folder (with its arch.json), arch.json or YAML file, nor a name "
             f"of a shipped subnet "
-            f"({', '.join(list_subnets())}), a search space or a comparator ({', '.join(BASELINES)})"
+            f"({', '.join(list_subnets())}), a search space or a comparator ({', '.join(BASELINES)}; "
+            f"squeezenet@9 and the like end at a layer)"
         )
     if path.exists():
         _log.warning("%s: no run, since it has no arch.json; the %s of the same name was taken", path.resolve(), kind)
     if kind == "comparator":
-        return ModelSource(BaselineSpec(name, 0))
+        base, _, until = name.partition("@")
+        return ModelSource(BaselineSpec(base, 0, {"until": until} if until else {}))
     if kind == "search space":
         return ModelSource(load_space(name))
     return _shipped(name)
@@ -75,7 +78,7 @@ def find_model(name_or_path: str | Path) -> ModelSource:
 
 def _kind_of(name: str) -> str:
     """What is known by a name, empty for nothing."""
-    if name in BASELINES:
+    if name in BASELINES or ("@" in name and name.partition("@")[0] in SOURCES):
         return "comparator"
     if name in list_subnets():
         return "shipped subnet"
@@ -207,6 +210,19 @@ def _build_subnet(
     return network
 
 
+def build_described(found: Architecture | BaselineSpec, where: str) -> GazeModel:
+    """What an ``arch.json`` describes, with fresh weights.
+
+    Args:
+        found: its contents.
+        where: it was found, for messages.
+
+    Raises:
+        InputError: where it cannot be built.
+    """
+    return _build_baseline(found, where) if isinstance(found, BaselineSpec) else _build_subnet(found, where)
+
+
 def build_model(name: str | Path, *, weights: str | Path | None = None, input_size: int | None = None) -> GazeModel:
     """A subnet, a published comparator or a hand-made rival.
 
@@ -232,13 +248,17 @@ def build_model(name: str | Path, *, weights: str | Path | None = None, input_si
 def _build_baseline(spec: BaselineSpec, where: str) -> Baseline:
     builder = BASELINES.get(spec.baseline) or SCALABLE[spec.baseline]
     numbers = dict(spec.settings) | ({"input_size": spec.input_size} if spec.input_size else {})
-    if spec.baseline in BASELINES and spec.settings:
+    if spec.baseline in BASELINES and set(spec.settings) - ({"until"} if spec.baseline in SOURCES else set()):
         raise InputError(f"{where}: settings: expected none with {spec.baseline}, found {spec.settings}")
     try:
         inspect.signature(builder).bind(**numbers)
     except TypeError as error:
         raise InputError(f"{where}: settings of {spec.baseline}: {error}, found {dict(spec.settings)}") from error
-    return builder(**numbers)
+    network = builder(**numbers)
+    if spec.channels:
+        resize_layers(network.body, spec.channels, where, image=network.input_size)
+        network.spec = replace(network.spec, channels=spec.channels)
+    return network
 
 
 def list_subnets() -> list[str]:

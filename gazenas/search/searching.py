@@ -31,6 +31,7 @@ from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import SearchSpace
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
+from gazenas.training.distillation import Teacher
 from gazenas.training.job import Job
 from gazenas.training.loop import Losses, predict
 from gazenas.training.trainer import EVALUATION_BATCH, Trainer
@@ -52,9 +53,10 @@ class Search(Trainer):
             nothing: ``given``, or one that this kind of ``gazenas.search.random_baseline`` draws under the budgets.
         given: an architecture to train from new weights in place of a search.
         task: what the network predicts.
+        teacher: a network that this one also learns from, or none.
 
     Raises:
-        InputError: where the recipe, a budget or the data does not fit, before anything is trained.
+        InputError: where the recipe, a budget, the teacher or the data does not fit, before anything is trained.
     """
 
     recipe: SearchRecipe
@@ -69,11 +71,13 @@ class Search(Trainer):
         control: str = FOUND,
         given: Architecture | None = None,
         task: Task = GAZE,
+        teacher: Teacher | None = None,
     ) -> None:
         recipe.check()
         job.folder.expect_size(space.input_size, f"search space {space.name!r}")
         job.folder.split("val")  # refuses where nobody is held out
-        super().__init__(recipe if control == FOUND else replace(recipe, penalty_weight=0.0), job, task)
+        shared = recipe if control == FOUND else replace(recipe, penalty_weight=0.0)
+        super().__init__(shared, job, task, teacher=teacher)
         self.space, self.control = space, control
         network = self.place(build_supernet(space))
         self.full_macs = count_macs(network, space.input_size)

@@ -17,6 +17,7 @@ from gazenas.layers.fake_quantize import WEIGHT_BITS, FakeQuantization
 from gazenas.models.zoo import GazeModel
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
+from gazenas.training.distillation import Teacher
 from gazenas.training.job import Job
 from gazenas.training.loop import eval_mode
 from gazenas.training.recipe import TrainingRecipe, below_zero, refuse
@@ -78,26 +79,35 @@ class Finetuning(Trainer):
         network: with the weights to begin with; trained in place.
         job: data, run folder, device.
         task: what the network predicts.
+        teacher: a network that this one also learns from, or none.
 
     Raises:
-        InputError: where the recipe or the data does not fit, before anything is trained.
+        InputError: where the recipe, the data or the teacher does not fit, before anything is trained.
     """
 
     recipe: FinetuneRecipe
 
-    def __init__(self, recipe: FinetuneRecipe, network: GazeModel, job: Job, task: Task = GAZE) -> None:
+    def __init__(
+        self,
+        recipe: FinetuneRecipe,
+        network: GazeModel,
+        job: Job,
+        task: Task = GAZE,
+        teacher: Teacher | None = None,
+    ) -> None:
         recipe.check()
         job.folder.expect_size(network.input_size, "the architecture")
         if recipe.keep == "best" and "val" not in job.folder.splits:
             raise InputError("keep: expected last where nobody is held out to validate, found 'best'")
-        super().__init__(recipe, job, task, recipe.batches)
+        super().__init__(recipe, job, task, recipe.batches, teacher)
         self.adopt(network)
         self.best: dict[str, Tensor] = {}
-        self.quantization = self._quantization()
+        self.first = 0  # the first epoch that may be kept
+        self.quantization = self.find_ranges()
         self.best_ranges: dict[str, Any] = {}
 
-    def _quantization(self) -> FakeQuantization | None:
-        """Its ranges begin with those over the first training images."""
+    def find_ranges(self) -> FakeQuantization | None:
+        """The arithmetic of quantization-aware training, ranges as over the first training images."""
         if self.recipe.quantize == "none":
             return None
         found = FakeQuantization(WEIGHT_BITS[self.recipe.quantize])
@@ -117,12 +127,16 @@ class Finetuning(Trainer):
     def validate(self) -> float:
         """The validation error; keeps the weights where it is the best, or where the last are wanted."""
         error = super().validate()
-        rows = self.clock.rows
+        rows = self.clock.rows[self.first :]
         if self.recipe.keep == "last" or not rows or error < min(row["val_error_deg"] for row in rows):
-            self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
-            if self.quantization is not None:
-                self.best_ranges = self.quantization.state()
+            self.keep_present()
         return error
+
+    def keep_present(self) -> None:
+        """Keeps the weights as they are now."""
+        self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
+        if self.quantization is not None:
+            self.best_ranges = self.quantization.state()
 
     def row(self, losses: Mapping[str, float], error: float) -> dict[str, Any]:
         """The loss of the task, the learning rate, the error."""
@@ -139,17 +153,19 @@ class Finetuning(Trainer):
         return f"losses {', '.join(f'{name} {value:.4f}' for name, value in losses.items())}"
 
     def best_epoch(self) -> int:
-        """The epoch (from 0) that is kept: with the lowest validation error, the first of equals, or the last."""
-        if self.recipe.keep == "last":
-            return len(self.clock.rows) - 1
-        errors = [row["val_error_deg"] for row in self.clock.rows]
-        return errors.index(min(errors))
+        """The epoch (from 0) that is kept: with the lowest validation error, the first of equals, or the last; -1
+        before any may be."""
+        rows = self.clock.rows[self.first :]
+        if self.recipe.keep == "last" or not rows:
+            return len(self.clock.rows) - 1 if rows else -1
+        errors = [row["val_error_deg"] for row in rows]
+        return self.first + errors.index(min(errors))
 
     def is_done(self) -> bool:
         """Whether ``patience`` epochs have passed without a better validation error."""
         return bool(
             self.recipe.patience
-            and self.clock.rows
+            and self.clock.rows[self.first :]
             and self.clock.epoch - 1 - self.best_epoch() >= self.recipe.patience
         )
 

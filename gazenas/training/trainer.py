@@ -17,7 +17,7 @@ from torch import nn
 
 from gazenas.counting import count_macs, count_params
 from gazenas.data.loader import Batch
-from gazenas.data.people import people_record
+from gazenas.data.people import merged, people_record
 from gazenas.errors import InputError, StoppedError
 from gazenas.models.baselines import Baseline
 from gazenas.models.zoo import GazeModel
@@ -25,6 +25,7 @@ from gazenas.tasks.task import Task
 from gazenas.training.averaging import WeightAverage
 from gazenas.training.checkpoint import random_state, set_random_state
 from gazenas.training.clock import Clock, Straggler
+from gazenas.training.distillation import Teacher
 from gazenas.training.job import Job
 from gazenas.training.loop import Losses, NonFiniteLossError, predict, train_step
 from gazenas.training.recipe import TrainingRecipe
@@ -47,6 +48,7 @@ class Trainer(ABC):
         job: data, run folder, device, processes.
         task: what the network predicts.
         order: of training images, as ``gazenas.data.loader.Loader`` has it.
+        teacher: a network that this one also learns from, or none.
 
     Attributes:
         network: what is trained.
@@ -60,8 +62,10 @@ class Trainer(ABC):
     average: WeightAverage
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, recipe: TrainingRecipe, job: Job, task: Task, order: str = "mixed") -> None:
-        self.recipe, self.job, self.task = recipe, job, task
+    def __init__(
+        self, recipe: TrainingRecipe, job: Job, task: Task, order: str = "mixed", teacher: Teacher | None = None
+    ) -> None:
+        self.recipe, self.job, self.task, self.teacher = recipe, job, task, teacher
         self.clock, self.straggler = Clock(), Straggler()
         self.shown: dict[str, float] = {}
         self.predictions: dict[str, Floats] = {}
@@ -76,7 +80,13 @@ class Trainer(ABC):
         return network.to(self.job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def adopt(self, network: GazeModel) -> None:
-        """Takes a network to train, with an average and an optimizer of its own."""
+        """Takes a network to train, with an average and an optimizer of its own.
+
+        Raises:
+            InputError: where the teacher's images have another size.
+        """
+        if self.teacher is not None:
+            self.teacher.check_student(network)
         self.network = self.place(network)
         self.average = WeightAverage(self.network, limit=self.recipe.average)
         self.optimizer = self.make_optimizer()
@@ -121,6 +131,7 @@ class Trainer(ABC):
         row = {
             "epoch": clock.epoch,
             **self.row(losses, error),
+            **({"teacher_loss": losses["teacher"]} if self.teacher is not None else {}),
             "seconds": round(time.monotonic() - clock.begun, 2),
             "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
         }
@@ -159,11 +170,13 @@ class Trainer(ABC):
             self._pause(within=clock.epoch_steps < len(self.loader))
 
     def objective(self, output: Any, batch: Batch) -> Losses:
-        """The loss that a comparator's paper gives it, or the task's."""
+        """The loss that a comparator's paper gives it, or the task's, and the teacher's part."""
         own = self.network.objective if isinstance(self.network, Baseline) else None
         if own is not None:
-            return own(output, batch.images, batch.gaze)
-        return {self.task.name: self.task.loss(output.float(), batch.gaze)}
+            losses = own(output, batch.images, batch.gaze)
+        else:
+            losses = {self.task.name: self.task.loss(output.float(), batch.gaze)}
+        return losses if self.teacher is None else self.teacher.mix(losses, output, batch, self.task.loss)
 
     # What kinds of training do otherwise.
 
@@ -231,6 +244,7 @@ class Trainer(ABC):
             "optimizer": self.optimizer.state_dict(),
             "learning_rate": self.learning_rate.state(),
             "random": random_state(self.job.device),
+            "teacher": "" if self.teacher is None else self.teacher.hash,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -239,6 +253,12 @@ class Trainer(ABC):
         Raises:
             InputError: where it is of something else.
         """
+        taught, teacher = state.get("teacher", ""), "" if self.teacher is None else self.teacher.hash
+        if taught != teacher:
+            raise InputError(
+                f"--resume: the run's teacher had weights {taught or 'none'}, found {teacher or 'none'}: was it "
+                f"trained again? Use another --out"
+            )
         self.network.load_state_dict(state["network"])
         self.average.load_state(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -339,7 +359,7 @@ class Trainer(ABC):
                 if split.gaze is None:
                     job.say(f"the {name} files carry no labels: no error; predictions are in {path}")
         train, reference = job.split("train"), job.split(job.reference_split())
-        summary = {
+        summary: dict[str, Any] = {
             "verb": verb,
             "macs": count_macs(network, network.input_size),
             "params": count_params(network),
@@ -362,5 +382,8 @@ class Trainer(ABC):
             },
         }
         summary |= self.summary() | dict(extra)
+        if self.teacher is not None:
+            taught_by = merged(summary.get("began_with") or {}, self.teacher.people)
+            summary |= {"teacher": self.teacher.record(), "began_with": taught_by}
         job.run.write_summary(summary)
         return summary

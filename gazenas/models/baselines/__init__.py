@@ -41,4 +41,4 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
 }
 SCALABLE: dict[str, Callable[..., Baseline]] = {"handmade": handmade, "handmade-mobile": handmade_mobile}
 
-__all__ = ["BASELINES", "SCALABLE", "Baseline", "BaselineSpec"]
+__all__ = ["BASELINES", "SCALABLE", "SOURCES", "Baseline", "BaselineSpec"]

@@ -26,6 +26,23 @@ SOURCES = {
 }
 
 
+# torchvision's numbers of SqueezeNet 1.1's layers, by which papers name them; its ReLU has one, a block has its last.
+SQUEEZENET_LAYERS = {
+    "1": "init_block",
+    "2": "stage1.pool1",
+    "3": "stage1.unit1",
+    "4": "stage1.unit2",
+    "5": "stage2.pool2",
+    "6": "stage2.unit1",
+    "7": "stage2.unit2",
+    "8": "stage3.pool3",
+    "9": "stage3.unit1",
+    "10": "stage3.unit2",
+    "11": "stage3.unit3",
+    "12": "stage3.unit4",
+}
+
+
 class PooledBackbone(nn.Module):
     """A backbone's last map, averaged, and a linear layer.
 
@@ -44,11 +61,51 @@ class PooledBackbone(nn.Module):
         return gaze
 
 
-def backbone(name: str, input_size: int = 224) -> Baseline:
-    """A baseline on one of ``SOURCES``.
+def truncate(name: str, features: nn.Sequential, until: str) -> nn.Sequential:
+    """The layers up to one, that one included; modules are shared and keep their names.
+
+    Args:
+        name: of the backbone.
+        features: its layers, those of a stage in a ``nn.Sequential`` of their own.
+        until: a layer such as ``stage2.unit1``, or of SqueezeNet torchvision's number of it.
 
     Raises:
-        InputError: where pytorchcv is not installed.
+        InputError: naming the layers that there are.
+    """
+    numbers = SQUEEZENET_LAYERS if name == "squeezenet" else {}
+    known = [
+        f"{stage}.{layer}" if layer else stage
+        for stage, module in features.named_children()
+        for layer in (dict(module.named_children()) if type(module) is nn.Sequential else ("",))
+    ]
+    last = numbers.get(until, until)
+    if last not in known:
+        raise InputError(
+            f"{name}@{until}: expected one of its layers ({', '.join([*numbers, *known])}), found {until!r}"
+        )
+    stage, _, layer = last.partition(".")
+    kept: OrderedDict[str, nn.Module] = OrderedDict()
+    for each, module in features.named_children():
+        kept[each] = module
+        if each == stage:
+            break
+    if layer:
+        inside = list(features.get_submodule(stage).named_children())
+        count = [each for each, _ in inside].index(layer) + 1
+        kept[stage] = nn.Sequential(OrderedDict(inside[:count]))
+    return nn.Sequential(kept)
+
+
+def backbone(name: str, input_size: int = 224, until: str = "") -> Baseline:
+    """A baseline on one of ``SOURCES``.
+
+    Args:
+        name: which.
+        input_size: of the images.
+        until: its last layer, as :func:`truncate` takes it; all of them without it.
+
+    Raises:
+        InputError: where pytorchcv is not installed, or there is no such layer.
     """
     module, function = SOURCES[name]
     try:
@@ -58,7 +115,9 @@ def backbone(name: str, input_size: int = 224) -> Baseline:
     layers = OrderedDict(getattr(source, function)(pretrained=False).features.named_children())
     layers.pop("final_pool", None)
     features = nn.Sequential(layers)
+    features = truncate(name, features, until) if until else features
     with torch.no_grad():
         channels = features.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
     body = PooledBackbone(backbone=features.train(), channels=channels)
-    return Baseline(spec=BaselineSpec(name, input_size), body=body)
+    settings = {"until": until} if until else {}
+    return Baseline(spec=BaselineSpec(name, input_size, settings), body=body)

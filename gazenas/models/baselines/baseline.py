@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,22 @@ class BaselineSpec:
         input_size: side of its images in pixels.
         settings: what else its builder was called with, as JSON has it, such as ``{"channels": [16, 22, 44, 88]}``;
             written only where there is something.
+        channels: of a pruned one, by the path of each layer that lost some, how many are left: ``[in, out]`` of a
+            convolution or a linear layer, ``[channels]`` of a BatchNorm; written only where there is something.
     """
 
     baseline: str
     input_size: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    channels: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """What is written and hashed."""
         values: dict[str, Any] = {"baseline": self.baseline, "input_size": self.input_size}
-        return values | ({"settings": dict(self.settings)} if self.settings else {})
+        values |= {"settings": dict(self.settings)} if self.settings else {}
+        return values | (
+            {"channels": {name: list(left) for name, left in self.channels.items()}} if self.channels else {}
+        )
 
     def fingerprint(self) -> str:
         """A hash of everything."""
@@ -55,14 +61,21 @@ class BaselineSpec:
             InputError: where a key is missing, unknown or of another type.
         """
         name, size, settings = values.get("baseline"), values.get("input_size"), values.get("settings", {})
+        channels = values.get("channels", {})
         typed = isinstance(name, str) and type(size) is int and isinstance(settings, dict)
-        if set(values) | {"settings"} != {"format", "baseline", "input_size", "settings"} or not typed:
+        optional = {"settings", "channels"}
+        if set(values) | optional != {"format", "baseline", "input_size", *optional} or not typed:
             raise InputError(
                 f"{where}: expected the keys format, baseline (a name), input_size and, where the comparator takes "
-                f"them, "
-                f"settings, found {values}"
+                f"them, settings, and where it was pruned, channels, found {values}"
             )
-        return BaselineSpec(str(name), values["input_size"], settings)
+        if not isinstance(channels, dict) or not all(_is_counts(left) for left in channels.values()):
+            raise InputError(f"{where}: channels: expected one or two positive whole numbers a layer, found {channels}")
+        return BaselineSpec(str(name), values["input_size"], settings, channels)
+
+
+def _is_counts(left: Any) -> bool:
+    return isinstance(left, list) and len(left) in (1, 2) and all(type(count) is int and count > 0 for count in left)
 
 
 class Baseline(nn.Module):
