@@ -16,6 +16,11 @@ from gazenas.export.footprint import interleaved_latency
 from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
 
+
+class GateError(InputError):
+    """A compressed file loses too much, or gains too little."""
+
+
 GAINS = ("smaller", "faster")
 REPEATS = 100  # single images in turns, of which the median counts
 
@@ -112,19 +117,17 @@ def check_gate(judged: Judged, *, max_loss: float, must_be: Sequence[str] = (), 
         ms: milliseconds of the float file and of this one, where ``faster`` is asked for.
 
     Raises:
-        InputError: with the amount that it missed by.
+        GateError: with the amount that it missed by.
     """
     if not judged.loss <= max_loss:
-        raise InputError(
+        raise GateError(
             f"--max-loss: the compressed file's error is {judged.error:.3f} degrees on {judged.images} validation "
             f"faces, the float one's "
             f"{judged.float_error:.3f}: {judged.loss:.3f} more, at most {max_loss:g} is allowed; nothing was written"
         )
     if "smaller" in must_be and judged.size >= judged.float_size:
-        raise InputError(
+        raise GateError(
             f"--must-be smaller: {judged.size:,} bytes, the float file has {judged.float_size:,}; nothing was written"
         )
     if "faster" in must_be and ms[1] >= ms[0]:
-        raise InputError(
-            f"--must-be faster: {ms[1]:.3f} ms, the float file takes {ms[0]:.3f} here; nothing was written"
-        )
+        raise GateError(f"--must-be faster: {ms[1]:.3f} ms, the float file takes {ms[0]:.3f} here; nothing was written")

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from gazenas.compression.gate import Judged, Reference
+from gazenas.compression.gate import GateError, Judged, Reference
 from gazenas.compression.quantization import (
     Scheme,
     float_operations,
@@ -66,7 +66,8 @@ def quantize_int8(
         say: told what is tried.
 
     Raises:
-        InputError: where there are no faces to calibrate on, or no scheme loses so little.
+        InputError: where there are no faces to calibrate on.
+        GateError: where no scheme loses so little.
     """
     if not len(calibration):
         raise InputError("calibration: expected faces of training people, found none")
@@ -86,7 +87,7 @@ def quantize_int8(
         open_nodes = [node for node in heavy_nodes(reference.model) if node not in best.floats]
         if not open_nodes:
             staying = ", ".join(float_operations(reference.model)) or "none"
-            raise InputError(
+            raise GateError(
                 f"--max-loss: even with every convolution in float the loss is {judged.loss:.3f} degrees, at most "
                 f"{max_loss:g} is allowed; operations without integer kernels: {staying}"
             )

@@ -138,11 +138,13 @@ def test_a_coded_file_is_the_same_file(reference: Reference, faces: np.ndarray, 
 
 def test_stages_run_in_order_and_unknown_ones_are_named(reference: Reference, calibration: np.ndarray) -> None:
     settings = StageSettings(calibration=calibration, source="", max_loss=20.0)
-    names = [stage.name for stage in run_stages(["quantize", "code"], reference, settings)]
+    names = [stage.name for stage in run_stages(["quantize", "code"], "gazenas-tiny-5m", reference, settings)]
     assert names == ["float", "quantize", "code"]
-    for words in (["shrivel"], [], ["code", "code"]):
-        with pytest.raises(InputError, match="--stages: expected each once of quantize, code"):
-            run_stages(words, reference, settings)
+    for words in (["shrivel"], [], ["code", "code"], ["code", "quantize"]):
+        with pytest.raises(InputError, match="--stages: expected some of prune, distill, quantize, code, each once"):
+            run_stages(words, "", reference, settings)
+    with pytest.raises(InputError, match="prune trains, and nothing to train with was given"):
+        run_stages(["prune"], "", reference, settings)
 
 
 def test_the_verb(tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,5 +169,7 @@ def test_the_verb(tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest
     assert "subject0000" in said
     assert "whom the network never saw" in said
     said = run_bad([*words, "--out", str(tmp_path / "bad"), "--stages", "distil"], capsys)
-    assert "--stages: expected each once of quantize, code, found 'distil'" in said
+    assert (
+        "--stages: expected some of prune, distill, quantize, code, each once and in this order, found 'distil'" in said
+    )
     assert not list((tmp_path / "bad").glob("*.onnx*"))
