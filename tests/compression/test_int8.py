@@ -169,7 +169,6 @@ def test_the_verb(tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest
     assert "subject0000" in said
     assert "whom the network never saw" in said
     said = run_bad([*words, "--out", str(tmp_path / "bad"), "--stages", "distil"], capsys)
-    assert (
-        "--stages: expected some of prune, distill, quantize, code, each once and in this order, found 'distil'" in said
-    )
+    assert "--stages: expected some of prune, distill, quantize, code, each once and in this order" in said
+    assert "found 'distil'" in said
     assert not list((tmp_path / "bad").glob("*.onnx*"))
