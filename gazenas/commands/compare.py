@@ -7,8 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
+from numpy.typing import NDArray
 
 from gazenas.commands._common import (
     RichProgress,
@@ -33,13 +35,14 @@ from gazenas.evaluation.comparison import (
     Candidate,
     candidates,
     count,
+    deviations,
     fresh_trials,
     is_onnx,
     measure_as_it_is,
     write_onnx,
 )
 from gazenas.evaluation.experiment import Record, TrainingOptions, error_table, run_trials
-from gazenas.export.footprint import live_activations, peak_memory, sparsity
+from gazenas.export.footprint import interleaved_latency, live_activations, peak_memory, sparsity
 from gazenas.export.timing import describe_machine
 from gazenas.files import safe_name, write_aside, write_csv, write_json, write_records
 from gazenas.report.comparison import draw_comparison
@@ -48,6 +51,8 @@ from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.signals import Interruption
 
 MEGA = 1e6
+BATCH = 16  # images at once, besides single ones
+DEVIATIONS = ("deviation_mean_deg", "deviation_95_deg", "deviation_largest_deg")  # from the first one's answers
 
 
 def run(argv: list[str]) -> None:
@@ -61,7 +66,13 @@ def run(argv: list[str]) -> None:
     records = _records(arguments, found, folders, device)
     files = _files(found, out)
     latencies = measure({each.name: (files[each.name], each.input_size) for each in found}, arguments.repeats)
-    rows = _rows(found, records, files, latencies)
+    at_once = interleaved_latency(
+        {each.name: (files[each.name], each.input_size) for each in found},
+        threads=1,
+        repeats=arguments.repeats,
+        batch=BATCH,
+    )
+    rows = _rows(found, records, files, latencies, at_once)
     folder = next(iter(folders.values()))
     _write(out, rows, records, arguments, folder)
     write_latency(latencies, out)
@@ -143,10 +154,14 @@ def _files(found: Sequence[Candidate], out: Path) -> dict[str, Path]:
 
 
 def _rows(
-    found: Sequence[Candidate], records: Sequence[Record], files: Mapping[str, Path], latencies: Latencies
+    found: Sequence[Candidate],
+    records: Sequence[Record],
+    files: Mapping[str, Path],
+    latencies: Latencies,
+    at_once: Mapping[str, NDArray[np.float64]],
 ) -> list[dict[str, Any]]:
     """A row of ``comparison.csv`` for each candidate."""
-    errors = error_table(records)
+    errors, apart = error_table(records), deviations(records)
     rows = []
     for each in found:
         own, file = errors[each.name], files[each.name]
@@ -159,13 +174,15 @@ def _rows(
                 "pixels": each.input_size,
                 "params": params,
                 "macs": macs,
-                "file_bytes": file.stat().st_size,
+                "file_bytes": (Path(each.source) if each.kind == "onnx" else file).stat().st_size,
                 "median_ms_1": one[0],
                 "p95_ms_1": one[1],
                 "median_ms_all": every[0],
                 "p95_ms_all": every[1],
+                f"median_ms_batch_{BATCH}": middle(at_once[each.name])[0],
                 "error_deg": own.mean,
                 "spread_deg": own.deviation,
+                **dict(zip(DEVIATIONS, apart.get(each.name, (None,) * len(DEVIATIONS)), strict=True)),
                 "peak_memory_bytes": peak_memory(file, each.input_size),
                 "live_activation_bytes": live_activations(file, each.input_size),
                 "sparsity": sparsity(file),
@@ -197,7 +214,7 @@ def _write(
 def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Titles and cells of the table that is printed and written."""
     titles = ["network", "trained", "pixels", "params", "MACs", "file", "error", "ms, 1 thread (p95)", "ms, all (p95)"]
-    titles += ["memory", "live activations", "zeros"]
+    titles += [f"ms, batch {BATCH}", "memory", "live activations", "zeros", "from the first: mean / 95% / most"]
     cells = []
     for row in rows:
         spread = "" if row["spread_deg"] is None else f" ± {row['spread_deg']:.2f}°"
@@ -212,9 +229,11 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
                 f"{degrees(row['error_deg'])}{spread}",
                 f"{row['median_ms_1']:.2f} ({row['p95_ms_1']:.2f})",
                 f"{row['median_ms_all']:.2f} ({row['p95_ms_all']:.2f})",
+                f"{row[f'median_ms_batch_{BATCH}']:.2f}",
                 f"{row['peak_memory_bytes'] / MEGA:.1f} MB",
                 f"{row['live_activation_bytes'] / MEGA:.2f} MB",
                 f"{row['sparsity']:.1%}",
+                "" if row[DEVIATIONS[0]] is None else " / ".join(f"{row[name]:.2f}\u00b0" for name in DEVIATIONS),
             ]
         )
     return titles, cells

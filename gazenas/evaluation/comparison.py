@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from gazenas.evaluation.experiment import Floats, Record, TrainingOptions, Trial
 from gazenas.export.onnx import onnx_bytes
 from gazenas.export.runtime import GazeEstimator
 from gazenas.files import safe_name
+from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel, build_model, find_model, load_model
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.loop import predict_faces
@@ -63,7 +65,7 @@ def candidates(sources: Sequence[str], *, retrain: bool, input_size: int) -> lis
     found: list[Candidate] = []
     for source in sources:
         path = Path(source)
-        if path.suffix == ".onnx":
+        if path.suffix == ".onnx" or path.name.endswith(".onnx.xz"):
             if not path.is_file():
                 raise InputError(f"{source}: no such ONNX file")
             try:
@@ -112,7 +114,8 @@ def write_onnx(candidate: Candidate, path: Path) -> None:
     """Its ONNX file, for size, latency and memory; where it is trained here, with fresh weights, which cost the
     same."""
     if candidate.kind == "onnx":
-        path.write_bytes(Path(candidate.source).read_bytes())
+        data = Path(candidate.source).read_bytes()
+        path.write_bytes(lzma.decompress(data) if candidate.source.endswith(".xz") else data)
         return
     torch.manual_seed(0)
     path.write_bytes(onnx_bytes(_network(candidate)))
@@ -128,7 +131,8 @@ def is_onnx(path: Path) -> bool:
 
 
 def measure_as_it_is(candidate: Candidate, split: GazeSplit) -> Record:
-    """The record of a file or a trained network on a labeled split; its ``seed`` is None."""
+    """The record of a file or a trained network on a labeled split; its ``seed`` is None, its ``answers`` are pitch
+    and yaw in radians, ``(N, 2)``."""
     answer: Callable[[NDArray[np.uint8]], Floats]
     if candidate.kind == "onnx":
         answer = GazeEstimator(candidate.source)
@@ -136,7 +140,26 @@ def measure_as_it_is(candidate: Candidate, split: GazeSplit) -> Record:
         answer = partial(predict_faces, load_model(candidate.source))
     rows = np.arange(len(split))
     parts = [answer(split.images(rows[begin : begin + ROWS])) for begin in range(0, len(rows), ROWS)]
-    return {"name": candidate.name, "seed": None, **_errors(np.concatenate(parts), split)}
+    answers = np.concatenate(parts)
+    return {"name": candidate.name, "seed": None, "answers": answers, **_errors(answers, split)}
+
+
+def deviations(records: Sequence[Record]) -> dict[str, tuple[float, float, float]]:
+    """By name, how far the answers of each are from those of the first: mean, 95th percentile, largest angle in
+    degrees.
+
+    Args:
+        records: of :func:`measure_as_it_is`, on the same images; others are left out.
+    """
+    found = [record for record in records if "answers" in record]
+    apart = {
+        record["name"]: angular_error(record["answers"].astype(np.float64), found[0]["answers"].astype(np.float64))
+        for record in found[1:]
+        if len(record["answers"]) == len(found[0]["answers"])
+    }
+    return {
+        name: (float(each.mean()), float(np.percentile(each, 95)), float(each.max())) for name, each in apart.items()
+    }
 
 
 def fresh_trials(

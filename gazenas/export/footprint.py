@@ -46,15 +46,17 @@ def interleaved_latency(
     *,
     threads: int,
     repeats: int,
+    batch: int = 1,
     on_round: Callable[[int], None] = lambda done: None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Milliseconds of single images in onnxruntime; every round runs each model once, so that the machine's drift hits
-    all alike.
+    """Milliseconds of a batch, a single image by default, in onnxruntime; every round runs each model once, so that the
+    machine's drift hits all alike.
 
     Args:
         files: by name, an ONNX file and the side of its input.
         threads: of onnxruntime, 0 for all cores.
         repeats: rounds that count; three more warm up.
+        batch: images at once.
         on_round: called with the rounds that are done.
 
     Returns:
@@ -66,7 +68,7 @@ def interleaved_latency(
     sessions = {}
     for name, (path, side) in files.items():
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        image = rng.standard_normal((1, 3, side, side), dtype=np.float32)
+        image = rng.standard_normal((batch, 3, side, side), dtype=np.float32)
         sessions[name] = (session, {session.get_inputs()[0].name: image})
     taken: dict[str, list[float]] = {name: [] for name in files}
     for number in range(WARM_UP + repeats):

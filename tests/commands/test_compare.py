@@ -14,6 +14,7 @@ import pytest
 
 from gazenas.__main__ import main
 from gazenas.commands._common import RichProgress
+from gazenas.compression.coding import encode
 from gazenas.counting import count_macs, count_params
 from gazenas.data.readers import open_data
 from gazenas.evaluation.comparison import Candidate, fresh_trials
@@ -72,6 +73,9 @@ def test_a_mix_of_everything(
         taken = [float(r["milliseconds"]) for r in latency if (r["model"], r["threads"]) == (name, "one thread")]
         assert len(taken) == 3
         assert float(row["median_ms_1"]) == pytest.approx(np.median(taken), abs=1e-3)
+        assert float(row["median_ms_batch_16"]) > 0
+    assert float(rows[tuned.name]["deviation_largest_deg"]) < 0.01  # from the first, which is its own file
+    assert rows["tuned.onnx"]["deviation_mean_deg"] == rows["arch"]["deviation_mean_deg"] == ""
     assert len((tmp_path / "out" / "comparison.md").read_text().splitlines()) == 6
     assert "always answering the training mean" in capsys.readouterr().out
     assert "arch/seed0: was finished with other images or settings: epochs was 1, is 2" in run_bad(
@@ -97,7 +101,9 @@ def test_a_run_stays_inside_the_folder_whatever_it_is_called(name: str, data_fol
 def test_benchmark(exported: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"  # a name would be exported first, as the comparison's networks are
     shutil.copy(exported, other)
-    words = ["benchmark", str(other), str(exported), "--repeats", "4", "--out", str(tmp_path / "out")]
+    coded = tmp_path / "coded.onnx.xz"
+    coded.write_bytes(encode(exported.read_bytes()))
+    words = ["benchmark", str(other), str(exported), str(coded), "--repeats", "4", "--out", str(tmp_path / "out")]
     assert main(words) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     rows = rows_of(tmp_path / "out" / "latency.csv")

@@ -12,6 +12,7 @@ from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
 from tests.tools.loading import call_tool, load_tool
 
 ROWS, CONTROLS = "experiments/compare_rows.py", "experiments/search_against_controls.py"
+COMPRESSION = "experiments/compression_tables.py"
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -35,14 +36,16 @@ class Verbs:
             for number, kind in enumerate(("found", "scratch", "handmade")):
                 self.leave(Path(given["--out"]) / f"seed{given['--seed']}" / kind, int(given["--seed"]), number, 12)
             self.leave(Path(given["--out"]), 0, 0, 0)
-        elif words[0] in ("search", "finetune"):
+        elif words[0] in ("search", "finetune", "prune", "compress"):
             self.leave(Path(given["--out"]), int(given.get("--seed", 0)), 3 * (words[0] == "finetune"), 4)
 
     def leave(self, out: Path, seed: int, number: int, epochs: int) -> None:
         out.mkdir(parents=True, exist_ok=True)
         errors = {f"{name}_error_deg": 7.0 + seed + number / 10 for name in ("val", "test", "mean_predictor")}
         sizes = {"macs": 1000 + number, "params": 10, "seconds": 60.5 / (1 + number), "fingerprint": out.name}
-        (out / "summary.json").write_text(json.dumps({"seed": seed, **errors, **sizes}))
+        stages = [{"stage": name, "how": name, "size": 10, "ms": 0.1} for name in ("float", "quantize", "code")]
+        own = {"verb": "compress" if out.name.endswith("int8") else "finetune", "float_test_error_deg": 7.0}
+        (out / "summary.json").write_text(json.dumps({"seed": seed, **errors, **sizes, **own, "stages": stages}))
         (out / "metrics.csv").write_text("epoch\n" + "0\n" * epochs)
 
 
@@ -108,3 +111,28 @@ def test_searches_against_controls(
     assert (tmp_path / "controls.csv").read_bytes() == before
     assert call_tool(CONTROLS, monkeypatch, *words[:-1], "13") == 2
     assert "use another --out" in capsys.readouterr().err
+
+
+def test_tables_of_compression(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row a way and seed; what several rows begin with is trained once; a second call trains nothing."""
+    words = ["--data", "faces", "--out", str(tmp_path), "--tables", "weights,distill,int8", "--epochs", "4"]
+    assert call_tool(COMPRESSION, monkeypatch, *words) == 0
+    assert len([run for run in verbs.run if run[:3] == ["finetune", "--arch", "squeezenet"]]) == 2 * 3
+    rows = rows_of(tmp_path / "weights.csv")
+    assert len(rows) == 7 * 2 * 2
+    assert {row["row"] for row in rows} >= {"40% of weights, as it is", "40% of weights, 3 epochs after"}
+    assert "below 0.001, as it is" in {row["row"] for row in rows}
+    students = [row["row"] for row in rows_of(tmp_path / "distill.csv") if row["seed"] == "0"]
+    assert students[:3] == ["mobilenetv2", "squeezenet", "squeezenet@9"]
+    assert "squeezenet@9, bounded from squeezenet" in students
+    taught = [run for run in verbs.run if "--teacher" in run]
+    assert all(
+        Path(run[run.index("--teacher") + 1]).parent.name == f"seed{run[run.index('--seed') + 1]}" for run in taught
+    )
+    verbs.run = []
+    assert call_tool(COMPRESSION, monkeypatch, *words) == 0
+    assert not verbs.run
+    assert call_tool(COMPRESSION, monkeypatch, *words[:-1], "5") == 2
+    assert "epochs was '4', is '5'; use another --out" in capsys.readouterr().err
