@@ -23,6 +23,7 @@ from gazenas.errors import InputError
 from gazenas.export.onnx import onnx_bytes
 from gazenas.export.runtime import GazeEstimator
 from gazenas.models.zoo import build_subnet, load_space
+from tests.export.test_runtime import run_copy
 from tests.running import MICRO_CHAIN, Once, disturb, run_bad, thinned
 
 SIDE = load_space(MICRO_CHAIN).input_size
@@ -134,6 +135,18 @@ def test_a_coded_file_is_the_same_file(reference: Reference, faces: np.ndarray, 
     (tmp_path / "bad.onnx.xz").write_bytes(coded[: len(coded) // 2])
     with pytest.raises(ValueError, match="bad.onnx.xz: expected a file that 'gazenas compress' coded"):
         GazeEstimator(tmp_path / "bad.onnx.xz")
+
+
+def test_numpy_and_onnxruntime_are_enough(reference: Reference, calibration: np.ndarray, tmp_path: Path) -> None:
+    """int8 and coded files in a process that finds neither torch nor gazenas."""
+    int8 = quantize_static(reference.model, calibration, Scheme())
+    (tmp_path / "int8.onnx").write_bytes(int8)
+    (tmp_path / "int8.onnx.xz").write_bytes(encode(int8))
+    np.save(tmp_path / "face.npy", reference.faces[0])
+    said = [run_copy(tmp_path, name, "face.npy").stdout for name in ("int8.onnx", "int8.onnx.xz")]
+    expected = np.rad2deg(GazeEstimator(tmp_path / "int8.onnx")(reference.faces[0]))
+    assert said[0] == said[1]
+    assert json.loads(said[0].split(" degrees")[0]) == pytest.approx(expected, abs=1e-4)
 
 
 def test_stages_run_in_order_and_unknown_ones_are_named(reference: Reference, calibration: np.ndarray) -> None:
