@@ -20,7 +20,8 @@ VERBS = {
     "latency": "measure a search space's layers on this machine or another, for a budget of milliseconds",
     "export": "write a verified ONNX file",
     "prune": "make a trained network smaller: weights, channels or layers leave, the rest trains on",
-    "compress": "make a trained network's file smaller: int8, coded",
+    "compress": "make a trained network's file smaller: pruned, distilled, int8, coded",
+    "report": "a page about one run or several: one HTML file",
     "summary": "MACs, parameters, and what survived in each block",
 }
 

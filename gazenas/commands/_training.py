@@ -19,6 +19,7 @@ from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.models.network import Network
 from gazenas.report.architecture import draw_architecture
+from gazenas.report.page import write_report
 from gazenas.report.predictions import draw_prediction_plots
 from gazenas.training.job import Job
 from gazenas.training.loop import train_step
@@ -101,6 +102,7 @@ def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
         draw_architecture(network.architecture(), run.plot_path("architecture"))
     shown = job.reference_split()
     draw_prediction_plots(job.split(shown), trainer.predictions[shown], run.path / "plots")
+    write_report([run.path], run.path / "report.html")
     rows = verb.sizes(trainer) | {
         "result": f"{summary['macs'] / 1e6:.2f} M MACs, {summary['params']:,} parameters",
         "validation error": degrees(summary["val_error_deg"]),
@@ -109,7 +111,7 @@ def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
         f"best linear from head pose on {shown}": degrees(summary["head_pose_error_deg"]),
     }
     print_table(f"{verb.name}: {run.path}", ["", ""], [list(row) for row in rows.items()])
-    console.print(f"architecture, weights, metrics and plots are in {run.path}")
+    console.print(f"architecture, weights, metrics and plots are in {run.path}, a page about it is report.html")
 
 
 def _dry_run(verb: TrainingVerb[T], trainer: T, arguments: Namespace) -> None:

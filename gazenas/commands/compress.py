@@ -40,6 +40,7 @@ from gazenas.export.timing import describe_machine
 from gazenas.files import write_records
 from gazenas.models.zoo import GazeModel, load_model
 from gazenas.report.compression import draw_compression
+from gazenas.report.page import write_report
 from gazenas.training.run_folder import RunFolder
 
 ADVICE = "losses are measured on people whom the network never saw: take the data and --split-seed of its run"
@@ -91,9 +92,10 @@ def run(argv: list[str]) -> None:
                 "fingerprint": network.architecture().fingerprint(),
             }
         )
+        write_report([output.path], output.path / "report.html")
     _print(arguments.out, stages, ms, test)
     names = ", ".join(path.name for path in paths)
-    console.print(f"{names}, stages.csv, summary.json and plots/compression.png are in {arguments.out}")
+    console.print(f"{names}, stages.csv, summary.json, report.html and plots/compression.png are in {arguments.out}")
 
 
 def _parse(argv: list[str]) -> Namespace:
