@@ -33,11 +33,11 @@ ADVICE = "draw people as that run did (--split-seed), or give --allow-seen-peopl
 
 def run(argv: list[str]) -> None:
     """Runs the verb."""
-    run_pruning(parse_arguments(argv))
+    run_pruning(parse_pruning(argv))
 
 
 def run_pruning(arguments: Namespace) -> None:
-    """Prunes with parsed arguments, of :func:`parse_arguments`."""
+    """Prunes with parsed arguments, of :func:`parse_pruning`."""
     recipe, target = recipe_of(arguments, PruneRecipe), _target(arguments)
     network = load_model(arguments.model)
 
@@ -59,7 +59,7 @@ def run_pruning(arguments: Namespace) -> None:
     run_training(verb, arguments)
 
 
-def parse_arguments(argv: list[str]) -> Namespace:
+def parse_pruning(argv: list[str]) -> Namespace:
     """The verb's arguments."""
     parser = make_parser(
         "prune",
