@@ -33,7 +33,11 @@ ADVICE = "draw people as that run did (--split-seed), or give --allow-seen-peopl
 
 def run(argv: list[str]) -> None:
     """Runs the verb."""
-    arguments = _parse(argv)
+    run_pruning(parse_pruning(argv))
+
+
+def run_pruning(arguments: Namespace) -> None:
+    """Prunes with parsed arguments, of :func:`parse_pruning`."""
     recipe, target = recipe_of(arguments, PruneRecipe), _target(arguments)
     network = load_model(arguments.model)
 
@@ -55,7 +59,8 @@ def run(argv: list[str]) -> None:
     run_training(verb, arguments)
 
 
-def _parse(argv: list[str]) -> Namespace:
+def parse_pruning(argv: list[str]) -> Namespace:
+    """The verb's arguments."""
     parser = make_parser(
         "prune",
         "Makes a trained network smaller and trains what is left; of the epochs after the last round the one that "

@@ -73,7 +73,7 @@ class RankingSample:
         network.zero_grad(set_to_none=True)
 
 
-def taylor_scores(channels: CoupledChannels, evidence: RankingSample) -> Scores:
+def taylor_scores(channels: CoupledChannels, sample: RankingSample) -> Scores:
     """Root mean square over batches of what the loss would change by without each class."""
     total, count = np.zeros(len(channels.fixed)), 0
 
@@ -83,16 +83,16 @@ def taylor_scores(channels: CoupledChannels, evidence: RankingSample) -> Scores:
 
     for parameter in channels.network.parameters():
         parameter.requires_grad_(True)
-    evidence.slopes(channels.network, add)
+    sample.slopes(channels.network, add)
     return np.sqrt(total / max(count, 1))
 
 
 # By name: scores of a comparator's classes of channels.
 CHANNEL_SCORES: dict[str, Callable[[CoupledChannels, RankingSample], Scores]] = {
     "taylor": taylor_scores,
-    "l1": lambda channels, evidence: magnitude_scores(channels, 1),
-    "l2": lambda channels, evidence: magnitude_scores(channels, 2),
-    "bn_scale": lambda channels, evidence: norm_scale_scores(channels),
+    "l1": lambda channels, sample: magnitude_scores(channels, 1),
+    "l2": lambda channels, sample: magnitude_scores(channels, 2),
+    "bn_scale": lambda channels, sample: norm_scale_scores(channels),
 }
 SUBNET_SCORES = ("taylor", "contribution")  # of the search's, those that need no learned importance factors
 
@@ -130,13 +130,13 @@ class SubnetCut:
         self.controller = Controller(self.plan, schedule, importance, 1.0, world)
         self.controller.set_floors(thawed, KEEP_STREAM, KEEP_BLOCK)
 
-    def cut(self, network: GazeModel, number: int, evidence: RankingSample) -> Network:
+    def cut(self, network: GazeModel, number: int, sample: RankingSample) -> Network:
         """The network after a round, from 1; the one given is left as it was."""
         assert isinstance(network, Network), type(network)
         thawed = thaw(network)
         sensitivity = Sensitivity(thawed)
         if self.controller.importance == "taylor":
-            evidence.slopes(thawed, sensitivity.update)
+            sample.slopes(thawed, sensitivity.update)
         keep = self.controller.choose(thawed, sensitivity, number)
         assert keep is not None, f"round {number} is in the schedule"
         device = next(thawed.parameters()).device
@@ -207,11 +207,11 @@ class ComparatorCut:
             )
         return self.measured[key]
 
-    def cut(self, network: GazeModel, number: int, evidence: RankingSample) -> Baseline:
+    def cut(self, network: GazeModel, number: int, sample: RankingSample) -> Baseline:
         """The network after a round, from 1; the one given is left as it was."""
         assert isinstance(network, Baseline), type(network)
         channels = CoupledChannels(deepcopy(network))
-        scores = CHANNEL_SCORES[self.importance](channels, evidence)
+        scores = CHANNEL_SCORES[self.importance](channels, sample)
         limits = self.schedule.remaining(number)
         assert limits is not None, f"round {number} is in the schedule"
         alive: Tensor = self.world.take(torch.from_numpy(self._alive(channels, scores, limits[0])))

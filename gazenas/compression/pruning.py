@@ -35,7 +35,7 @@ from gazenas.training.schedules import LearningRate
 class Cut(Protocol):
     """A way to make a network smaller, round by round."""
 
-    def cut(self, network: GazeModel, number: int, evidence: RankingSample) -> GazeModel:
+    def cut(self, network: GazeModel, number: int, sample: RankingSample) -> GazeModel:
         """The network after a round, from 1; the same object where its structure stays."""
         ...
 
@@ -115,7 +115,7 @@ class WeightCut:
         self.masks: Masks = {}
         weight_masks(network, scope=target.scope, amount=target.amount, threshold=target.threshold)  # refuses
 
-    def cut(self, network: GazeModel, number: int, evidence: RankingSample) -> GazeModel:
+    def cut(self, network: GazeModel, number: int, sample: RankingSample) -> GazeModel:
         """In place."""
         share = 1 - (1 - number / self.rounds) ** 3
         amount, threshold = share * self.target.amount, share * self.target.threshold
@@ -144,7 +144,7 @@ class LayerCut:
             raise InputError(f"rounds: expected 1 with --kind layers, found {rounds}")
         end_at(network, self.until)  # refuses
 
-    def cut(self, network: GazeModel, number: int, evidence: RankingSample) -> GazeModel:
+    def cut(self, network: GazeModel, number: int, sample: RankingSample) -> GazeModel:
         """A copy up to the layer."""
         return end_at(network, self.until)
 

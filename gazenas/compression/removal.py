@@ -117,12 +117,10 @@ class CoupledChannels:
                 f"cannot leave at most {limit:,.0f} {quantity}: with a channel left of everything "
                 f"{self.floor(quantity):,} remain"
             )
-        for share in (LEAST_SHARE, 0.0):
-            choice = _Choice(self, scores, quantity, multiple, share)
-            if choice.empty_until(limit):
-                break
-        else:  # a multiple of each stays at least
-            return self.select(scores, quantity, limit, max(1, multiple // 2))
+        choice = _Choice(self, scores, quantity, multiple, LEAST_SHARE)
+        if not choice.empty_until(limit):
+            choice = _Choice(self, scores, quantity, multiple, 0.0)
+            choice.empty_until(limit)
         choice.fill(limit)
         while choice.multiple > 1 and choice.total < SHORT * limit:
             choice.multiple //= 2

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gazenas.compression.coupling import couple
-from gazenas.compression.removal import CoupledChannels, magnitude_scores, norm_scale_scores
+from gazenas.compression.removal import CoupledChannels, magnitude_scores, norm_scale_scores, slope_products
 from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
 from gazenas.export.onnx import onnx_bytes
@@ -174,6 +174,33 @@ def test_a_budget_is_met_from_below(multiple: int, least: float) -> None:
         assert multiple == 1 or sum(count % 4 == 0 for count in left) > 0.5 * len(left)
     with pytest.raises(InputError, match="with a channel left of everything"):
         channels.select(magnitude_scores(channels, 1), "macs", channels.floor("macs") - 1)
+
+
+def test_slopes_are_what_the_loss_changes_by() -> None:
+    """Against finite differences: everything that makes one class scaled a little."""
+    network = branches().double()
+    channels = CoupledChannels(network)
+    torch.manual_seed(1)
+    x, true = torch.randn(3, 3, 4, 4).double(), torch.randn(3, 2).double()
+
+    def loss() -> Tensor:
+        return (network(x) - true).square().mean()
+
+    loss().backward()
+    slopes = slope_products(channels)
+    for family in channels.families:
+        for number in family:
+            found = []
+            for scale in (1 + 1e-5, 1 - 1e-5):
+                before = {name: value.clone() for name, value in network.state_dict().items()}
+                for layer in channels.layers:
+                    rows = torch.from_numpy(np.flatnonzero(layer.out == number))
+                    module = network.body.get_submodule(layer.name)
+                    module.weight.data[rows] *= scale  # type: ignore[index, operator, union-attr]
+                    module.bias.data[rows] *= scale  # type: ignore[index, operator, union-attr]
+                found.append(loss().item())
+                network.load_state_dict(before)
+            assert slopes[number] == pytest.approx((found[0] - found[1]) / 2e-5, rel=1e-3, abs=1e-9)
 
 
 def test_large_weights_stay() -> None:

@@ -70,7 +70,11 @@ def measured_bytes(run: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("word", "measure"), [("params", lambda run: count_params(load_model(run))), ("size", measured_bytes)]
+    ("word", "measure"),
+    [
+        ("params", lambda run: count_params(load_model(run))),
+        pytest.param("size", measured_bytes, marks=pytest.mark.slow),
+    ],
 )
 def test_other_budgets_of_a_rival(
     rival: Path, data_folder: Path, tmp_path: Path, word: str, measure: Callable[[Path], int]
@@ -104,7 +108,7 @@ def test_gradual_channels_are_resumed_to_the_same_bytes(rival: Path, data_folder
     assert summary_of(tmp_path / "whole")["best_epoch"] == 3  # never before the last round
 
 
-@pytest.mark.parametrize("importance", ["taylor", "contribution"])
+@pytest.mark.parametrize("importance", ["taylor", pytest.param("contribution", marks=pytest.mark.slow)])
 def test_channels_of_our_own_network(tuned: Path, data_folder: Path, tmp_path: Path, importance: str) -> None:
     words = ["--kind", "channels", "--target-macs", "70%", "--importance", importance]
     assert main(prune(tuned, data_folder, tmp_path / "run", *words, *TRAINED, "--rounds", "2")) == 0
@@ -114,6 +118,7 @@ def test_channels_of_our_own_network(tuned: Path, data_folder: Path, tmp_path: P
     assert not network.importances()
 
 
+@pytest.mark.slow
 def test_our_own_network_is_resumed_to_the_same_bytes(tuned: Path, data_folder: Path, tmp_path: Path) -> None:
     words = ["--kind", "channels", "--target-params", "80%", "--rounds", "2", *TRAINED]
     assert main(prune(tuned, data_folder, tmp_path / "whole", *words)) == 0
