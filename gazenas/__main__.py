@@ -22,6 +22,7 @@ VERBS = {
     "prune": "make a trained network smaller: weights, channels or layers leave, the rest trains on",
     "compress": "make a trained network's file smaller: pruned, distilled, int8, coded",
     "report": "a page about one run or several: one HTML file",
+    "doctor": "what this machine has, what which verb lacks, and a short self-test",
     "summary": "MACs, parameters, and what survived in each block",
 }
 

@@ -11,6 +11,7 @@ from gazenas.__main__ import VERBS, main
 from gazenas.commands._common import VerbParser
 from gazenas.evaluation.protocols.folds import PROTOCOLS
 
+PLAIN = ("doctor",)  # works where make_parser's packages are absent
 LIST = Path(__file__).with_name("flags.txt")
 
 
@@ -20,7 +21,7 @@ class _MadeError(Exception):
 
 def parsers() -> Iterator[tuple[str, VerbParser]]:
     """Every verb, or verb and action, with its parser; protocols share one."""
-    for verb in VERBS:
+    for verb in (verb for verb in VERBS if verb not in PLAIN):
         actions = getattr(importlib.import_module(f"gazenas.commands.{verb}"), "ACTIONS", None)
         for words in [[verb, action] for action in actions] if actions else [[verb]]:
             yield " ".join(words), _parser_of([verb, next(iter(PROTOCOLS))] if verb == "protocol" else words)
