@@ -36,6 +36,7 @@ def run(argv: list[str]) -> None:
         prog="gazenas doctor",
         description="Says what this machine has, which packages which verb lacks, and tries training, export and "
         "runtime for a few seconds. Ends with status 2 where something that is installed does not work.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--verbs", type=str, default="", help="names of verbs, comma separated; all without it")
     asked = [verb for verb in parser.parse_args(argv).verbs.split(",") if verb]

@@ -17,7 +17,7 @@ def run(argv: list[str]) -> None:
         "angle, best and worst faces. It works offline; several runs stand side by side.",
     )
     parser.add_argument("runs", type=str, nargs="+", help="run folders")
-    parser.add_argument("--out", type=str, required=True, help="HTML file to write")
+    parser.add_argument("--out", type=str, default="report.html", help="HTML file to write")
     arguments = parser.parse_args(argv)
     out = Path(arguments.out)
     if out.suffix not in (".html", ".htm") or not out.parent.is_dir():
