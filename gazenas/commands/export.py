@@ -21,6 +21,7 @@ from gazenas.data.synthetic.scene import sample_scene
 from gazenas.errors import InputError
 from gazenas.export.onnx import BATCHES, LIMITS, export_onnx
 from gazenas.models.zoo import GazeModel, load_model
+from gazenas.tasks.task import UNITS, Task
 
 
 def run(argv: list[str]) -> None:
@@ -60,8 +61,8 @@ def run(argv: list[str]) -> None:
         raise InputError(f"--out: expected FILE.onnx in an existing folder, found {arguments.out}")
     if arguments.images < 1:
         raise InputError(f"--images: expected at least 1, found {arguments.images}")
-    faces = _faces(arguments.model, arguments.data, arguments.images, arguments.seed, network.input_size)
-    multiple = arguments.channel_multiple
+    faces = _faces(arguments.model, arguments.data, arguments.images, arguments.seed, network.input_size, network.task)
+    multiple, sign = arguments.channel_multiple, UNITS[network.task.error_unit][0]
     report = export_onnx(network, out, faces, precision=arguments.precision, channel_multiple=multiple)
     whole = f"every kernel size and hidden layer a multiple of {multiple} channels or full"
     faces_of = "test" if arguments.data else "rendered"
@@ -74,8 +75,8 @@ def run(argv: list[str]) -> None:
             ["network", _size(network)],
             *filled,
             ["precision", arguments.precision],
-            ["mean difference from PyTorch", f"{report.mean:.6f}\u00b0"],
-            ["largest difference", f"{report.worst:.6f}\u00b0 (at most {LIMITS[arguments.precision]}\u00b0 allowed)"],
+            ["mean difference from PyTorch", f"{report.mean:.6f}{sign}"],
+            ["largest difference", f"{report.worst:.6f}{sign} (at most {LIMITS[arguments.precision]}{sign} allowed)"],
             [
                 "compared on",
                 f"{report.images} {faces_of} faces at batch {', '.join(map(str, BATCHES))}",
@@ -88,11 +89,11 @@ def _size(network: GazeModel) -> str:
     return f"{count_macs(network, network.input_size) / 1e6:.2f} M MACs, {count_params(network):,} parameters"
 
 
-def _faces(model: str, data: str, count: int, seed: int, size: int) -> NDArray[np.uint8]:
+def _faces(model: str, data: str, count: int, seed: int, size: int, task: Task) -> NDArray[np.uint8]:
     """``(N, S, S, 3)`` RGB faces to compare on."""
     rng = np.random.default_rng(seed)
     if data:
-        folder = open_data(Path(data), Reading())
+        folder = open_data(Path(data), Reading(needs=task.keys))
         folder.expect_size(size, "the model")
         split = folder.split("test")
         check_unseen(

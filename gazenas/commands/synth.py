@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
 from rich.progress import Progress
 
 from gazenas.commands._common import console, make_parser, usable_cores
@@ -23,6 +23,13 @@ def run(argv: list[str]) -> None:
     )
     parser.add_argument("--per_subject", "--per-subject", type=int, default=200, help="images of each person")
     parser.add_argument("--size", type=int, default=64, help="side of the images in pixels; 224 is ETH-XGaze's")
+    parser.add_argument(
+        "--roll",
+        type=NonNegativeFloat,
+        default=0.0,
+        help="degrees by which heads are turned about the direction of their faces at most, for --task head_pose; 0 for "
+        "none, as after normalization",
+    )
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the people and of every image")
     parser.add_argument(
         "--workers",
@@ -44,6 +51,7 @@ def run(argv: list[str]) -> None:
             per_subject=arguments.per_subject,
             size=arguments.size,
             seed=arguments.seed,
+            roll=arguments.roll,
             workers=arguments.workers or usable_cores(),
             on_file=lambda name: progress.advance(task),
         )

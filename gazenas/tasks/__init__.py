@@ -1,1 +1,22 @@
-"""What a network predicts, one task a file: loss, error, and what the simplest predictors reach."""
+"""What a network predicts, one task a file: loss, error, and what the simplest predictors reach.
+
+``TASKS`` maps the names that ``--task`` takes to tasks; a new one is one file and one line here.
+"""
+
+from gazenas.errors import InputError
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.head_pose import HEAD_POSE
+from gazenas.tasks.task import Task
+
+TASKS: dict[str, Task] = {"gaze": GAZE, "head_pose": HEAD_POSE}
+
+
+def find_task(name: str, where: str = "--task") -> Task:
+    """A task by its name.
+
+    Raises:
+        InputError: where there is none of that name.
+    """
+    if name not in TASKS:
+        raise InputError(f"{where}: expected one of {', '.join(TASKS)}, found {name!r}")
+    return TASKS[name]

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from gazenas.data.loader import ORDERS
 from gazenas.errors import InputError
+from gazenas.models.baselines.binned import weigh_regression
 from gazenas.models.zoo import GazeModel
-from gazenas.tasks.gaze import GAZE
-from gazenas.tasks.task import Task
 from gazenas.training.job import Job
 from gazenas.training.recipe import TrainingRecipe, below_zero, refuse
 from gazenas.training.trainer import Trainer
@@ -43,17 +42,20 @@ class FinetuneRecipe(TrainingRecipe):
         batches: mixed, or session: each batch of one session (one person where those are unknown), as personal
             BatchNorm statistics and 'gazenas calibrate' want it.
         patience: epochs without a better validation error after which training stops; 0 never stops.
+        regression_weight: of the squared error of the expected angle beside the cross-entropy, where angles are binned
+            (hopenet, l2cs); HopeNet's alpha, 1 or 2 in its paper.
     """
 
     keep: str = field(default="best", metadata={"one_of": KEEPS})
     batches: str = field(default="mixed", metadata={"one_of": ORDERS})
     patience: int = 0
+    regression_weight: float = 1.0
 
     def check(self) -> None:
         """Raises InputError where a value is out of range, all at once."""
         faults = [
             *self.faults(),
-            *below_zero(self, "patience"),
+            *below_zero(self, "patience", "regression_weight"),
         ]
         if self.keep == "last" and (self.schedule == "plateau" or self.patience):
             faults.append("keep: expected best with schedule plateau or patience, which go by validation, found 'last'")
@@ -65,9 +67,8 @@ class Finetuning(Trainer):
 
     Args:
         recipe: how to train.
-        network: with the weights to begin with; trained in place.
+        network: with the weights to begin with, of any task; trained in place.
         job: data, run folder, device.
-        task: what the network predicts.
 
     Raises:
         InputError: where the recipe or the data does not fit, before anything is trained.
@@ -75,12 +76,14 @@ class Finetuning(Trainer):
 
     recipe: FinetuneRecipe
 
-    def __init__(self, recipe: FinetuneRecipe, network: GazeModel, job: Job, task: Task = GAZE) -> None:
+    def __init__(self, recipe: FinetuneRecipe, network: GazeModel, job: Job) -> None:
         recipe.check()
         job.folder.expect_size(network.input_size, "the architecture")
         if recipe.keep == "best" and "val" not in job.folder.splits:
             raise InputError("keep: expected last where nobody is held out to validate, found 'best'")
-        super().__init__(recipe, job, task, recipe.batches)
+        if recipe.regression_weight != 1:
+            weigh_regression(network, recipe.regression_weight)
+        super().__init__(recipe, job, network.task, recipe.batches, channels=network.input_channels)
         self.adopt(network)
         self.best: dict[str, Tensor] = {}
 
@@ -88,7 +91,7 @@ class Finetuning(Trainer):
         """The validation error; keeps the weights where it is the best, or where the last are wanted."""
         error = super().validate()
         rows = self.clock.rows
-        if self.recipe.keep == "last" or not rows or error < min(row["val_error_deg"] for row in rows):
+        if self.recipe.keep == "last" or not rows or error < min(row[self.task.key("val_error")] for row in rows):
             self.best = {key: value.detach().clone() for key, value in self.average.module.state_dict().items()}
         return error
 
@@ -97,7 +100,7 @@ class Finetuning(Trainer):
         return {
             f"{self.task.name}_loss": losses[self.task.name],
             "lr": self.learning_rate.scheduled,
-            "val_error_deg": error if error == error else "",
+            self.task.key("val_error"): error if error == error else "",
         }
 
     def story(self, losses: Mapping[str, float]) -> str:
@@ -110,7 +113,7 @@ class Finetuning(Trainer):
         """The epoch (from 0) that is kept: with the lowest validation error, the first of equals, or the last."""
         if self.recipe.keep == "last":
             return len(self.clock.rows) - 1
-        errors = [row["val_error_deg"] for row in self.clock.rows]
+        errors = [row[self.task.key("val_error")] for row in self.clock.rows]
         return errors.index(min(errors))
 
     def is_done(self) -> bool:

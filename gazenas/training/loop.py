@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gazenas.data.loader import Batch, normalize
+from gazenas.data.loader import Batch, normalize, to_gray
 from gazenas.training.processes import ALONE, World
 
 Losses = dict[str, Tensor]
@@ -96,7 +96,8 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 
 @torch.inference_mode()
 def predict(network: nn.Module, batches: Iterable[Batch]) -> NDArray[np.float32]:
-    """``(N, 2)`` pitch and yaw in radians for all batches in order, in eval mode; modes are restored."""
+    """``(N, 2)`` pitch and yaw in radians, or another task's outputs, for all batches in order, in eval mode; modes are
+    restored."""
     with eval_mode(network):
         parts = [network(batch.images).float().cpu().numpy() for batch in batches]
     predictions: NDArray[np.float32] = np.concatenate(parts) if parts else np.zeros((0, 2), np.float32)
@@ -104,8 +105,15 @@ def predict(network: nn.Module, batches: Iterable[Batch]) -> NDArray[np.float32]
 
 
 def predict_faces(network: nn.Module, faces: NDArray[np.uint8], batch_size: int = 128) -> NDArray[np.float32]:
-    """``(N, 2)`` pitch and yaw in radians for ``(N, S, S, 3)`` RGB faces held in memory, in eval mode."""
+    """``(N, 2)`` pitch and yaw in radians, or another task's outputs, for ``(N, S, S, 3)`` RGB faces held in memory, in
+    eval mode."""
     device = next(network.parameters()).device
-    gaze, rows = torch.zeros(0, 2), np.zeros(0, np.int64)
+    labels, rows = torch.zeros(0, 2), np.zeros(0, np.int64)
+    gray = getattr(network, "input_channels", 3) == 1
+
+    def images(part: NDArray[np.uint8]) -> Tensor:
+        colored = normalize(torch.from_numpy(part).to(device))
+        return to_gray(colored) if gray else colored
+
     parts = (faces[begin : begin + batch_size] for begin in range(0, len(faces), batch_size))
-    return predict(network, (Batch(normalize(torch.from_numpy(part).to(device)), gaze, rows) for part in parts))
+    return predict(network, (Batch(images(part), labels, rows) for part in parts))

@@ -187,7 +187,7 @@ def test_an_epoch_can_begin_at_any_batch_and_be_shared(data_folder: Path) -> Non
         assert sum(part.weight for part in parts) == pytest.approx(3)
         for rank, part in enumerate(parts):
             assert torch.equal(part.images, batch.images[rank::3])
-            assert torch.equal(part.gaze, batch.gaze[rank::3])
+            assert torch.equal(part.labels, batch.labels[rank::3])
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -63,7 +63,7 @@ def test_a_task_decides_loss_error_and_references(small: Network, data_folder: P
         job = Job(open_data(data_folder), run, 0, "cpu", 0, progress)
         tuning = Finetuning(FinetuneRecipe(epochs=2, batch_size=16), small, job, task)
         batch = next(tuning.loader.epoch(0))
-        first = float((small.train()(batch.images) - batch.gaze).square().mean().detach())
+        first = float((small.train()(batch.images) - batch.labels).square().mean().detach())
         network = tuning.run()
         summary = tuning.conclude("finetune", network, {"control": "none"})
     assert progress.losses[0] == {"square": pytest.approx(first, rel=1e-3)}

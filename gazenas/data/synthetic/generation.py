@@ -52,6 +52,7 @@ def generate(
     size: int,
     seed: int,
     workers: int,
+    roll: float = 0.0,
     on_file: Callable[[str], None] = lambda name: None,
 ) -> dict[str, list[str]]:
     """Renders a data folder: ``dataset.json``, ``train/``, ``test/`` and ``train_test_split.json``, in this order.
@@ -61,6 +62,8 @@ def generate(
         size: side of the images in pixels.
         seed: of the people and of every image.
         workers: processes; the result does not depend on it.
+        roll: degrees by which heads are turned about the direction of their faces at most; 0 for none, as in
+            normalized images, and then without the key ``head_roll``.
         on_file: called with each finished file's name.
 
     Returns:
@@ -69,19 +72,22 @@ def generate(
     Raises:
         InputError: where a number is out of range.
     """
+    if not 0 <= roll <= 90:
+        raise InputError(f"--roll: expected degrees from 0 to 90, found {roll}")
     if per_subject < 1 or size < 16 or seed < 0:
         raise InputError(
             f"expected --per-subject >= 1, --size >= 16 and --seed >= 0, found {per_subject}, {size}, {seed}"
         )
     split = split_people(subjects)
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = {"subjects": subjects, "per_subject": per_subject, "size": size, "seed": seed}
+    numbers: dict[str, float] = {"subjects": subjects, "per_subject": per_subject, "size": size, "seed": seed}
+    numbers |= {"roll": roll} if roll else {}
     write_json(folder / layout.METADATA_FILE, {RENDERED: {"renderer": RENDERER, **numbers}})
     tasks = []
     for part, names in split.items():
         target = layout.part_folder(folder, part)
         target.mkdir(exist_ok=True)
-        tasks += [(target / name, int(name[7:11]), per_subject, size, seed) for name in names]
+        tasks += [(target / name, int(name[7:11]), per_subject, size, seed, roll) for name in names]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for name in pool.map(_write_person, tasks):
             on_file(name)
@@ -100,18 +106,18 @@ def rendered_files(folder: Path) -> list[Path] | None:
     return [layout.part_folder(folder, part) / name for part, names in split_people(subjects).items() for name in names]
 
 
-def _write_person(task: tuple[Path, int, int, int, int]) -> str:
+def _write_person(task: tuple[Path, int, int, int, int, float]) -> str:
     """Renders one person's images into one file; returns its name."""
-    path, number, count, size, seed = task
+    path, number, count, size, seed, roll = task
     rng = np.random.default_rng([seed, number])
     head = build_head(sample_person(rng))
     images = np.empty((count, size, size, 3), np.uint8)
     gaze, pose = np.empty((count, 2), np.float32), np.empty((count, 2), np.float32)
-    points = np.empty((count, 68, 2), np.float32)
+    points, rolls = np.empty((count, 68, 2), np.float32), np.empty((count, 1), np.float32)
     for index in range(count):
-        scene = sample_scene(rng)
+        scene = sample_scene(rng, np.deg2rad(roll))
         images[index] = render(head, scene, size)
-        gaze[index], pose[index] = scene.gaze, scene.head_pose
+        gaze[index], pose[index], rolls[index] = scene.gaze, scene.head_pose, scene.roll
         points[index] = project_landmarks(head, scene, size)
     columns: dict[str, NDArray[Any]] = {
         layout.GAZE: gaze,
@@ -121,5 +127,6 @@ def _write_person(task: tuple[Path, int, int, int, int]) -> str:
         layout.ROTATION: np.broadcast_to(np.eye(3), (count, 3, 3)),
         layout.LANDMARKS: points,
     }
+    columns |= {layout.ROLL: rolls} if roll else {}
     layout.write_person(path, images, columns, compressed=True)
     return path.name

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gazenas.errors import InputError
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec, Losses
 from gazenas.models.baselines.resnet import resnet50
+from gazenas.tasks.task import Task
 
 
 class BinnedAngles(nn.Module):
@@ -67,6 +69,8 @@ class BinnedGaze(nn.Module):
         head: over c features.
     """
 
+    head: BinnedAngles
+
     def __init__(self, *, backbone: nn.Module, head: BinnedAngles) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
@@ -75,6 +79,28 @@ class BinnedGaze(nn.Module):
         """``(N, 3, S, S)`` to ``(N, angles)`` radians; in training mode with ``(N, angles, bins)`` logits."""
         angles, logits = self.head(self.backbone(images).mean((2, 3)))
         return (angles, logits) if self.training else angles
+
+    def answer(self, task: Task) -> bool:
+        """Gives it a fresh head for a task, an angle an output; whether the task is one of angles."""
+        if task.unit != "rad":
+            return False
+        bins, features = self.head.branches[0].weight.shape  # type: ignore[misc]
+        self.head = BinnedAngles(in_features=features, angles=len(task.outputs), bins=bins, width=self.head.width)
+        return True
+
+
+def weigh_regression(network: nn.Module, weight: float) -> None:
+    """Sets the weight of the squared error in the loss of a network with binned angles.
+
+    Raises:
+        InputError: where there are no bins.
+    """
+    objective = getattr(network, "objective", None)
+    if not (isinstance(network, Baseline) and isinstance(objective, partial) and objective.func is binned_losses):
+        raise InputError(
+            f"regression_weight: expected a network with binned angles, such as hopenet, with a weight of {weight:g}"
+        )
+    network.objective = partial(objective, weight=weight)
 
 
 def binned(name: str, input_size: int, *, backbone: nn.Module, channels: int, bins: int, width: float) -> Baseline:
