@@ -108,7 +108,7 @@ def run(argv: list[str]) -> None:
         raise InputError("--control: expected a budget such as --target-macs, which the others share")
     recipe.check()
     amounts = make_plan(targets, build_supernet(space, task=task.name)).targets if HANDMADE in controls else {}
-    run_control(arguments, controls, recipe, run_one, lambda: scaled_rival(amounts, space.input_size))
+    run_control(arguments, controls, recipe, run_one, lambda: scaled_rival(amounts, space.input_size, task=task))
 
 
 def _draw(search: Search, run: RunFolder) -> None:

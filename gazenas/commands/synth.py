@@ -27,8 +27,8 @@ def run(argv: list[str]) -> None:
         "--roll",
         type=NonNegativeFloat,
         default=0.0,
-        help="degrees by which heads are turned about the direction of their faces at most, for --task head_pose; 0 for "
-        "none, as after normalization",
+        help="degrees by which heads are turned about the direction of their faces at most, for --task head_pose; 0 "
+        "for none, as after normalization",
     )
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the people and of every image")
     parser.add_argument(

@@ -82,7 +82,8 @@ def export_onnx(
         if not differences.max() <= LIMITS[precision]:
             raise InputError(
                 f"the exported file differs from PyTorch by up to {differences.max():.4f} {network.task.error_word} "
-                f"over {len(images)} images, at most {LIMITS[precision]} is allowed for {precision}: {path} was not written"
+                f"over {len(images)} images, at most {LIMITS[precision]} is allowed for {precision}: "
+                f"{path} was not written"
             )
     return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images), written)
 

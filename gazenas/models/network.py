@@ -16,6 +16,7 @@ from gazenas.ops.stream import Stream, StreamNorm, folded
 from gazenas.ops.units import TensorSlice, Units, fit_attributes, norm_slices
 from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import CHANNEL, STREAM, SearchSpace
+from gazenas.tasks import TASKS
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
 
@@ -48,7 +49,7 @@ class Network(nn.Module):
         task: Task = GAZE,
     ) -> None:
         super().__init__()
-        self.space, self.task = space, task
+        self.space, self._task = space, task.name  # a name, so that copies are of the same task
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.head = head
@@ -57,6 +58,11 @@ class Network(nn.Module):
         self.streams = nn.ModuleList(streams.values())
         paths = {id(module): path for path, module in self.named_modules()}
         self._block_paths = {name: paths[id(block)] for name, block in blocks.items()}
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        return TASKS[self._task]
 
     @property
     def input_size(self) -> int:

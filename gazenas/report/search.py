@@ -58,7 +58,7 @@ def draw_family(members: Sequence[Mapping[str, Any]], path: Path, task: Task = G
     save_figure(figure, path)
 
 
-def draw_control(errors: Mapping[str, ErrorRow], measured_on: str, path: Path) -> None:
+def draw_control(errors: Mapping[str, ErrorRow], measured_on: str, path: Path, task: Task = GAZE) -> None:
     """Errors of the found network and of those beside it, a point a seed and a bar at the mean, with seconds of
     training.
 
@@ -66,6 +66,7 @@ def draw_control(errors: Mapping[str, ErrorRow], measured_on: str, path: Path) -
         errors: by kind of network; each with a mean of ``seconds``.
         measured_on: whose errors they are, ``test`` or ``val`` people.
         path: of the PNG file.
+        task: what was trained for.
     """
     figure = Figure((max(6.0, 1.4 * len(errors)), 4.2), layout="constrained")
     axes = figure.subplots()
@@ -75,6 +76,6 @@ def draw_control(errors: Mapping[str, ErrorRow], measured_on: str, path: Path) -
         axes.hlines(row.mean, x - 0.25, x + 0.25, color=colors.get(kind, BLUE), lw=3)
     axes.set_xticks(range(len(errors)), [f"{kind}\n{row.means['seconds']:.0f} s" for kind, row in errors.items()])
     people = {"test": "test", "val": "validation"}[measured_on]
-    axes.set(ylabel=f"mean angular error on {people} people (degrees)")
+    axes.set(ylabel=f"mean error on {people} people ({task.error_word})")
     axes.set_title("the same budget, data and passes; a point a seed")
     save_figure(figure, path)

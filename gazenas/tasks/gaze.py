@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gazenas.gaze import angles_to_vectors, angular_error, vectors_to_angles
-from gazenas.tasks.task import Labels, Measure, Reference, Task, unmoved
+from gazenas.tasks.task import Labels, Measure, ReferencePredictor, Task, unmoved
 
 Floats = NDArray[np.float32]
 
@@ -106,10 +106,10 @@ GAZE = Task(
         "mae_yaw": Measure("mean absolute yaw", _difference(1)),
     },
     references={
-        "mean_predictor_error": Reference(
+        "mean_predictor_error": ReferencePredictor(
             "mean predictor", lambda train, test: mean_predictor_error(_gaze(train), _gaze(test))
         ),
-        "head_pose_error": Reference(
+        "head_pose_error": ReferencePredictor(
             "best linear from head pose",
             lambda train, test: head_pose_error(_gaze(train), _head(train), _gaze(test), _head(test)),
         ),

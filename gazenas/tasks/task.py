@@ -32,7 +32,7 @@ class Labels(Protocol):
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferencePredictor:
     """A simple predictor.
 
     Attributes:
@@ -96,7 +96,7 @@ class Task:
     error_unit: str = "deg"
     measures: Mapping[str, Measure] = field(default_factory=dict)
     percentiles: tuple[int, ...] = (95,)
-    references: Mapping[str, Reference] = field(default_factory=dict)
+    references: Mapping[str, ReferencePredictor] = field(default_factory=dict)
     channels: int = 3
     standardized: bool = False
     convention: str = ""
@@ -158,7 +158,7 @@ def joined_columns(known: Labels, keys: Sequence[str]) -> Floats | None:
     return found[0] if len(found) == 1 else np.concatenate(found, 1)
 
 
-def mean_reference(keys: Sequence[str], error: Callable[[Floats, Floats], Floats]) -> Reference:
+def mean_reference(keys: Sequence[str], error: Callable[[Floats, Floats], Floats]) -> ReferencePredictor:
     """Always answering the training mean.
 
     Args:
@@ -172,4 +172,4 @@ def mean_reference(keys: Sequence[str], error: Callable[[Floats, Floats], Floats
             return None
         return float(error(np.broadcast_to(known.mean(0), true.shape), true).mean())
 
-    return Reference("mean predictor", measure)
+    return ReferencePredictor("mean predictor", measure)
