@@ -106,6 +106,7 @@ def mirror_pose(pose: Tensor, side: int = 0) -> Tensor:
 
 def roll_pose(pose: Tensor, radians: Tensor, side: int = 0) -> Tensor:
     """``(N, 3)`` of heads turned about the camera's axis, clockwise as the camera sees it."""
+    radians = radians.to(pose)
     cosine, sine, zero, one = radians.cos(), radians.sin(), torch.zeros_like(radians), torch.ones_like(radians)
     rows = [[cosine, -sine, zero], [sine, cosine, zero], [zero, zero, one]]
     turn = torch.stack([torch.stack(row, -1) for row in rows], -2)

@@ -97,7 +97,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "names are numbers": (edit_split(lambda s: s.update(train=[1])), "train: expected a list of file names"),
     "names are paths": (edit_split(lambda s: s["train"].append("../x.h5")), "expected bare file names"),
-    "nobody to train on": (edit_split(lambda s: s.update(train=[])), "train: expected at least one file"),
+    "nobody to train on": (edit_split(lambda s: s.update(train=[], test=[])), "train: expected at least one file"),
     "listed twice": (edit_split(lambda s: s["train"].append(s["train"][0])), "more than once"),
     "in two splits": (edit_split(lambda s: s["val"].append(s["train"][0])), "'subject0000' is in both train and val"),
     "tested on training person": (edit_split(lambda s: s["test"].append(s["train"][0])), "is in both train and test"),

@@ -19,7 +19,7 @@ from gazenas.export.onnx import export_onnx
 from gazenas.gaze import angular_error
 from gazenas.layers.transformer import EncoderLayer
 from gazenas.models.baselines import BASELINES, Baseline
-from gazenas.models.baselines.binned import BinnedAngles, binned_losses
+from gazenas.models.baselines.binned import BinnedAngles, binned_losses, weigh_regression
 from gazenas.models.baselines.gaze360 import pinball
 from gazenas.models.zoo import build_model, build_subnet, load_model
 from tests.counters import fvcore_macs, torch_macs
@@ -190,3 +190,33 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     (tmp_path / "arch.json").write_text('{"format": 1, "baseline": "vgg"}')
     with pytest.raises(InputError, match="expected the keys format, baseline"):
         build_model(tmp_path / "arch.json")
+
+
+HOPENETS = {"hopenet": 23_913_734, "hopenet-cbam": 26_446_326, "hopenet-shufflenetv2": 1_456_554}
+
+
+@pytest.mark.parametrize("name", HOPENETS)
+def test_hopenet_predicts_head_pose(name: str) -> None:
+    """Sizes as published: 26.45 M with CBAM; the report's 2.5 M counts ShuffleNetV2's unused 1000 classes as well."""
+    network = build_model(name, input_size=32, task="head_pose")
+    assert isinstance(network, Baseline)
+    assert count_params(network) == HOPENETS[name]
+    images, pose = torch.randn(2, 3, 32, 32), torch.rand(2, 3) - 0.5
+    assert network.eval()(images).shape == (2, 3)
+    assert network.architecture().to_dict()["task"] == "head_pose"
+    assert network.objective is not None
+    output = network.train()(images)
+    once = network.objective(output, images, pose)
+    weigh_regression(network, 2.0)
+    twice = network.objective(output, images, pose)
+    assert torch.equal(once["classes"], twice["classes"])
+    torch.testing.assert_close(twice["gaze"], 2 * once["gaze"])
+
+
+def test_what_cannot_be_had_for_a_task() -> None:
+    with pytest.raises(InputError, match="gaze360: predicts gaze alone"):
+        build_model("gaze360", input_size=32, task="head_pose")
+    with pytest.raises(InputError, match="expected one of gaze, head_pose.*, found 'pose'"):
+        build_model("gazecapture", task="pose")
+    with pytest.raises(InputError, match="expected a network with binned angles"):
+        weigh_regression(build_model("gazecapture"), 2.0)

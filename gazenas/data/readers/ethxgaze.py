@@ -173,9 +173,9 @@ def _read_split(folder: Path, seed: int, metadata: dict[str, Any]) -> tuple[dict
                 f"{path}: {name}: expected bare file names, found {next(e for e in names if Path(e).name != e)!r}"
             )
         split[name] = list(names)
-    if not split["train"]:
+    if not split["train"] and not split["test"]:
         raise InputError(f"{path}: train: expected at least one file, found none")
-    if not split["val"]:
+    if split["train"] and not split["val"]:
         owners = {name: metadata["people"].get(name, Path(name).stem) for name in split["train"]}
         people = sorted(set(owners.values()))
         count = max(1, round(VALIDATION_SHARE * len(people)))

@@ -9,7 +9,7 @@ from functools import partial
 
 from gazenas.models.baselines.backbones import SOURCES, backbone
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
-from gazenas.models.baselines.binned import hopenet, l2cs
+from gazenas.models.baselines.binned import hopenet, hopenet_on, l2cs
 from gazenas.models.baselines.full_face import full_face
 from gazenas.models.baselines.gaze360 import gaze360
 from gazenas.models.baselines.gazecapture import (
@@ -28,6 +28,8 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
     "gaze360-7": partial(gaze360, frames=7),
     "l2cs": l2cs,
     "hopenet": hopenet,
+    "hopenet-cbam": partial(hopenet_on, "hopenet-cbam", "cbam-resnet50"),
+    "hopenet-shufflenetv2": partial(hopenet_on, "hopenet-shufflenetv2", "shufflenetv2"),
     "gazecapture": gazecapture,
     "gazecapture-ghost": gazecapture_ghost,
     "gazecapture-shuffle": gazecapture_shuffle,

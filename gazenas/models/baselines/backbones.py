@@ -44,8 +44,8 @@ class PooledBackbone(nn.Module):
         return gaze
 
 
-def backbone(name: str, input_size: int = 224) -> Baseline:
-    """A baseline on one of ``SOURCES``.
+def feature_layers(name: str) -> tuple[nn.Module, int]:
+    """Everything of one of ``SOURCES`` up to its last map, and that map's channels.
 
     Raises:
         InputError: where pytorchcv is not installed.
@@ -60,5 +60,15 @@ def backbone(name: str, input_size: int = 224) -> Baseline:
     features = nn.Sequential(layers)
     with torch.no_grad():
         channels = features.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
-    body = PooledBackbone(backbone=features.train(), channels=channels)
+    return features.train(), int(channels)
+
+
+def backbone(name: str, input_size: int = 224) -> Baseline:
+    """A baseline on one of ``SOURCES``.
+
+    Raises:
+        InputError: where pytorchcv is not installed.
+    """
+    features, channels = feature_layers(name)
+    body = PooledBackbone(backbone=features, channels=channels)
     return Baseline(spec=BaselineSpec(name, input_size), body=body)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
+from gazenas.models.baselines.backbones import feature_layers
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec, Losses
 from gazenas.models.baselines.resnet import resnet50
 from gazenas.tasks.task import Task
@@ -119,5 +120,19 @@ def l2cs(input_size: int = 448) -> Baseline:
 
 
 def hopenet(input_size: int = 224) -> Baseline:
-    """ResNet-50 with HopeNet's 66 bins of 3 degrees, for the two angles of gaze."""
+    """ResNet-50 with HopeNet's 66 bins of 3 degrees an angle: two of gaze, or with ``--task head_pose`` its own three.
+
+    An angle is the mean of the bins' middles; HopeNet's own program takes their lower edges, 1.5 degrees less, which
+    its training makes up for.
+    """
     return binned("hopenet", input_size, backbone=resnet50(), channels=2048, bins=66, width=3.0)
+
+
+def hopenet_on(name: str, source: str, input_size: int = 224) -> Baseline:
+    """HopeNet's head on a backbone of ``gazenas.models.baselines.backbones.SOURCES``.
+
+    Raises:
+        InputError: where pytorchcv is not installed.
+    """
+    features, channels = feature_layers(source)
+    return binned(name, input_size, backbone=features, channels=channels, bins=66, width=3.0)
