@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from gazenas.commands._common import console, make_parser, usable_cores
 from gazenas.data.hdf5_layout import METADATA_FILE, SPLIT_FILE
-from gazenas.data.synthetic.generation import generate, rendered_files, split_people
+from gazenas.data.synthetic.generation import FACE, VIEWS, generate, rendered_files, split_people
 from gazenas.errors import InputError
 
 
@@ -23,6 +23,12 @@ def run(argv: list[str]) -> None:
     )
     parser.add_argument("--per_subject", "--per-subject", type=int, default=200, help="images of each person")
     parser.add_argument("--size", type=int, default=64, help="side of the images in pixels; 224 is ETH-XGaze's")
+    parser.add_argument(
+        "--view",
+        type=str,
+        default=FACE,
+        help=f"what is seen: {', '.join(VIEWS)}; near-eye renders single eyes in infrared, for --task eye_landmarks",
+    )
     parser.add_argument(
         "--roll",
         type=NonNegativeFloat,
@@ -52,6 +58,7 @@ def run(argv: list[str]) -> None:
             size=arguments.size,
             seed=arguments.seed,
             roll=arguments.roll,
+            view=arguments.view,
             workers=arguments.workers or usable_cores(),
             on_file=lambda name: progress.advance(task),
         )

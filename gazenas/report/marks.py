@@ -34,6 +34,19 @@ def draw_head_axes(axes: Any, pose: Labels, size: int, color: str, width: float)
     _arrow(axes, size, -back[0], -back[1], color, width)
 
 
+def draw_eye_landmarks(axes: Any, landmarks: Labels, size: int, color: str, width: float) -> None:
+    """The pupil's outline and a small cross at each glint."""
+    x, y, wide, high, slant = np.asarray(landmarks[:5], np.float64)
+    across = slant * np.sqrt(max(wide * high, 0.0))
+    values, vectors = np.linalg.eigh(np.array([[wide**2, across], [across, high**2]]))
+    turn = np.linspace(0, 2 * np.pi, 60)
+    circle = np.stack([np.cos(turn), np.sin(turn)]) * np.sqrt(np.maximum(values, 0))[:, None]
+    outline = vectors @ circle
+    axes.plot(x + outline[0], y + outline[1], color=color, lw=width / 2)
+    glints = np.asarray(landmarks[5:]).reshape(-1, 2)
+    axes.plot(glints[:, 0], glints[:, 1], "+", color=color, ms=3 + width, mew=width / 2)
+
+
 def _arrow(axes: Any, size: int, x: float, y: float, color: str, width: float) -> None:
     arrow = FancyArrowPatch(
         (size / 2, size / 2),
@@ -47,4 +60,4 @@ def _arrow(axes: Any, size: int, x: float, y: float, color: str, width: float) -
     axes.add_patch(arrow)
 
 
-MARKS: dict[str, Mark] = {"gaze": draw_arrow, "head_pose": draw_head_axes}
+MARKS: dict[str, Mark] = {"gaze": draw_arrow, "head_pose": draw_head_axes, "eye_landmarks": draw_eye_landmarks}

@@ -4,11 +4,12 @@
 """
 
 from gazenas.errors import InputError
+from gazenas.tasks.eye_landmarks import EYE_LANDMARKS
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.head_pose import HEAD_POSE
 from gazenas.tasks.task import Task
 
-TASKS: dict[str, Task] = {"gaze": GAZE, "head_pose": HEAD_POSE}
+TASKS: dict[str, Task] = {"gaze": GAZE, "head_pose": HEAD_POSE, "eye_landmarks": EYE_LANDMARKS}
 
 
 def find_task(name: str, where: str = "--task") -> Task:

@@ -220,3 +220,12 @@ def test_what_cannot_be_had_for_a_task() -> None:
         build_model("gazecapture", task="pose")
     with pytest.raises(InputError, match="expected a network with binned angles"):
         weigh_regression(build_model("gazecapture"), 2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"), [("squeezenet", 735_321), ("squeezenet-until-9", 234_921), ("resnet18", 11_189_337)]
+)
+def test_sizes_of_the_thesis_with_25_outputs(name: str, params: int) -> None:
+    network = build_model(name, input_size=64, task="eye_landmarks")
+    assert count_params(network) == params
+    assert network.eval()(torch.randn(1, 3, 64, 64)).shape == (1, 25)

@@ -23,7 +23,10 @@ SOURCES = {
     "shufflenetv2": ("shufflenetv2", "shufflenetv2_w1"),
     "ghostnet": ("ghostnet", "ghostnet"),
     "squeezenet": ("squeezenet", "squeezenet_v1_1"),
+    "squeezenet-until-9": ("squeezenet", "squeezenet_v1_1"),
 }
+# Layers of the last stage that are cut off, as a thesis on tiny networks for eye tracking cuts SqueezeNet.
+CUT_OFF = {"squeezenet-until-9": 3}
 
 
 class PooledBackbone(nn.Module):
@@ -57,6 +60,10 @@ def feature_layers(name: str) -> tuple[nn.Module, int]:
         raise InputError(f"{name} needs {error.name}: pip install 'gazenas[backbones]'") from error
     layers = OrderedDict(getattr(source, function)(pretrained=False).features.named_children())
     layers.pop("final_pool", None)
+    if name in CUT_OFF:
+        layers.pop("dropout")
+        last = next(reversed(layers))
+        layers[last] = nn.Sequential(*list(layers[last])[: -CUT_OFF[name]])
     features = nn.Sequential(layers)
     with torch.no_grad():
         channels = features.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
