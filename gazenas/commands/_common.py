@@ -23,6 +23,8 @@ from gazenas.commands._allocator import keep_freed_memory
 from gazenas.data.readers import DATASETS
 from gazenas.data.readers.reading import FRAMES, ORDERS, Reading
 from gazenas.errors import InputError
+from gazenas.models.zoo import GazeModel
+from gazenas.tasks.gaze import GAZE
 from gazenas.training.recipe import TrainingRecipe
 
 R = TypeVar("R", bound=TrainingRecipe)
@@ -326,3 +328,13 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 def degrees(value: float | None) -> str:
     """An angle for a table."""
     return "not measured" if value is None else f"{value:.2f}\u00b0"
+
+
+def expect_gaze(network: GazeModel, verb: str) -> None:
+    """Refuses networks of other tasks where a verb knows gaze alone.
+
+    Raises:
+        InputError: naming the task.
+    """
+    if network.task is not GAZE:
+        raise InputError(f"{verb}: knows gaze alone, found a network of the task {network.task.name}")

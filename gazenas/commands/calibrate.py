@@ -13,6 +13,7 @@ from gazenas.commands._common import (
     console,
     counting_bar,
     degrees,
+    expect_gaze,
     make_parser,
     print_table,
     reading_of,
@@ -65,6 +66,7 @@ def run(argv: list[str]) -> None:
     if arguments.save and (save.suffix != ".safetensors" or not save.parent.is_dir()):
         raise InputError(f"--save: expected FILE.safetensors in an existing folder, found {save}")
     network = load_model(arguments.model).to(use_device(arguments.device, arguments.threads))
+    expect_gaze(network, "calibrate")
     reading = reading_of(arguments, network.input_size)
     split = open_data(Path(arguments.data), reading, arguments.format).split(arguments.split)
     if split.gaze is None:

@@ -63,6 +63,7 @@ def mirror_landmarks(landmarks: Tensor, side: int) -> Tensor:
 
 def roll_landmarks(landmarks: Tensor, radians: Tensor, side: int) -> Tensor:
     """``(N, 25)`` of images turned clockwise about their middle."""
+    radians = radians.to(landmarks)
     cosine, sine = radians.cos(), radians.sin()
     turn = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
     points = (_pairs(landmarks[:, POINTS]) - side / 2) @ turn.transpose(1, 2) + side / 2
@@ -77,7 +78,7 @@ def roll_landmarks(landmarks: Tensor, radians: Tensor, side: int) -> Tensor:
 
 def place_landmarks(landmarks: Tensor, scale: Tensor, shift: Tensor, side: int) -> Tensor:
     """``(N, 25)`` of images scaled about their middle, then shifted by rows and columns."""
-    points = (_pairs(landmarks[:, POINTS]) - side / 2) * scale[:, None, None] + side / 2 + shift.flip(1)[:, None]
+    points = (_pairs(landmarks[:, POINTS]) - side / 2) * scale[:, None, None] + side / 2 + shift.flip(1).to(landmarks)[:, None]
     return torch.cat([points[:, 0], landmarks[:, SHAPE] * scale[:, None], points[:, 1:].flatten(1)], 1)
 
 
