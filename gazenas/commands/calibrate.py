@@ -65,8 +65,9 @@ def run(argv: list[str]) -> None:
     save = Path(arguments.save)
     if arguments.save and (save.suffix != ".safetensors" or not save.parent.is_dir()):
         raise InputError(f"--save: expected FILE.safetensors in an existing folder, found {save}")
-    network = load_model(arguments.model).to(use_device(arguments.device, arguments.threads))
+    network = load_model(arguments.model)
     expect_gaze(network, "calibrate")
+    network.to(use_device(arguments.device, arguments.threads))
     reading = reading_of(arguments, network.input_size)
     split = open_data(Path(arguments.data), reading, arguments.format).split(arguments.split)
     if split.gaze is None:

@@ -78,7 +78,11 @@ def roll_landmarks(landmarks: Tensor, radians: Tensor, side: int) -> Tensor:
 
 def place_landmarks(landmarks: Tensor, scale: Tensor, shift: Tensor, side: int) -> Tensor:
     """``(N, 25)`` of images scaled about their middle, then shifted by rows and columns."""
-    points = (_pairs(landmarks[:, POINTS]) - side / 2) * scale[:, None, None] + side / 2 + shift.flip(1).to(landmarks)[:, None]
+    points = (
+        (_pairs(landmarks[:, POINTS]) - side / 2) * scale[:, None, None]
+        + side / 2
+        + shift.flip(1).to(landmarks)[:, None]
+    )
     return torch.cat([points[:, 0], landmarks[:, SHAPE] * scale[:, None], points[:, 1:].flatten(1)], 1)
 
 

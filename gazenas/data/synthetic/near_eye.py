@@ -227,8 +227,8 @@ def _traced(person: NearEye, view: NearView, camera: NearCamera, rays: Floats) -
     where = np.flatnonzero(is_open)
     ball = _eyeball(person, view, camera, rays[where])
     shadow = 0.55 + 0.45 * np.clip((y - upper)[where] / 2.5, 0, 1)
-    bright[where] = ball * shadow
-    return _with_glints(person, view, camera, rays, bright, is_open)
+    bright[where] = ball * shadow + _glints(person, view, camera, rays[where])
+    return bright
 
 
 def _skin(person: NearEye, point: Floats) -> Floats:
@@ -263,17 +263,16 @@ def _eyeball(person: NearEye, view: NearView, camera: NearCamera, rays: Floats) 
     return seen
 
 
-def _with_glints(
-    person: NearEye, view: NearView, camera: NearCamera, rays: Floats, bright: Floats, is_open: NDArray[np.bool_]
-) -> Floats:
-    """Adds the lights' mirror images where the cornea is, and lids are open."""
+def _glints(person: NearEye, view: NearView, camera: NearCamera, rays: Floats) -> Floats:
+    """Brightness of the lights' mirror images, where the cornea is."""
+    bright = np.zeros(len(rays))
     axis = optical_axis(view)
     points = glint_points(person, view, camera)
     on_cornea = (points - person.cornea_depth * axis) @ axis > person.cornea_radius * 0.62
     for point in points[on_cornea]:
         off = point - camera.position
-        past = np.linalg.norm(np.cross(rays, off), axis=1)  # mm by which each ray misses it
-        bright = bright + 1.2 * is_open * np.exp(-((past / 0.22) ** 2))
+        past = off @ off - (rays @ off) ** 2  # square of the mm by which each ray misses it
+        bright += 1.2 * np.exp(-past / 0.22**2)
     return bright
 
 
