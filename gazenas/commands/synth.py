@@ -27,7 +27,8 @@ def run(argv: list[str]) -> None:
         "--view",
         type=str,
         default=FACE,
-        help=f"what is seen: {', '.join(VIEWS)}; near-eye renders single eyes in infrared, for --task eye_landmarks",
+        help=f"what is seen: {', '.join(VIEWS)}; near-eye renders single eyes in infrared, for --task eye_landmarks, "
+        "screen faces that look at a screen, for --task screen_point",
     )
     parser.add_argument(
         "--roll",

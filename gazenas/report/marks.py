@@ -47,6 +47,13 @@ def draw_eye_landmarks(axes: Any, landmarks: Labels, size: int, color: str, widt
     axes.plot(glints[:, 0], glints[:, 1], "+", color=color, ms=3 + width, mew=width / 2)
 
 
+def draw_screen_point(axes: Any, point: Labels, size: int, color: str, width: float) -> None:
+    """A dot and a line to it from the image's middle, which stands for the camera, half an image for 25 cm."""
+    x, y = size / 2 + np.asarray(point, np.float64) * size / 50
+    axes.plot([size / 2, x], [size / 2, y], color=color, lw=width / 2)
+    axes.plot([x], [y], "o", color=color, ms=2 + width)
+
+
 def _arrow(axes: Any, size: int, x: float, y: float, color: str, width: float) -> None:
     arrow = FancyArrowPatch(
         (size / 2, size / 2),
@@ -60,4 +67,9 @@ def _arrow(axes: Any, size: int, x: float, y: float, color: str, width: float) -
     axes.add_patch(arrow)
 
 
-MARKS: dict[str, Mark] = {"gaze": draw_arrow, "head_pose": draw_head_axes, "eye_landmarks": draw_eye_landmarks}
+MARKS: dict[str, Mark] = {
+    "gaze": draw_arrow,
+    "head_pose": draw_head_axes,
+    "eye_landmarks": draw_eye_landmarks,
+    "screen_point": draw_screen_point,
+}

@@ -7,9 +7,15 @@ from gazenas.errors import InputError
 from gazenas.tasks.eye_landmarks import EYE_LANDMARKS
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.head_pose import HEAD_POSE
+from gazenas.tasks.screen_point import SCREEN_POINT
 from gazenas.tasks.task import Task
 
-TASKS: dict[str, Task] = {"gaze": GAZE, "head_pose": HEAD_POSE, "eye_landmarks": EYE_LANDMARKS}
+TASKS: dict[str, Task] = {
+    "gaze": GAZE,
+    "head_pose": HEAD_POSE,
+    "eye_landmarks": EYE_LANDMARKS,
+    "screen_point": SCREEN_POINT,
+}
 
 
 def find_task(name: str, where: str = "--task") -> Task:

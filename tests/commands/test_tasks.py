@@ -20,7 +20,12 @@ from gazenas.training.loop import predict_faces
 from tests.conftest import Once
 from tests.running import MICRO_CHAIN, run_bad, search
 
-RENDERED = {"gaze": {}, "head_pose": {"roll": 30.0}, "eye_landmarks": {"view": "near-eye"}}
+RENDERED = {
+    "gaze": {},
+    "head_pose": {"roll": 30.0},
+    "eye_landmarks": {"view": "near-eye"},
+    "screen_point": {"view": "screen"},
+}
 FAST = ["--epochs", "1", "--batch-size", "8", "--threads", "1", "--augment", "real"]
 
 

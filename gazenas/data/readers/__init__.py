@@ -13,6 +13,7 @@ from gazenas.data.readers.ethxgaze_text import open_ethxgaze_text
 from gazenas.data.readers.eyediap import open_eyediap
 from gazenas.data.readers.gaze360 import open_gaze360
 from gazenas.data.readers.gaze360_mat import open_gaze360_mat
+from gazenas.data.readers.gazecapture import open_gazecapture
 from gazenas.data.readers.mpiifacegaze import open_mpiifacegaze
 from gazenas.data.readers.mpiifacegaze_mat import open_mpiifacegaze_mat
 from gazenas.data.readers.photos import open_photos
@@ -31,6 +32,7 @@ DATASETS: dict[str, Callable[[Path, Reading], GazeFolder]] = {
     "eyediap": open_eyediap,
     "gaze360": open_gaze360,
     "gaze360-mat": open_gaze360_mat,
+    "gazecapture": open_gazecapture,
     "mpiifacegaze": open_mpiifacegaze,
     "mpiifacegaze-mat": open_mpiifacegaze_mat,
     "photos": open_photos,

@@ -14,6 +14,7 @@ SIGNS = (
     ("p[0-9][0-9].mat", "mpiifacegaze-mat"),
     *((f"{name}/*.mat", "300w-lp") for name in ("AFW", "HELEN", "IBUG", "LFPW")),
     ("image[0-9]*.mat", "aflw2000"),
+    ("[0-9][0-9][0-9][0-9][0-9]/appleFace.json", "gazecapture"),
     ("ClusterLabel/*.label", "eyediap"),
     *((f"{folder}train1.label", "rtgene") for folder in ("Label/", "")),
     *((f"{folder}{stem}*.label", "") for folder in ("Label/", "") for stem in ("p[0-9]", "train", "test")),

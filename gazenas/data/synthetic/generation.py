@@ -22,12 +22,13 @@ from gazenas.data.synthetic.landmarks import project_landmarks
 from gazenas.data.synthetic.near_eye import near_eye_landmarks, render_near_eye, sample_near_eye, sample_view
 from gazenas.data.synthetic.person import sample_person
 from gazenas.data.synthetic.rendering import render
-from gazenas.data.synthetic.scene import sample_scene
+from gazenas.data.synthetic.scene import look_at_screen, sample_scene
 from gazenas.errors import InputError
 from gazenas.files import read_json, write_json
 
 RENDERED = "rendered"  # key of dataset.json that says how a folder was rendered
-FACE, NEAR_EYE = VIEWS = ("face", "near-eye")
+FACE, NEAR_EYE, SCREEN = VIEWS = ("face", "near-eye", "screen")
+MM = 10.0  # in a centimeter
 RENDERER = 1  # goes up where the same seed would give other bytes
 
 
@@ -68,7 +69,8 @@ def generate(
         workers: processes; the result does not depend on it.
         roll: degrees by which heads are turned about the direction of their faces at most; 0 for none, as in
             normalized images, and then without the key ``head_roll``.
-        view: one of ``VIEWS``: faces, or single eyes in infrared, gray, with ``eye_landmarks`` for labels.
+        view: one of ``VIEWS``: faces; single eyes in infrared, gray, with ``eye_landmarks`` for labels; or faces that
+            look at a screen, with ``screen_point`` as well.
         on_file: called with each finished file's name.
 
     Returns:
@@ -79,7 +81,7 @@ def generate(
     """
     if view not in VIEWS:
         raise InputError(f"--view: expected one of {', '.join(VIEWS)}, found {view!r}")
-    if roll and view != FACE:
+    if roll and view == NEAR_EYE:
         raise InputError(f"--roll: turns heads, expected it with --view {FACE}, found {view}")
     if not 0 <= roll <= 90:
         raise InputError(f"--roll: expected degrees from 0 to 90, found {roll}")
@@ -144,8 +146,12 @@ def _faces(rng: np.random.Generator, file: _PersonFile) -> tuple[NDArray[np.uint
     images = np.empty((count, size, size, 3), np.uint8)
     gaze, pose = np.empty((count, 2), np.float32), np.empty((count, 2), np.float32)
     points, rolls = np.empty((count, 68, 2), np.float32), np.empty((count, 1), np.float32)
+    dots = np.empty((count, 2), np.float32)
     for index in range(count):
         scene = sample_scene(rng, np.deg2rad(file.roll))
+        if file.view == SCREEN:
+            scene, dot = look_at_screen(scene, rng)
+            dots[index] = dot / MM
         images[index] = render(head, scene, size)
         gaze[index], pose[index], rolls[index] = scene.gaze, scene.head_pose, scene.roll
         points[index] = project_landmarks(head, scene, size)
@@ -157,7 +163,8 @@ def _faces(rng: np.random.Generator, file: _PersonFile) -> tuple[NDArray[np.uint
         layout.ROTATION: np.broadcast_to(np.eye(3), (count, 3, 3)),
         layout.LANDMARKS: points,
     }
-    return images, columns | ({layout.ROLL: rolls} if file.roll else {})
+    columns |= {layout.ROLL: rolls} if file.roll else {}
+    return images, columns | ({layout.SCREEN_POINT: dots} if file.view == SCREEN else {})
 
 
 def _eyes(rng: np.random.Generator, file: _PersonFile) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:

@@ -13,6 +13,7 @@ from gazenas.gaze import angles_to_vectors, vectors_to_angles
 FOCAL_LENGTH, DISTANCE, REFERENCE_SIZE = 960.0, 600.0, 224  # ETH-XGaze's normalized camera
 HEAD_LIMIT = np.radians((50.0, 70.0))  # pitch, yaw
 EYE_LIMIT = np.radians((24.0, 32.0))  # pitch, yaw of the gaze in the head
+SCREEN = (500.0, 300.0)  # mm, width and height; the camera sits in the middle of its upper edge
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -109,6 +110,24 @@ def project(points: Floats, size: int) -> Floats:
     focal = FOCAL_LENGTH * size / REFERENCE_SIZE
     positions: Floats = points[:, :2] / points[:, 2:] * focal + size / 2
     return positions
+
+
+def look_at_screen(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Floats]:
+    """The same scene with a person who looks at a screen, which goes through the camera, and the point looked at.
+
+    The head turns a third as far as it would, from where eyes reach some of the screen; the point is drawn out of that.
+
+    Returns:
+        The scene, and ``(2,)`` x to the image's right and y down in mm from the camera.
+    """
+    scene = replace(scene, head_pose=(scene.head_pose[0] / 3, scene.head_pose[1] / 3))
+    half = np.array(SCREEN) / 2
+    while True:
+        across, down = rng.uniform(-half, half)
+        point = np.array([across, down + half[1], 0.0])
+        target = scene.rotation.T @ (point - [0, 0, DISTANCE])
+        if (np.abs(vectors_to_angles(target)) <= EYE_LIMIT).all():
+            return replace(scene, target=target), point[:2]
 
 
 def sample_scene(rng: np.random.Generator, roll: float = 0.0) -> Scene:
