@@ -122,7 +122,7 @@ def _other(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"view": "eye"}, "--view: expected one of face, near-eye, found 'eye'"),
+        ({"view": "eye"}, "--view: expected one of face, near-eye, screen, found 'eye'"),
         ({"view": "near-eye", "roll": 10.0}, "--roll: turns heads"),
         ({"roll": 120.0}, "--roll: expected degrees from 0 to 90"),
     ],

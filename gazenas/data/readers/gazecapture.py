@@ -2,8 +2,8 @@
 
 Of each recording ``appleFace.json``, ``appleLeftEye.json``, ``appleRightEye.json``, ``faceGrid.json``,
 ``dotInfo.json``, ``frames.json`` and ``info.json`` are read, arrays with an entry a frame. Frames count that are valid
-in the first four, as in the publication. Faces are cut out by their box; what lies outside the frame is black. Points are turned from the
-person's right and up to the image's right and down, where ``screen_point`` has them.
+in the first four, as in the publication. Faces are cut out by their box; what lies outside the frame is black. Points
+are turned from the person's right and up to the image's right and down, where ``screen_point`` has them.
 """
 
 from __future__ import annotations
