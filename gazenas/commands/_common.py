@@ -8,7 +8,7 @@ import shutil
 from argparse import BooleanOptionalAction
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import Field, fields
+from dataclasses import Field, fields, replace
 from typing import Any, TypeVar, get_type_hints
 
 import docstring_parser.google
@@ -25,6 +25,7 @@ from gazenas.data.readers.reading import FRAMES, ORDERS, Reading
 from gazenas.errors import InputError
 from gazenas.models.zoo import GazeModel
 from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 from gazenas.training.recipe import TrainingRecipe
 
 R = TypeVar("R", bound=TrainingRecipe)
@@ -154,10 +155,11 @@ def add_reading_arguments(parser: ArgumentParser, *split_seed_aliases: str) -> N
     )
 
 
-def reading_of(arguments: Namespace, size: int = 0) -> Reading:
-    """The reading options out of parsed arguments."""
+def reading_of(arguments: Namespace, size: int = 0, task: Task = GAZE) -> Reading:
+    """The reading options out of parsed arguments, for whom a task's labels must be there."""
     names = ("order", "flip", "unit", "frame", "colors", "undetected")
-    return Reading(split_seed=arguments.split_seed, size=size, **{name: arguments[name] for name in names})
+    own = Reading(split_seed=arguments.split_seed, size=size, needs=task.keys)
+    return replace(own, **{name: arguments[name] for name in names})
 
 
 def flag_of(recipe_field: Field[Any]) -> str:

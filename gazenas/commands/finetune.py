@@ -106,7 +106,7 @@ def _build(arguments: Namespace) -> GazeModel:
     """The network to begin with, of the task that is asked for."""
     asked = arguments.task or getattr(find_model(arguments.arch).described, "task", GAZE.name)
     beside = Path(arguments.weights).parent / "arch.json"
-    if arguments.weights and beside.is_file():
+    if Path(arguments.weights).is_file() and beside.is_file():
         found = getattr(find_model(beside).described, "task", GAZE.name)
         if found != asked:
             raise InputError(

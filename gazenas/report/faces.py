@@ -32,9 +32,9 @@ def draw_face(
     axes.set_title(title, fontsize=7, pad=2)
 
 
-def draw_contact_sheet(split: GazeSplit, rows: Rows, path: Path, title: str) -> None:
-    """Faces at ``rows`` of a split with their true gaze, where known, and its angles in degrees."""
-    images = split.images(rows)
+def draw_contact_sheet(split: GazeSplit, rows: Rows, path: Path, title: str, task: Task = GAZE) -> None:
+    """Faces at ``rows`` of a split with their true labels, where known, and angles in degrees."""
+    images, labels = split.images(rows), task.labels(split)
     columns = min(8, len(rows))
     height = -(-len(rows) // columns)
     figure = Figure((1.45 * columns, 1.6 * height + 0.5), layout="constrained")
@@ -43,16 +43,11 @@ def draw_contact_sheet(split: GazeSplit, rows: Rows, path: Path, title: str) -> 
         axes.set_axis_off()
     for axes, image, row in zip(grid, images, rows, strict=False):
         axes.set_axis_on()
-        if split.gaze is None:
-            draw_face(axes, image, [], split.people[split.person[row]])
-            continue
-        pitch, yaw = np.rad2deg(split.gaze[row])
-        draw_face(
-            axes,
-            image,
-            [(split.gaze[row], TRUE)],
-            f"{split.people[split.person[row]]}\npitch {pitch:.0f}\u00b0 yaw {yaw:.0f}\u00b0",
-        )
+        said = split.people[split.person[row]]
+        if labels is not None and task.unit == "rad":
+            named = zip(task.outputs, np.rad2deg(labels[row]), strict=True)
+            said += "\n" + " ".join(f"{name} {value:.0f}\u00b0" for name, value in named)
+        draw_face(axes, image, [] if labels is None else [(labels[row], TRUE)], said, task)
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
 
