@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,8 @@ def test_from_data_to_a_file(name: str, tmp_path: Path, once: Once, capsys: pyte
     np.testing.assert_allclose(estimator(images), predict_faces(network, images), atol=1e-4)
     header = (found / "predictions_test.csv").read_text().splitlines()[0].split(",")
     assert header == ["image", "person", *task.outputs, *(f"true_{output}" for output in task.outputs)]
-    for verb in (["calibrate"], ["compress"]):
-        model = [str(found)] if verb == ["compress"] else ["--model", str(found)]
-        said = run_bad([*verb, *model, "--data", str(data), "--out", str(tmp_path / "no")], capsys)
+    for words in (["calibrate", "--model", str(found)], ["compress", str(found)], ["compare", str(found)]):
+        said = run_bad([*words, "--data", str(data), "--out", str(tmp_path / "no")], capsys)
         assert f"knows gaze alone, found a network of the task {name}" in said
 
 
@@ -116,3 +116,19 @@ def test_regression_weight_is_hopenets_alpha(tmp_path: Path, once: Once, capsys:
         losses.append({name: float(value) for name, value in parts.items()})
     assert losses[0]["classes"] == losses[1]["classes"]
     assert losses[1]["head_pose"] == pytest.approx(2 * losses[0]["head_pose"], rel=1e-4)
+
+
+def test_a_data_set_that_is_only_tested_on(tmp_path: Path, once: Once, capsys: pytest.CaptureFixture[str]) -> None:
+    """As AFLW2000: there is nobody to train on, and the errors are printed all the same."""
+    data, tested = data_for("head_pose", once), tmp_path / "tested"
+    shutil.copytree(data, tested)
+    split = json.loads((tested / "train_test_split.json").read_text())
+    (tested / "train_test_split.json").write_text(json.dumps({"train": [], "test": split["test"]}))
+    words = ["--task", "head_pose", "--arch", "handmade-9m", "--input-size", "32", "--data", str(data), *FAST]
+    assert main(["finetune", *words, "--out", str(tmp_path / "run")]) == 0
+    assert (
+        main(["evaluate", "--model", str(tmp_path / "run"), "--data", str(tested), "--out", str(tmp_path / "of")]) == 0
+    )
+    one, other = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("run", "of"))
+    assert one["test_error_deg"] == pytest.approx(other["test_error_deg"], abs=1e-4)
+    assert "geodesic" in capsys.readouterr().out

@@ -18,7 +18,7 @@ from gazenas.data.dataset import GazeSplit, join
 from gazenas.data.loader import Loader, normalize
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
-from gazenas.models.network import MEAN, STD
+from gazenas.models.network import GRAY_MEAN, GRAY_STD, MEAN, STD
 from tests.data.layouts import WRITERS, Faces
 
 
@@ -172,3 +172,12 @@ def test_an_image_that_cannot_be_read_is_named(few_faces: Faces, workers: int, t
     with pytest.raises(InputError) as error:
         list(Loader(split, 4, 0, train=False, workers=workers).epoch(0))
     assert str(error.value) == f"{tmp_path / 'images' / '5.png'}: no such image"
+
+
+def test_gray_is_the_mean_of_the_colors(data_folder: Path) -> None:
+    """Normalized as an exported file's own preprocessing does it."""
+    split = pool_of(data_folder)
+    (batch,) = itertools.islice(Loader(split, 5, 0, train=False, channels=1).epoch(0), 1)
+    expected = (split.images(np.arange(5)).astype(np.float64).mean(-1) / 255 - GRAY_MEAN) / GRAY_STD
+    assert batch.images.shape == (5, 1, 32, 32)
+    np.testing.assert_allclose(batch.images[:, 0].numpy(), expected, atol=1e-5)
