@@ -85,6 +85,7 @@ ZEROS = frozenset(
         "arange",
         "as_strided",
         "avg_pool2d",
+        "avg_pool3d",
         "bernoulli",
         "bitwise_not",
         "cat",

@@ -72,15 +72,31 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: where the file is absent or holds something else.
     """
+    values = _parsed(path)
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    return values
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """Reads a JSON array.
+
+    Raises:
+        InputError: as :func:`read_json`.
+    """
+    values = _parsed(path)
+    if not isinstance(values, list):
+        raise InputError(f"{path}: expected a JSON array, found {type(values).__name__}")
+    return values
+
+
+def _parsed(path: Path) -> Any:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: expected JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(values).__name__}")
-    return values
 
 
 def safe_name(text: str) -> str:

@@ -8,7 +8,7 @@ import shutil
 from argparse import BooleanOptionalAction
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import Field, fields
+from dataclasses import Field, fields, replace
 from typing import Any, TypeVar, get_type_hints
 
 import docstring_parser.google
@@ -23,6 +23,9 @@ from gazenas.commands._allocator import keep_freed_memory
 from gazenas.data.readers import DATASETS
 from gazenas.data.readers.reading import FRAMES, ORDERS, Reading
 from gazenas.errors import InputError
+from gazenas.models.zoo import GazeModel
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 from gazenas.training.distillation import DISTILLATIONS, Teacher, load_teacher
 from gazenas.training.job import Job
 from gazenas.training.recipe import TrainingRecipe
@@ -186,10 +189,11 @@ def add_reading_arguments(parser: ArgumentParser, *split_seed_aliases: str) -> N
     )
 
 
-def reading_of(arguments: Namespace, size: int = 0) -> Reading:
-    """The reading options out of parsed arguments."""
+def reading_of(arguments: Namespace, size: int = 0, task: Task = GAZE) -> Reading:
+    """The reading options out of parsed arguments, for whom a task's labels must be there."""
     names = ("order", "flip", "unit", "frame", "colors", "undetected")
-    return Reading(split_seed=arguments.split_seed, size=size, **{name: arguments[name] for name in names})
+    own = Reading(split_seed=arguments.split_seed, size=size, needs=task.keys)
+    return replace(own, **{name: arguments[name] for name in names})
 
 
 def flag_of(recipe_field: Field[Any]) -> str:
@@ -360,3 +364,13 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 def degrees(value: float | None) -> str:
     """An angle for a table."""
     return "not measured" if value is None else f"{value:.2f}\u00b0"
+
+
+def expect_gaze(network: GazeModel, verb: str) -> None:
+    """Refuses networks of other tasks where a verb knows gaze alone.
+
+    Raises:
+        InputError: naming the task.
+    """
+    if network.task is not GAZE:
+        raise InputError(f"{verb}: knows gaze alone, found a network of the task {network.task.name}")

@@ -21,6 +21,9 @@ from gazenas.search.random_baseline import KINDS
 from gazenas.search.recipe import SearchRecipe
 from gazenas.search.searching import FOUND
 from gazenas.space.architecture import Architecture
+from gazenas.tasks import TASKS
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import UNITS, Task
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.processes import asked_for
 from gazenas.training.run_folder import RunFolder
@@ -33,7 +36,6 @@ CONTROLS: dict[str, tuple[tuple[str, ...], str]] = {
     "handmade": ((HANDMADE,), "a plain residual network scaled to the budget"),
 }
 RIVAL_FILE = "handmade.json"
-COLUMNS = ("control", "seed", "macs", "params", "val_error_deg", "test_error_deg", "seconds", "fingerprint")
 
 
 def controls_of(text: str) -> tuple[str, ...]:
@@ -103,11 +105,11 @@ def run_control(
             spec.save(rival)
         seeds = range(arguments.seed, arguments.seed + arguments.control_seeds)
         trials = [_trial(arguments, seed, kind, recipe, run_one) for seed, kind in product(seeds, kinds)]
-        table = out / "comparison.csv"
-        rows = _rows(run_trials(trials, report=lambda finished: write_records(table, _rows(finished))))
-        errors = errors_by_kind(rows)
-        run.write_summary({"verb": "control", "runs": rows, "spread": summarize_errors(errors, rows)})
-        draw_control(errors, measured_on(rows), run.plot_path("control"))
+        table, task = out / "comparison.csv", TASKS[arguments.task]
+        rows = _rows(run_trials(trials, report=lambda finished: write_records(table, _rows(finished, task))), task)
+        errors = errors_by_kind(rows, task)
+        run.write_summary({"verb": "control", "runs": rows, "spread": summarize_errors(errors, rows, task)})
+        draw_control(errors, measured_on(rows, task), run.plot_path("control"), task)
     _print(out, errors)
 
 
@@ -134,12 +136,13 @@ def _trial(
     return Trial(kind, seed, folder, train)
 
 
-def _rows(finished: Sequence[Trial]) -> list[dict[str, Any]]:
+def _rows(finished: Sequence[Trial], task: Task) -> list[dict[str, Any]]:
     """Lines of ``comparison.csv``."""
     rows = []
+    columns = ("macs", "params", task.key("val_error"), task.key("test_error"), "seconds", "fingerprint")
     for trial in finished:
         record = trial.read()
-        rows.append({"control": trial.name, "seed": trial.seed} | {key: record[key] for key in COLUMNS[2:]})
+        rows.append({"control": trial.name, "seed": trial.seed} | {key: record[key] for key in columns})
     return rows
 
 
@@ -163,23 +166,25 @@ def _rival_arguments(values: Namespace, recipe: SearchRecipe, arch: Path) -> Nam
     return arguments
 
 
-def errors_by_kind(rows: Sequence[Mapping[str, Any]]) -> dict[str, ErrorRow]:
+def errors_by_kind(rows: Sequence[Mapping[str, Any]], task: Task = GAZE) -> dict[str, ErrorRow]:
     """By kind, errors over seeds on the test people, or on the validation people where test files carry no labels."""
-    return error_table(
-        rows, name="control", error=f"{measured_on(rows)}_error_deg", means=("macs", "params", "seconds")
-    )
+    error = task.key(f"{measured_on(rows, task)}_error")
+    sign = UNITS[task.error_unit][0]
+    return error_table(rows, name="control", error=error, means=("macs", "params", "seconds"), sign=sign)
 
 
-def measured_on(rows: Sequence[Mapping[str, Any]]) -> str:
+def measured_on(rows: Sequence[Mapping[str, Any]], task: Task = GAZE) -> str:
     """The split whose errors are compared: ``test``, or ``val`` where test files carry no labels."""
-    return "test" if all(row["test_error_deg"] is not None for row in rows) else "val"
+    return "test" if all(row[task.key("test_error")] is not None for row in rows) else "val"
 
 
-def summarize_errors(errors: Mapping[str, ErrorRow], rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def summarize_errors(
+    errors: Mapping[str, ErrorRow], rows: Sequence[Mapping[str, Any]], task: Task = GAZE
+) -> dict[str, dict[str, Any]]:
     """What ``summary.json`` says of each kind; ``deviation`` is None for one seed."""
     return {
         kind: {
-            "measured_on": measured_on(rows),
+            "measured_on": measured_on(rows, task),
             "mean": row.mean,
             "deviation": row.deviation,
             "errors": row.cells()[-1],

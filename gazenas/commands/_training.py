@@ -14,13 +14,14 @@ import torch
 import yaml
 from jsonargparse import Namespace
 
-from gazenas.commands._common import RichProgress, console, degrees, print_table, recorded_config, use_device
+from gazenas.commands._common import RichProgress, console, print_table, recorded_config, use_device
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.models.network import Network
 from gazenas.report.architecture import draw_architecture
 from gazenas.report.page import write_report
 from gazenas.report.predictions import draw_prediction_plots
+from gazenas.tasks.task import Task
 from gazenas.training.job import Job
 from gazenas.training.loop import train_step
 from gazenas.training.processes import joined
@@ -41,6 +42,7 @@ class TrainingVerb(Generic[T]):
         begin: makes the trainer; refuses what does not fit.
         sizes: what is trained, as rows of a table.
         draw: the verb's own plots.
+        task: what is trained for.
         extra: further entries of the summary.
     """
 
@@ -48,6 +50,7 @@ class TrainingVerb(Generic[T]):
     begin: Callable[[Job], T]
     sizes: Callable[[T], dict[str, str]]
     draw: Callable[[T, RunFolder], None]
+    task: Task
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -57,7 +60,7 @@ def run_training(verb: TrainingVerb[T], arguments: Namespace) -> None:
     with joined(device) as world, Interruption() as interruption:
         if not world.main:
             console.quiet = True
-        folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
+        folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed, needs=verb.task.keys))
         if arguments.dry_run:
             with tempfile.TemporaryDirectory() as aside, RunFolder(Path(aside) / "run", verb.name) as run:
                 job = Job(folder, run, arguments.seed, device, arguments.workers, RichProgress())
@@ -100,15 +103,14 @@ def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
     verb.draw(trainer, run)
     if isinstance(network, Network):
         draw_architecture(network.architecture(), run.plot_path("architecture"))
-    shown = job.reference_split()
-    draw_prediction_plots(job.split(shown), trainer.predictions[shown], run.path / "plots")
+    task, shown = verb.task, job.reference_split(verb.task)
+    draw_prediction_plots(job.split(shown), trainer.predictions[shown], run.path / "plots", task)
     write_report([run.path], run.path / "report.html")
     rows = verb.sizes(trainer) | {
         "result": f"{summary['macs'] / 1e6:.2f} M MACs, {summary['params']:,} parameters",
-        "validation error": degrees(summary["val_error_deg"]),
-        "test error": degrees(summary["test_error_deg"]),
-        f"mean predictor on {shown}": degrees(summary["mean_predictor_error_deg"]),
-        f"best linear from head pose on {shown}": degrees(summary["head_pose_error_deg"]),
+        "validation error": task.show(summary[task.key("val_error")]),
+        "test error": task.show(summary[task.key("test_error")]),
+        **{f"{each.title} on {shown}": task.show(summary[task.key(word)]) for word, each in task.references.items()},
     }
     print_table(f"{verb.name}: {run.path}", ["", ""], [list(row) for row in rows.items()])
     console.print(f"architecture, weights, metrics and plots are in {run.path}, a page about it is report.html")

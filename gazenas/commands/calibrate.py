@@ -13,6 +13,7 @@ from gazenas.commands._common import (
     console,
     counting_bar,
     degrees,
+    expect_gaze,
     make_parser,
     print_table,
     reading_of,
@@ -64,7 +65,7 @@ def run(argv: list[str]) -> None:
     save = Path(arguments.save)
     if arguments.save and (save.suffix != ".safetensors" or not save.parent.is_dir()):
         raise InputError(f"--save: expected FILE.safetensors in an existing folder, found {save}")
-    network = load_model(arguments.model).to(use_device(arguments.device, arguments.threads))
+    network = _network(arguments.model).to(use_device(arguments.device, arguments.threads))
     reading = reading_of(arguments, network.input_size)
     split = open_data(Path(arguments.data), reading, arguments.format).split(arguments.split)
     if split.gaze is None:
@@ -90,6 +91,12 @@ def run(argv: list[str]) -> None:
     console.print(f"calibration.csv and summary.json are in {out}")
     if arguments.save:
         _save(save, network, split, people[0], arguments.method, max(arguments.k), arguments.seed)
+
+
+def _network(model: str) -> GazeModel:
+    network = load_model(model)
+    expect_gaze(network, "calibrate")
+    return network
 
 
 def _people(split: GazeSplit, person: str, one: bool) -> list[str]:

@@ -16,6 +16,7 @@ from gazenas.commands._common import (
     add_training_arguments,
     console,
     degrees,
+    expect_gaze,
     make_parser,
     print_table,
     recorded_config,
@@ -57,6 +58,7 @@ def run(argv: list[str]) -> None:
     if not set(must_be) <= set(GAINS):
         raise InputError(f"--must-be: expected some of {', '.join(GAINS)}, found {arguments.must_be!r}")
     network = load_model(arguments.model)
+    expect_gaze(network, "compress")
     folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
     folder.expect_size(network.input_size, arguments.model)
     check_unseen(arguments.model, folder, ["val", "test"], advice=ADVICE)

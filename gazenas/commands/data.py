@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
 from numpy.typing import NDArray
 
@@ -27,6 +28,8 @@ from gazenas.errors import InputError
 from gazenas.files import write_json
 from gazenas.models.zoo import load_model
 from gazenas.report.faces import draw_contact_sheet
+from gazenas.tasks import TASKS, find_task
+from gazenas.tasks.gaze import GAZE
 from gazenas.training.loop import predict_faces
 
 ACTIONS = {
@@ -50,6 +53,10 @@ def run(argv: list[str]) -> None:
     actions[argv[0]](argv[1:])
 
 
+def _add_task(parser: ArgumentParser) -> None:
+    parser.add_argument("--task", type=str, default=GAZE.name, help=f"whose labels must be there: {', '.join(TASKS)}")
+
+
 def _show(argv: list[str]) -> None:
     parser = make_parser("data show", "Draws faces of a data folder with arrows along their true gaze.")
     parser.add_argument("folder", type=str, help="data folder in any known layout")
@@ -59,9 +66,11 @@ def _show(argv: list[str]) -> None:
     )
     parser.add_argument("--count", type=int, default=40, help="how many faces")
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the faces that are shown")
+    _add_task(parser)
     add_reading_arguments(parser)
     arguments = parser.parse_args(argv)
-    folder = open_data(Path(arguments.folder), reading_of(arguments), arguments.format)
+    task = find_task(arguments.task)
+    folder = open_data(Path(arguments.folder), reading_of(arguments, task=task), arguments.format)
     for note in folder.notes:
         console.print(note)
     split = folder.split(arguments.split)
@@ -69,8 +78,9 @@ def _show(argv: list[str]) -> None:
         raise InputError(f"--count: expected 1 to 400, found {arguments.count}")
     count = min(arguments.count, len(split))
     rows = np.sort(np.random.default_rng(arguments.seed).choice(len(split), count, replace=False))
-    title = f"{folder.folder.name}: {count} of {len(split)} {split.name} faces, arrows along the true gaze"
-    draw_contact_sheet(split, rows, Path(arguments.out), title)
+    what = "arrows along the true gaze" if task is GAZE else f"true {task.name.replace('_', ' ')}"
+    title = f"{folder.folder.name}: {count} of {len(split)} {split.name} faces, {what}"
+    draw_contact_sheet(split, rows, Path(arguments.out), title, task)
     console.print(f"wrote {arguments.out}")
 
 
@@ -95,9 +105,11 @@ def _prepare(argv: list[str]) -> None:
         default=0,
         help="of a source without a test part, how many people to draw for one",
     )
+    _add_task(parser)
     add_reading_arguments(parser, "--seed")
     arguments = parser.parse_args(argv)
-    source = open_data(Path(arguments.folder), reading_of(arguments, arguments.size), arguments.format)
+    reading = reading_of(arguments, arguments.size, find_task(arguments.task))
+    source = open_data(Path(arguments.folder), reading, arguments.format)
     if arguments.test_people:
         source = hold_out_test(source, arguments.test_people, arguments.split_seed)
     for note in source.notes:
@@ -116,10 +128,12 @@ def _check(argv: list[str]) -> None:
     parser.add_argument("folder", type=str, help="data folder in any known layout, or a CSV table")
     parser.add_argument("--out", type=str, default="data_check", help="folder for check.json and montage.png")
     parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
+    _add_task(parser)
     add_reading_arguments(parser, "--seed")
     arguments = parser.parse_args(argv)
     use_device("cpu", arguments.threads)
-    opened = open_data(Path(arguments.folder), reading_of(arguments), arguments.format)
+    reading = reading_of(arguments, task=find_task(arguments.task))
+    opened = open_data(Path(arguments.folder), reading, arguments.format)
     network = load_model(REFERENCE)
 
     def answers(faces: NDArray[np.uint8]) -> NDArray[np.float32]:

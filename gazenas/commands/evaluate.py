@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jsonargparse import Namespace
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from gazenas.commands._common import (
     add_split_seed,
     console,
-    degrees,
     make_parser,
     print_table,
     recorded_config,
@@ -29,12 +28,17 @@ from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError
 from gazenas.evaluation.errors import Evaluation, evaluate_predictions
-from gazenas.models.zoo import load_model
+from gazenas.models.zoo import find_model, load_model
 from gazenas.report.predictions import draw_prediction_plots
-from gazenas.tasks.gaze import head_pose_error, mean_predictor_error
+from gazenas.tasks import TASKS, find_task
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 from gazenas.training.loop import predict
 from gazenas.training.run_folder import RunFolder
 from gazenas.training.trainer import EVALUATION_BATCH
+
+if TYPE_CHECKING:
+    from gazenas.export.runtime import GazeEstimator
 
 ADVICE = (
     "test on others (--split test), draw people as the run did (--split-seed), "
@@ -76,7 +80,8 @@ def run(argv: list[str]) -> None:
     arguments = _parse(argv)
     begun = time.monotonic()
     device = use_device(arguments.device, arguments.threads)
-    folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
+    task = _task_of(arguments.model)
+    folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed, needs=task.keys))
     split = folder.split(arguments.split)
     seen = check_unseen(arguments.model, folder, [split.name], allow=arguments.allow_seen_people, advice=ADVICE)
     with RunFolder(Path(arguments.out), "evaluate", overwrite=arguments.overwrite) as run:
@@ -84,25 +89,25 @@ def run(argv: list[str]) -> None:
         for note in [*folder.notes, *_about_people(arguments.model, split, seen)]:
             console.print(note)
         run.resolve_config(recorded_config(arguments))
-        path = run.write_predictions(split, predictions)
-        evaluation = None if split.gaze is None else evaluate_predictions(predictions, split)
-        train = folder.split("train")
+        path = run.write_predictions(split, predictions, task)
+        evaluation = None if task.labels(split) is None else evaluate_predictions(predictions, split, task)
         error = None if evaluation is None else evaluation.mean
         summary = {
             "verb": "evaluate",
+            **({} if task is GAZE else {"task": task.name}),
             **size,
             "split": split.name,
-            "test_error_deg": error if split.name == "test" else None,
-            "val_error_deg": error if split.name == "val" else None,
-            "mean_predictor_error_deg": mean_predictor_error(train.gaze, split.gaze),
-            "head_pose_error_deg": head_pose_error(train.gaze, train.head_pose, split.gaze, split.head_pose),
+            task.key("test_error"): error if split.name == "test" else None,
+            task.key("val_error"): error if split.name == "val" else None,
+            # A data set that is only tested on has nobody to take a mean of but those who are tested.
+            **task.reference_errors(folder.splits.get("train", split), split),
             "seconds": round(time.monotonic() - begun, 1),
             "seed": arguments.split_seed,
             "seen_people": seen,
             "errors": None if evaluation is None else evaluation.to_dict(),
         }
         run.write_summary(summary)
-        draw_prediction_plots(split, predictions, run.path / "plots")
+        draw_prediction_plots(split, predictions, run.path / "plots", task)
     if evaluation is None:
         console.print(f"the {split.name} files carry no labels: no error; {len(split):,} predictions are in {path}")
     else:
@@ -126,20 +131,19 @@ def _about_people(model: str, split: GazeSplit, seen: list[str] | None) -> list[
 
 
 def _print_evaluation(title: str, evaluation: Evaluation, summary: Mapping[str, Any]) -> None:
-    people = [[name, str(count), degrees(mean)] for name, (mean, count) in evaluation.people.items()]
+    task = evaluation.task
+    people = [[name, str(count), task.show(mean)] for name, (mean, count) in evaluation.people.items()]
     print_table("per person", ["person", "images", "mean"], people)
     low, high = evaluation.interval
     rows = {
-        "mean": degrees(evaluation.mean),
-        "95% interval over people (bootstrap)": f"{degrees(low)} to {degrees(high)}",
-        "median": degrees(evaluation.median),
-        "95th percentile": degrees(evaluation.p95),
-        "mean absolute pitch": degrees(evaluation.mae_pitch),
-        "mean absolute yaw": degrees(evaluation.mae_yaw),
-        "mean predictor": degrees(summary["mean_predictor_error_deg"]),
-        "best linear from head pose": degrees(summary["head_pose_error_deg"]),
+        "mean": task.show(evaluation.mean),
+        "95% interval over people (bootstrap)": f"{task.show(low)} to {task.show(high)}",
+        "median": task.show(evaluation.median),
+        **{f"{each}th percentile": task.show(value) for each, value in evaluation.percentiles.items()},
+        **{each.title: task.show(evaluation.measures[word]) for word, each in task.measures.items()},
+        **{each.title: task.show(summary[task.key(word)]) for word, each in task.references.items()},
     }
-    print_table(title, ["angular error", ""], [list(row) for row in rows.items()])
+    print_table(title, [task.error_name, ""], [list(row) for row in rows.items()])
 
 
 def _predict(
@@ -152,7 +156,10 @@ def _predict(
         return _predict_onnx(model, folder, split)
     network = load_model(model, user=user or None).to(device)
     folder.expect_size(network.input_size, f"{model}")
-    batches = Loader(split, EVALUATION_BATCH, 0, train=False, device=device).epoch(0)
+    reader = Loader(
+        split, EVALUATION_BATCH, 0, train=False, device=device, task=network.task, channels=network.input_channels
+    )
+    batches = reader.epoch(0)
     size = {
         "macs": count_macs(network, network.input_size),
         "params": count_params(network),
@@ -162,15 +169,26 @@ def _predict(
     return predict(network, batches), size
 
 
-def _predict_onnx(model: str, folder: GazeFolder, split: GazeSplit) -> tuple[NDArray[np.float32], dict[str, object]]:
+def _estimator(model: str) -> GazeEstimator:
     from gazenas.export.runtime import GazeEstimator  # needs an extra that other models do not
 
     if not Path(model).is_file():
         raise InputError(f"--model: no such file: {model}")
     try:
-        estimator = GazeEstimator(model)
+        return GazeEstimator(model)
     except Exception as error:  # onnxruntime's own exception types are not importable stably
         raise InputError(f"{model}: expected an ONNX file written by 'gazenas export': {error}") from error
+
+
+def _task_of(model: str) -> Task:
+    """What a model predicts, by its file."""
+    if not model.endswith((".onnx", ".onnx.xz")):
+        return TASKS[getattr(find_model(model).described, "task", GAZE.name)]
+    return find_task(_estimator(model).task, f"{model}: task")
+
+
+def _predict_onnx(model: str, folder: GazeFolder, split: GazeSplit) -> tuple[NDArray[np.float32], dict[str, object]]:
+    estimator = _estimator(model)
     folder.expect_size(estimator.input_size, model)
     rows = np.arange(len(split))
     parts = [

@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
 
-from gazenas.commands._common import add_split_seed, console, make_parser, print_table, use_device
+from gazenas.commands._common import add_split_seed, console, expect_gaze, make_parser, print_table, use_device
 from gazenas.counting import count_macs, count_params
 from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
@@ -22,6 +22,7 @@ from gazenas.data.synthetic.scene import sample_scene
 from gazenas.errors import InputError
 from gazenas.export.onnx import BATCHES, LIMITS, export_onnx
 from gazenas.models.zoo import GazeModel, load_model
+from gazenas.tasks.task import UNITS, Task
 
 REFERENCE_IMAGES = 2000  # faces of validation people on which the loss of an int8 file is measured, at most
 
@@ -36,7 +37,7 @@ def run(argv: list[str]) -> None:
         raise InputError(f"--out: expected FILE.onnx in an existing folder, found {arguments.out}")
     if arguments.images < 1:
         raise InputError(f"--images: expected at least 1, found {arguments.images}")
-    faces = _faces(arguments, network.input_size)
+    faces = _faces(arguments, network.input_size, network.task)
     write = _write_float if arguments.precision in LIMITS else _write_rounded
     rows = write(arguments, network, out, faces)
     table = [["network", _size(network)], ["precision", arguments.precision], *rows]
@@ -99,6 +100,7 @@ def _parse(argv: list[str]) -> Namespace:
 
 def _write_float(arguments: Namespace, network: GazeModel, out: Path, faces: NDArray[np.uint8]) -> list[list[str]]:
     """Writes the file; rows of the table."""
+    sign = UNITS[network.task.error_unit][0]
     multiple, precision = arguments.channel_multiple, arguments.precision
     report = export_onnx(network, out, faces, precision=precision, channel_multiple=multiple)
     whole = f"every kernel size and hidden layer a multiple of {multiple} channels or full"
@@ -106,8 +108,8 @@ def _write_float(arguments: Namespace, network: GazeModel, out: Path, faces: NDA
     return [
         ["size", _bytes(report.size, network)],
         *filled,
-        ["mean difference from PyTorch", f"{report.mean:.6f}\u00b0"],
-        ["largest difference", f"{report.worst:.6f}\u00b0 (at most {LIMITS[precision]}\u00b0 allowed)"],
+        ["mean difference from PyTorch", f"{report.mean:.6f}{sign}"],
+        ["largest difference", f"{report.worst:.6f}{sign} (at most {LIMITS[precision]}{sign} allowed)"],
     ]
 
 
@@ -117,6 +119,7 @@ def _write_rounded(arguments: Namespace, network: GazeModel, out: Path, faces: N
     from gazenas.export.timing import describe_machine
 
     precision = arguments.precision
+    expect_gaze(network, f"--precision {precision}")
     if arguments.channel_multiple > 1:
         raise InputError(f"--channel-multiple: expected 1 with --precision {precision}, which fills up no channels")
     ranges = trained_ranges(arguments.model)
@@ -171,11 +174,11 @@ def _size(network: GazeModel) -> str:
     return f"{count_macs(network, network.input_size) / 1e6:.2f} M MACs, {count_params(network):,} parameters"
 
 
-def _faces(arguments: Namespace, size: int) -> NDArray[np.uint8]:
+def _faces(arguments: Namespace, size: int, task: Task) -> NDArray[np.uint8]:
     """``(N, S, S, 3)`` RGB faces to compare on."""
     rng, count = np.random.default_rng(arguments.seed), arguments.images
     if arguments.data:
-        folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
+        folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed, needs=task.keys))
         folder.expect_size(size, "the model")
         split = folder.split("test")
         advice = "compare on another folder, or leave out --data for rendered faces"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -20,8 +21,11 @@ from gazenas.commands._common import (
 from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
 from gazenas.data.people import check_unseen, trained_people
-from gazenas.models.zoo import build_model
+from gazenas.errors import InputError
+from gazenas.models.zoo import GazeModel, build_model, find_model
 from gazenas.report.curves import draw_finetuning
+from gazenas.tasks import TASKS
+from gazenas.tasks.gaze import GAZE
 from gazenas.training.finetuning import PAPER_RECIPE, FinetuneRecipe, Finetuning
 from gazenas.training.job import Job
 
@@ -44,6 +48,12 @@ def parse_arguments(argv: list[str]) -> Namespace:
     parser = make_parser("finetune", "Trains an architecture on a data folder and keeps the epoch that validates best.")
     parser.add_argument(
         "--arch", type=str, required=True, help="arch.json, a run folder, a shipped subnet, or a comparator"
+    )
+    parser.add_argument(
+        "--task",
+        type=str,
+        default="",
+        help=f"what is predicted, where that is not what --arch says: {', '.join(TASKS)}; gaze for a name",
     )
     parser.add_argument("--input_size", type=int, default=0, help="side of the images; 0 for the network's own")
     parser.add_argument("--weights", type=str, default="", help="safetensors to begin with; fresh weights without it")
@@ -71,8 +81,7 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
     """
     recipe = recipe_of(arguments, FinetuneRecipe)
     torch.manual_seed(arguments.seed)
-    network = build_model(arguments.arch, weights=arguments.weights or None, input_size=arguments.input_size or None)
-
+    network = _build(arguments)
     began_with = trained_people(arguments.weights) if arguments.weights else {}
 
     def begin(job: Job) -> Finetuning:
@@ -87,10 +96,29 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
         "finetune",
         begin=begin,
         sizes=_sizes,
-        draw=lambda tuning, run: draw_finetuning(tuning.clock.rows, tuning.best_epoch(), run.plot_path("finetune")),
+        draw=lambda tuning, run: draw_finetuning(
+            tuning.clock.rows, tuning.best_epoch(), run.plot_path("finetune"), tuning.task
+        ),
+        task=network.task,
         extra={"began_with": began_with, **(extra or {})},
     )
     run_training(verb, arguments)
+
+
+def _build(arguments: Namespace) -> GazeModel:
+    """The network to begin with, of the task that is asked for."""
+    asked = arguments.task or getattr(find_model(arguments.arch).described, "task", GAZE.name)
+    beside = Path(arguments.weights).parent / "arch.json"
+    if Path(arguments.weights).is_file() and beside.is_file():
+        found = getattr(find_model(beside).described, "task", GAZE.name)
+        if found != asked:
+            raise InputError(
+                f"--weights: expected weights for the task {asked}, found those of {found} in {arguments.weights}; "
+                f"leave them out, or give --task {found}"
+            )
+    return build_model(
+        arguments.arch, weights=arguments.weights or None, input_size=arguments.input_size or None, task=asked
+    )
 
 
 def _sizes(tuning: Finetuning) -> dict[str, str]:

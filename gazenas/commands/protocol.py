@@ -23,6 +23,7 @@ from gazenas.commands._common import (
     add_recipe,
     console,
     degrees,
+    expect_gaze,
     make_parser,
     print_table,
     reading_of,
@@ -161,9 +162,13 @@ def _folds(name: str, arguments: Namespace) -> tuple[GazeFolder, list[Fold], lis
 
 def _network(arguments: Namespace) -> GazeModel:
     if arguments.model:
-        return load_model(arguments.model)
+        network = load_model(arguments.model)
+        expect_gaze(network, "protocol")
+        return network
     torch.manual_seed(arguments.seed)
-    return build_model(arguments.arch, weights=arguments.weights or None, input_size=arguments.input_size or None)
+    network = build_model(arguments.arch, weights=arguments.weights or None, input_size=arguments.input_size or None)
+    expect_gaze(network, "protocol")
+    return network
 
 
 def _refuse_other_frame(model: str, folder: GazeFolder) -> None:

@@ -54,6 +54,7 @@ def run_pruning(arguments: Namespace) -> None:
         begin=begin,
         sizes=_sizes,
         draw=_draw,
+        task=network.task,
         extra={"began_with": trained_people(arguments.model)},
     )
     run_training(verb, arguments)
@@ -138,7 +139,7 @@ def _target(arguments: Namespace) -> PruneTarget:
 
 def _draw(pruning: Pruning, run: RunFolder) -> None:
     if pruning.clock.rows:
-        draw_finetuning(pruning.clock.rows, pruning.best_epoch(), run.plot_path("prune"))
+        draw_finetuning(pruning.clock.rows, pruning.best_epoch(), run.plot_path("prune"), pruning.task)
 
 
 def _sizes(pruning: Pruning) -> dict[str, str]:

@@ -30,6 +30,8 @@ from gazenas.search.rival import scaled_rival
 from gazenas.search.searching import FOUND, Search
 from gazenas.search.targets import Targets, make_plan
 from gazenas.space.architecture import Architecture
+from gazenas.tasks import TASKS, find_task
+from gazenas.tasks.gaze import GAZE
 from gazenas.training.run_folder import RunFolder
 
 RECIPES = {"short": {}, "paper": PAPER_RECIPE}
@@ -43,6 +45,7 @@ def _parse(argv: list[str]) -> Namespace:
     )
     add_training_arguments(parser)
     add_teacher_arguments(parser)
+    parser.add_argument("--task", type=str, default=GAZE.name, help=f"what is predicted: {', '.join(TASKS)}")
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
     for word, quantity in budgets().items():
         parser.add_argument(f"--target_{word}", type=str, default="", help=quantity.help)
@@ -83,7 +86,7 @@ def run(argv: list[str]) -> None:
     arguments = _parse(argv)
     recipe = recipe_of(arguments, SearchRecipe)
     controls = controls_of(arguments.control)
-    space = load_space(arguments.space)
+    space, task = load_space(arguments.space), find_task(arguments.task)
     wanted = {word: arguments[f"target_{word}"] for word in budgets()}
     files = {name: arguments[f"{name}_table"] for name in tables()}
     family = tuple(part.strip() for part in arguments.targets.split(",") if part.strip())
@@ -94,9 +97,12 @@ def run(argv: list[str]) -> None:
     def run_one(values: Namespace, control: str, given: Architecture | None = None) -> None:
         verb = TrainingVerb(
             "search",
-            begin=lambda job: Search(recipe, space, targets, job, control, given, teacher=teacher_of(arguments, job)),
+            begin=lambda job: Search(
+                recipe, space, targets, job, control, given, task, teacher=teacher_of(arguments, job)
+            ),
             sizes=_sizes,
             draw=_draw,
+            task=task,
         )
         run_training(verb, values)
 
@@ -106,19 +112,19 @@ def run(argv: list[str]) -> None:
     if not (family or any(wanted.values())):
         raise InputError("--control: expected a budget such as --target-macs, which the others share")
     recipe.check()
-    amounts = make_plan(targets, build_supernet(space)).targets if HANDMADE in controls else {}
-    run_control(arguments, controls, recipe, run_one, lambda: scaled_rival(amounts, space.input_size))
+    amounts = make_plan(targets, build_supernet(space, task=task.name)).targets if HANDMADE in controls else {}
+    run_control(arguments, controls, recipe, run_one, lambda: scaled_rival(amounts, space.input_size, task=task))
 
 
 def _draw(search: Search, run: RunFolder) -> None:
-    draw_search(search.clock.rows, search.plan.targets.get("macs"), run.plot_path("search"))
+    draw_search(search.clock.rows, search.plan.targets.get("macs"), run.plot_path("search"), search.task)
     draw_importances(search.histograms, run.plot_path("importances"))
     if search.family:
-        draw_family(search.measured_family(), run.plot_path("family"))
+        draw_family(search.measured_family(), run.plot_path("family"), search.task)
 
 
 def _sizes(search: Search) -> dict[str, str]:
-    params = count_params(build_supernet(search.space))
+    params = count_params(build_supernet(search.space, task=search.task.name))
     units = {resource.name: resource.unit for resource in search.plan.resources}
     asked = ", ".join(f"{show(target)} {units[name]}" for name, target in search.plan.targets.items())
     rows = {

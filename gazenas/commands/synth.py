@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
 from rich.progress import Progress
 
 from gazenas.commands._common import console, make_parser, usable_cores
 from gazenas.data.hdf5_layout import METADATA_FILE, SPLIT_FILE
-from gazenas.data.synthetic.generation import generate, rendered_files, split_people
+from gazenas.data.synthetic.generation import FACE, VIEWS, generate, rendered_files, split_people
 from gazenas.errors import InputError
 
 
@@ -23,6 +23,20 @@ def run(argv: list[str]) -> None:
     )
     parser.add_argument("--per_subject", "--per-subject", type=int, default=200, help="images of each person")
     parser.add_argument("--size", type=int, default=64, help="side of the images in pixels; 224 is ETH-XGaze's")
+    parser.add_argument(
+        "--view",
+        type=str,
+        default=FACE,
+        help=f"what is seen: {', '.join(VIEWS)}; near-eye renders single eyes in infrared, for --task eye_landmarks, "
+        "screen faces that look at a screen, for --task screen_point",
+    )
+    parser.add_argument(
+        "--roll",
+        type=NonNegativeFloat,
+        default=0.0,
+        help="degrees by which heads are turned about the direction of their faces at most, for --task head_pose; 0 "
+        "for none, as after normalization",
+    )
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the people and of every image")
     parser.add_argument(
         "--workers",
@@ -44,6 +58,8 @@ def run(argv: list[str]) -> None:
             per_subject=arguments.per_subject,
             size=arguments.size,
             seed=arguments.seed,
+            roll=arguments.roll,
+            view=arguments.view,
             workers=arguments.workers or usable_cores(),
             on_file=lambda name: progress.advance(task),
         )

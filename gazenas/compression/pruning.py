@@ -22,8 +22,6 @@ from gazenas.models.zoo import GazeModel, build_described
 from gazenas.search.recalibration import recalibrate
 from gazenas.search.targets import Targets
 from gazenas.space.architecture import FORMAT, Architecture
-from gazenas.tasks.gaze import GAZE
-from gazenas.tasks.task import Task
 from gazenas.training.distillation import Teacher
 from gazenas.training.finetuning import FinetuneRecipe, Finetuning
 from gazenas.training.job import Job
@@ -179,7 +177,6 @@ class Pruning(Finetuning):
         kind: a key of ``PRUNINGS``.
         target: what is to be left.
         job: data, run folder, device.
-        task: what the network predicts.
         teacher: a network that this one also learns from, or none.
 
     Raises:
@@ -195,12 +192,11 @@ class Pruning(Finetuning):
         kind: str,
         target: PruneTarget,
         job: Job,
-        task: Task = GAZE,
         teacher: Teacher | None = None,
     ) -> None:
         if kind not in PRUNINGS:
             raise InputError(f"--kind: expected one of {', '.join(PRUNINGS)}, found {kind!r}")
-        super().__init__(recipe, network, job, task, teacher)
+        super().__init__(recipe, network, job, teacher)
         self.kind, self.way = kind, PRUNINGS[kind](network, target, recipe.rounds, job.world)
         self.rounds = 0  # done
         self.before = {

@@ -1,5 +1,5 @@
-"""Changes to training images that keep their labels true: a mirror and a roll of the picture change the gaze, the
-others do not.
+"""Changes to training images that keep their labels true: what a mirror, a roll, a scale and a shift of the picture do
+to labels, their task says.
 
 A shift or a scale moves the face in the patch as landmarks that are a little off do in normalization, and leaves the
 direction of gaze as it is.
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gazenas.gaze import angles_to_vectors, vectors_to_angles
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 
 SHIFT, CUTOUT = 0.03, 0.25  # of the image's side, at most
 NOISE = 0.08  # in units of the deviation over images, at most
@@ -118,13 +119,14 @@ def draw_changes(count: int, generator: torch.Generator, kind: str = "plain", si
     return AUGMENTATIONS[kind](count, generator, side)
 
 
-def augment(images: Tensor, gaze: Tensor, changes: Changes) -> tuple[Tensor, Tensor]:
-    """Changed images and gaze.
+def augment(images: Tensor, labels: Tensor, changes: Changes, task: Task = GAZE) -> tuple[Tensor, Tensor]:
+    """Changed images and labels.
 
     Args:
         images: ``(N, 3, S, S)``, normalized.
-        gaze: ``(N, 2)`` pitch and yaw in radians; a mirrored image has the opposite yaw, a rolled one a rolled gaze.
+        labels: ``(N, outputs)`` of the task.
         changes: for these N images.
+        task: whose labels; a mirrored image has the opposite yaw, for example, a rolled one a rolled gaze.
     """
     device, side = images.device, images.shape[3]
     mirrored, gain, offset = (v.to(device) for v in (changes.mirrored, changes.gain, changes.offset))
@@ -132,12 +134,14 @@ def augment(images: Tensor, gaze: Tensor, changes: Changes) -> tuple[Tensor, Ten
     rows = images.permute(0, 2, 3, 1).reshape(len(images), side, side * 3)
     bright = torch.addcmul(offset[:, None, None], rows, gain[:, None, None]).view(-1, side, side, 3)
     bright[mirrored] = bright[mirrored].flip(2)
-    images, gaze = bright.permute(0, 3, 1, 2), torch.where(mirrored[:, None], gaze * gaze.new_tensor([1, -1]), gaze)
-    if changes.roll is not None:
-        images, gaze = _moved(images, changes), _rolled(gaze, changes.roll.to(device))
-    elif changes.color is not None:
-        images = _strong(images, changes)
-    return images.contiguous(memory_format=torch.channels_last), gaze
+    images, labels = bright.permute(0, 3, 1, 2), torch.where(mirrored[:, None], task.mirror(labels, side), labels)
+    shift, one = changes.shift, torch.ones(len(images), device=device)
+    if changes.roll is not None and changes.scale is not None and shift is not None:
+        images, labels = _moved(images, changes), task.roll(labels, changes.roll.to(device), side)
+        labels = task.place(labels, changes.scale.to(device), shift.to(device), side)
+    elif changes.color is not None and shift is not None:
+        images, labels = _strong(images, changes), task.place(labels, one, shift.to(device), side)
+    return images.contiguous(memory_format=torch.channels_last), labels
 
 
 def _moved(images: Tensor, changes: Changes) -> Tensor:
@@ -154,13 +158,6 @@ def _moved(images: Tensor, changes: Changes) -> Tensor:
     row = (cosine * down)[:, :, None] - (sine * across)[:, None, :]
     grid = torch.stack([column, row], 3)
     return functional.grid_sample(images.contiguous(), grid, padding_mode="border", align_corners=False)
-
-
-def _rolled(gaze: Tensor, roll: Tensor) -> Tensor:
-    """``(N, 2)`` angles of directions turned about the camera's axis, clockwise as the camera sees it."""
-    x, y, z = angles_to_vectors(gaze).unbind(1)
-    cosine, sine = roll.cos(), roll.sin()
-    return vectors_to_angles(torch.stack([cosine * x - sine * y, sine * x + cosine * y, z], 1))
 
 
 def _strong(images: Tensor, changes: Changes) -> Tensor:

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gazenas.data import hdf5_layout as layout
 from gazenas.errors import InputError
+from gazenas.tasks.task import Task
 
 
 class Images(Protocol):
@@ -49,7 +51,7 @@ class GazeSplit:
         sessions: names of recording sessions, where they are known.
         session: ``(N,)`` index into ``sessions``, or None.
         block: how many neighboring rows are decoded together.
-        columns: whatever else is known by row, such as ``face_mat_norm``; carried along, not used.
+        columns: whatever else is known by row, such as ``head_roll``, by its key in ETH-XGaze's layout.
     """
 
     name: str
@@ -83,6 +85,14 @@ class GazeSplit:
             block=1,
             columns={key: values[rows] for key, values in self.columns.items()},
         )
+
+    def column(self, key: str) -> NDArray[np.float32] | None:
+        """``(N, ...)`` values by their key in ETH-XGaze's layout; None where they are unknown."""
+        return {layout.GAZE: self.gaze, layout.HEAD_POSE: self.head_pose}.get(key, self.columns.get(key))
+
+    def known(self) -> list[str]:
+        """The keys of all columns that are known."""
+        return [key for key in (layout.GAZE, layout.HEAD_POSE) if self.column(key) is not None] + list(self.columns)
 
     def group(self, by_session: bool = False) -> NDArray[np.int64]:
         """``(N,)`` numbers, the same for rows of one person, or of one person's session where those are known."""
@@ -257,6 +267,16 @@ class GazeFolder:
                 f"{self.folder}: images are {self.size} pixels wide, {what} expects {input_size}; "
                 f"'gazenas data prepare {self.folder} --size {input_size}' makes a folder that fits"
             )
+
+    def expect_labels(self, task: Task, names: Sequence[str]) -> None:
+        """Checks that those of some splits that are there have a task's labels.
+
+        Raises:
+            InputError: naming what is there in their place.
+        """
+        for name in names:
+            if name in self.splits:
+                task.need(self.splits[name], f"{self.folder}: {name}")
 
 
 def hold_out_test(folder: GazeFolder, count: int, seed: int) -> GazeFolder:

@@ -21,6 +21,8 @@ from gazenas.files import write_aside
 SPLIT_FILE, METADATA_FILE = "train_test_split.json", "dataset.json"
 PARTS = ("train", "val", "test", "test_person_specific")  # lists of the split file; the published one has no val
 PATCHES, GAZE, HEAD_POSE = "face_patch", "face_gaze", "face_head_pose"  # (N, S, S, 3) uint8 BGR; (N, 2) pitch and yaw
+ROLL, EYE_LANDMARKS = "head_roll", "eye_landmarks"  # (N, 1) radians; (N, 25) pixels
+SCREEN_POINT = "screen_point"  # (N, 2) centimeters
 FRAME_INDEX, CAMERA_INDEX = "frame_index", "cam_index"  # (N, 1)
 ROTATION, LANDMARKS = "face_mat_norm", "facial_landmarks"  # (N, 3, 3) camera to normalized view; (N, 68, 2) pixels
 SESSION, SESSION_NAMES, SOURCE = (
@@ -54,13 +56,13 @@ def write_person(
 
     Args:
         path: of the file, in a folder that is there.
-        images: ``(N, S, S, 3)`` RGB.
+        images: ``(N, S, S, 3)`` RGB, or ``(N, S, S, 1)`` gray.
         columns: further keys with ``N`` rows each, in order.
         session_names: of the numbers in the column ``session``.
         compressed: whether each image is compressed by itself.
     """
     side = images.shape[1]
-    storage = {"chunks": (1, side, side, 3), "compression": "lzf"} if compressed else {}
+    storage = {"chunks": (1, side, side, images.shape[3]), "compression": "lzf"} if compressed else {}
     # In memory first: HDF5 itself aborts the process where a disk fills up while it writes.
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:

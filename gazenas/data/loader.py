@@ -14,7 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from gazenas.data.augmentation import Changes, augment, draw_changes
 from gazenas.data.dataset import GazeSplit, LoadedImages
 from gazenas.errors import InputError
-from gazenas.models.network import MEAN, STD
+from gazenas.models.network import GRAY_MEAN, GRAY_STD, MEAN, STD
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 
 ORDERS = ("mixed", "session")
 CACHED = 1 << 20  # bytes of floats that a core's cache holds
@@ -23,15 +25,15 @@ AHEAD = 2  # batches that each process reads ahead
 
 @dataclass
 class Batch:
-    """``images`` ``(N, 3, S, S)`` float; ``gaze`` ``(N, 2)`` radians (zeros where unknown); ``rows`` ``(N,)`` of the
-    split.
+    """``images`` ``(N, 3, S, S)`` float, or ``(N, 1, S, S)`` gray; ``labels`` ``(N, outputs)`` of a task (zeros where
+    unknown); ``rows`` ``(N,)`` of the split.
 
     ``weight`` is 1, or for a share of a batch its size relative to the mean share; 0 for a process that has no row of
     its own and is given one so that all take the same steps.
     """
 
     images: Tensor
-    gaze: Tensor
+    labels: Tensor
     rows: NDArray[np.int64]
     weight: float = 1.0
 
@@ -108,6 +110,8 @@ class Loader:
         order: in training ``mixed``, or ``session``: the rows of a batch are of one session, or of one person where
             sessions are unknown; smaller groups make smaller batches.
         augmentation: one of ``AUGMENTATIONS``.
+        task: whose labels.
+        channels: of the images, 3, RGB, or 1, gray.
     """
 
     split: GazeSplit
@@ -120,6 +124,8 @@ class Loader:
     processes: int = 1
     order: str = "mixed"
     augmentation: str = "plain"
+    task: Task = GAZE
+    channels: int = 3
     _idle: list[_Workers] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -134,18 +140,21 @@ class Loader:
         whole = self._batches(number)[start:]
         shares = [self._share(rows) for rows in whole]
         read = self._read([rows for rows in shares if len(rows)])
+        known = self.task.labels(self.split)
         for index, (batch, rows) in enumerate(zip(whole, shares, strict=True), start):
             if not len(rows):
                 continue
-            pixels, gaze = next(read), torch.zeros(len(rows), 2)
-            if self.split.gaze is not None:
-                gaze = torch.from_numpy(self.split.gaze[rows])
+            pixels, labels = next(read), torch.zeros(len(rows), len(self.task.outputs))
+            if known is not None:
+                labels = torch.from_numpy(known[rows])
             if self.device != "cpu":
-                pixels, gaze = (each.pin_memory().to(self.device, non_blocking=True) for each in (pixels, gaze))
+                pixels, labels = (each.pin_memory().to(self.device, non_blocking=True) for each in (pixels, labels))
             own = len(batch) > self.rank
             changes = self._changes(number, index, len(batch)) if self.train else None
-            images, gaze = to_floats(pixels, gaze, changes)
-            yield Batch(images, gaze, rows, own * len(rows) * self.processes / len(batch))
+            images, labels = to_floats(pixels, labels, changes, self.task)
+            if self.channels == 1:
+                images = to_gray(images)
+            yield Batch(images, labels, rows, own * len(rows) * self.processes / len(batch))
 
     def _read(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
         """``(n, S, S, 3)`` uint8 images of each batch, good until the next one is asked for."""
@@ -203,28 +212,29 @@ class Loader:
         return torch.Generator().manual_seed(int(seed) >> 1)
 
 
-def to_floats(pixels: Tensor, gaze: Tensor, changes: Changes | None) -> tuple[Tensor, Tensor]:
-    """Normalized images and their gaze, changed where there are changes: on a CPU a few images at a time.
+def to_floats(pixels: Tensor, labels: Tensor, changes: Changes | None, task: Task = GAZE) -> tuple[Tensor, Tensor]:
+    """Normalized images and their labels, changed where there are changes: on a CPU a few images at a time.
 
     Args:
         pixels: ``(N, S, S, 3)`` uint8 RGB.
-        gaze: ``(N, 2)`` pitch and yaw in radians, on the same device.
+        labels: ``(N, outputs)``, on the same device.
         changes: of these N images, or None.
+        task: whose labels.
 
     Returns:
-        ``(N, 3, S, S)``, laid out channels last, and ``(N, 2)``.
+        ``(N, 3, S, S)``, laid out channels last, and ``(N, outputs)``.
     """
     count, side = len(pixels), pixels.shape[1]
     # Each image passes through memory several times, which is cheap where it stays in the cache.
     together = max(1, CACHED // (12 * side * side)) if pixels.device.type == "cpu" else max(count, 1)
     images = torch.empty(count, side, side, 3, device=pixels.device).permute(0, 3, 1, 2)
-    turned = torch.empty_like(gaze)
+    turned = torch.empty_like(labels)
     for begin in range(0, count, together):
         part = slice(begin, begin + together)
         images[part], turned[part] = (
-            (normalize(pixels[part]), gaze[part])
+            (normalize(pixels[part]), labels[part])
             if changes is None
-            else augment(normalize(pixels[part]), gaze[part], changes.at(part))
+            else augment(normalize(pixels[part]), labels[part], changes.at(part), task)
         )
     return images, turned
 
@@ -238,3 +248,11 @@ def normalize(pixels: Tensor) -> Tensor:
     # Rows of pixels and channels lie together in memory: one long inner loop instead of many of three.
     rows = pixels.flatten(2).float().mul_(scale).sub_(shift)
     return rows.view(pixels.shape).permute(0, 3, 1, 2)
+
+
+def to_gray(images: Tensor) -> Tensor:
+    """``(N, 3, S, S)`` normalized RGB to ``(N, 1, S, S)``: the mean of the colors, normalized as gray networks want
+    it."""
+    std, mean = images.new_tensor(STD) / 3, sum(MEAN) / 3
+    gray = torch.einsum("nchw,c->nhw", images, std)[:, None] + mean
+    return (gray - GRAY_MEAN) / GRAY_STD

@@ -33,7 +33,7 @@ def data_fingerprint(splits: Mapping[str, GazeSplit]) -> str:
     for split in splits.values():
         order = np.argsort(split.person, kind="stable")
         starts = np.searchsorted(split.person[order], np.arange(len(split.people) + 1))
-        labels = np.zeros((len(split), 2), np.float32) if split.gaze is None else np.sort(np.abs(split.gaze), axis=1)
+        labels = np.sort(np.abs(_two_labels(split)), axis=1)
         for number, person in enumerate(split.people):
             rows = order[starts[number] : starts[number + 1]]
             if len(rows):
@@ -46,6 +46,13 @@ def data_fingerprint(splits: Mapping[str, GazeSplit]) -> str:
         digest.update(f"{person}\0{first}\0{len(values)}\0".encode(errors="surrogatepass"))
         digest.update(values.tobytes())
     return digest.hexdigest()[:16]
+
+
+def _two_labels(split: GazeSplit) -> NDArray[np.float32]:
+    """``(N, 2)`` gaze; where there is none, the first two numbers of other labels; without these, zeros."""
+    wide = [values for values in split.columns.values() if values.ndim == 2 and values.shape[1] >= 2]
+    others = [values[:, :2].astype(np.float32) for values in wide if values.dtype.kind == "f"]
+    return next((each for each in (split.gaze, *others) if each is not None), np.zeros((len(split), 2), np.float32))
 
 
 def people_record(folder: GazeFolder) -> dict[str, Any]:

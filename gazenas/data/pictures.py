@@ -100,3 +100,37 @@ class ResizedImages:
     def name(self, row: int) -> str:
         """Where the row comes from."""
         return self.source.name(row)
+
+
+class CutPictures:
+    """Faces cut out of picture files by row: black outside the picture, the middle square of the cut.
+
+    Args:
+        root: what the paths begin with.
+        paths: by row, relative to ``root``.
+        boxes: ``(N, 4)`` left, top, right, bottom in pixels.
+        size: of the images.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str], boxes: NDArray[np.float64], size: int) -> None:
+        self.root, self.paths, self.boxes, self.size = root, paths, boxes, size
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """``(n, S, S, 3)`` RGB at ``rows``.
+
+        Raises:
+            InputError: naming the file that cannot be read.
+        """
+        images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        for index, row in enumerate(rows):
+            left, top, right, bottom = (int(side) for side in self.boxes[row])
+            inset = (right - left - (bottom - top)) // 2
+            left, right = (left + inset, right - inset) if inset > 0 else (left, right)
+            top, bottom = (top - inset, bottom + inset) if inset < 0 else (top, bottom)
+            picture = Image.fromarray(read_picture(self.root / self.paths[row])).crop((left, top, right, bottom))
+            images[index] = np.asarray(picture.resize((self.size, self.size), Image.Resampling.BILINEAR), np.uint8)
+        return images
+
+    def name(self, row: int) -> str:
+        """The file."""
+        return self.paths[row]

@@ -24,6 +24,7 @@ from gazenas.export.runtime import GazeEstimator
 from gazenas.files import safe_name
 from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel, build_model, find_model, load_model
+from gazenas.tasks.gaze import GAZE
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.loop import predict_faces
 from gazenas.training.run_folder import RunFolder
@@ -69,13 +70,17 @@ def candidates(sources: Sequence[str], *, retrain: bool, input_size: int) -> lis
             if not path.is_file():
                 raise InputError(f"{source}: no such ONNX file")
             try:
-                kind, size = "onnx", GazeEstimator(path).input_size
+                estimator = GazeEstimator(path)
             except ValueError as error:
                 raise InputError(str(error)) from error
+            kind, size, task = "onnx", estimator.input_size, estimator.task
         else:
             has_weights = find_model(source).has_weights and path.suffix != ".json"
             kind = "trained" if has_weights and not retrain else "fresh"
-            size = load_model(source).input_size if kind == "trained" else _build(source, input_size).input_size
+            network = load_model(source) if kind == "trained" else _build(source, input_size)
+            size, task = network.input_size, network.task.name
+        if task != GAZE.name:
+            raise InputError(f"compare: knows gaze alone, found a network of the task {task}: {source}")
         name = _short(source, [each.name for each in found])
         found.append(Candidate(name, source, kind, size))
     return found

@@ -9,61 +9,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gazenas.data.dataset import GazeSplit
-from gazenas.gaze import angular_error
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 
 BOOTSTRAP_DRAWS = 2000
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Errors of predictions on a labeled split, in degrees.
+    """Errors of predictions on a labeled split, in the unit of the task's errors.
 
     Attributes:
-        errors: ``(N,)`` angular errors.
-        mean, median, p95: of ``errors`` over images.
+        task: whose predictions.
+        errors: ``(N,)``, the task's error of each image.
+        mean, median: of ``errors`` over images.
+        percentiles: those of ``errors`` that the task names.
         interval: 95% bootstrap interval of the mean, people drawn with replacement.
-        mae_pitch, mae_yaw: mean absolute differences of the angles.
+        measures: the task's further errors, by its words for them.
         people: mean error and number of images by person.
     """
 
+    task: Task
     errors: NDArray[np.float32]
     mean: float
     median: float
-    p95: float
+    percentiles: dict[int, float]
     interval: tuple[float, float]
-    mae_pitch: float
-    mae_yaw: float
+    measures: dict[str, float]
     people: dict[str, tuple[float, int]]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the errors image by image, for JSON."""
-        people = {name: {"mean_deg": mean, "images": count} for name, (mean, count) in self.people.items()}
+        key = self.task.key
         return {
-            "mean_deg": self.mean,
-            "median_deg": self.median,
-            "p95_deg": self.p95,
-            "interval_95_deg": list(self.interval),
-            "mae_pitch_deg": self.mae_pitch,
-            "mae_yaw_deg": self.mae_yaw,
-            "people": people,
+            key("mean"): self.mean,
+            key("median"): self.median,
+            **{key(f"p{each}"): value for each, value in self.percentiles.items()},
+            key("interval_95"): list(self.interval),
+            **{key(word): value for word, value in self.measures.items()},
+            "people": {name: {key("mean"): mean, "images": count} for name, (mean, count) in self.people.items()},
         }
 
 
-def evaluate_predictions(predictions: NDArray[np.float32], split: GazeSplit) -> Evaluation:
-    """Compares ``(N, 2)`` pitch and yaw in radians with a labeled split's."""
-    assert split.gaze is not None, f"split {split.name} has no labels"
-    errors = angular_error(predictions, split.gaze)
+def evaluate_predictions(predictions: NDArray[np.float32], split: GazeSplit, task: Task = GAZE) -> Evaluation:
+    """Compares ``(N, outputs)`` predictions of a task with a labeled split's values."""
+    labels = task.labels(split)
+    assert labels is not None, f"split {split.name} has no labels"
+    errors = task.error(predictions, labels)
     by_person = [errors[split.person == number] for number in range(len(split.people))]
     sums, counts = np.array([part.sum() for part in by_person]), np.array([len(part) for part in by_person])
-    turn = np.abs((predictions - split.gaze + np.pi) % (2 * np.pi) - np.pi)
     return Evaluation(
+        task=task,
         errors=errors,
         mean=float(errors.mean()),
         median=float(np.median(errors)),
-        p95=float(np.percentile(errors, 95)),
+        percentiles={each: float(np.percentile(errors, each)) for each in task.percentiles},
         interval=bootstrap_interval(sums, counts),
-        mae_pitch=float(np.rad2deg(turn[:, 0].mean())),
-        mae_yaw=float(np.rad2deg(turn[:, 1].mean())),
+        measures={word: each.error(predictions, labels) for word, each in task.measures.items()},
         people={name: (float(part.mean()), len(part)) for name, part in zip(split.people, by_person, strict=True)},
     )
 

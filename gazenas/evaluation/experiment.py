@@ -18,6 +18,7 @@ from gazenas.errors import InputError
 from gazenas.evaluation.verb_processes import VerbError
 from gazenas.files import read_json, write_json
 from gazenas.models.zoo import GazeModel
+from gazenas.tasks.task import UNITS
 from gazenas.training.finetuning import FinetuneRecipe, Finetuning
 from gazenas.training.job import Job, Progress
 from gazenas.training.run_folder import RunFolder
@@ -25,6 +26,7 @@ from gazenas.training.signals import Interruption
 
 Floats = NDArray[np.float32]
 Record = dict[str, Any]
+DEGREES = UNITS["deg"][0]
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,13 @@ class ErrorRow:
         name: of what was trained.
         errors: in degrees, by seed; None in place of a seed for what was not trained here.
         means: over seeds, of other numbers of the records.
+        sign: of the errors' unit.
     """
 
     name: str
     errors: Mapping[int | None, float]
     means: Mapping[str, float]
+    sign: str = DEGREES
 
     @property
     def mean(self) -> float:
@@ -185,16 +189,21 @@ class ErrorRow:
     def above_cell(self, base: ErrorRow) -> str:
         """``above`` for a table: empty for the row itself, and where they share no seed yet."""
         above = None if base is self else self.above(base)
-        return "" if above is None else f"{above:+.2f}\u00b0"
+        return "" if above is None else f"{above:+.2f}{self.sign}"
 
     def cells(self) -> list[str]:
         """Mean, deviation, and each seed's error, for a table."""
-        spread = "one seed" if self.deviation is None else f"{self.deviation:.2f}\u00b0"
-        return [f"{self.mean:.2f}\u00b0", spread, " ".join(f"{error:.2f}" for error in self.errors.values())]
+        spread = "one seed" if self.deviation is None else f"{self.deviation:.2f}{self.sign}"
+        return [f"{self.mean:.2f}{self.sign}", spread, " ".join(f"{error:.2f}" for error in self.errors.values())]
 
 
 def error_table(
-    records: Sequence[Mapping[str, Any]], *, name: str = "name", error: str = "error_deg", means: Sequence[str] = ()
+    records: Sequence[Mapping[str, Any]],
+    *,
+    name: str = "name",
+    error: str = "error_deg",
+    means: Sequence[str] = (),
+    sign: str = DEGREES,
 ) -> dict[str, ErrorRow]:
     """A row for every name, in the order of the records.
 
@@ -203,6 +212,7 @@ def error_table(
         name: entry that says what was trained.
         error: entry with an error in degrees.
         means: entries whose means over seeds are wanted.
+        sign: of the errors' unit.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
@@ -212,6 +222,7 @@ def error_table(
             key,
             {record["seed"]: record[error] for record in own},
             {number: float(np.mean([record[number] for record in own])) for number in means},
+            sign,
         )
         for key, own in groups.items()
     }

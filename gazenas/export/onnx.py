@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
@@ -22,24 +22,24 @@ from gazenas.export.compaction import compact
 from gazenas.export.forms import runtime_form
 from gazenas.export.runtime import GazeEstimator
 from gazenas.files import write_aside
-from gazenas.gaze import angular_error
 from gazenas.models.channel_multiple import fill_channels
-from gazenas.models.network import MEAN, STD, Network
+from gazenas.models.network import GRAY_MEAN, GRAY_STD, MEAN, STD, Network
 from gazenas.models.zoo import GazeModel
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import WORDS
 
 OPSET = 18
-CONVENTION = "v = (-cos(pitch) sin(yaw), -sin(pitch), -cos(pitch) cos(yaw)); x right, y down, z away from the camera"
-LIMITS = {"fp32": 0.01, "fp16": 0.25}  # degrees that the file may differ from PyTorch
+LIMITS = {"fp32": 0.01, "fp16": 0.25}  # degrees (pixels, ...) that the file may differ from PyTorch
 BATCHES = (1, 7, 64)
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written and how far it is from PyTorch, in degrees over ``images`` images at every batch size.
+    """What was written and how far it is from PyTorch, by the task's error over ``images`` images at every batch size.
 
     Attributes:
         size: bytes of the file.
-        mean, worst: angular differences.
+        mean, worst: differences, in degrees for gaze.
         images: how many were compared.
         network: what the file computes: the network, or its copy with channels filled up.
     """
@@ -66,7 +66,7 @@ def export_onnx(
 
     Raises:
         InputError: for an unknown precision, a channel multiple where there are no search blocks, or where the file
-            differs from PyTorch by more than ``LIMITS`` allows.
+            differs from PyTorch by more than ``LIMITS`` allows, in the unit of the task's error.
     """
     if precision not in LIMITS:
         raise InputError(f"--precision: expected one of {', '.join(LIMITS)}, found {precision!r}")
@@ -81,9 +81,9 @@ def export_onnx(
         differences = differences_from_torch(network, aside, images)
         if not differences.max() <= LIMITS[precision]:
             raise InputError(
-                f"the exported file differs from PyTorch by up to {differences.max():.4f} degrees over {len(images)} "
-                f"images, "
-                f"at most {LIMITS[precision]} is allowed for {precision}: {path} was not written"
+                f"the exported file differs from PyTorch by up to {differences.max():.4f} {network.task.error_word} "
+                f"over {len(images)} images, at most {LIMITS[precision]} is allowed for {precision}: "
+                f"{path} was not written"
             )
     return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images), written)
 
@@ -91,34 +91,35 @@ def export_onnx(
 def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str = "") -> bytes:
     """The file that :func:`export_onnx` writes, not yet verified; it names the network's architecture without
     ``fingerprint``."""
-    if getattr(network, "input_channels", 3) != 3:
-        raise InputError("expected a network for RGB images, found one for others: the runtime's preprocessing is RGB")
     model = _stripped(_exported(network))
     if precision == "fp16":
         model = _halved(model)
     compact(model)
+    task, gray = network.task, network.input_channels == 1
     metadata = {
         "producer": "gazenas",
         "input_size": str(network.input_size),
-        "mean": json.dumps(MEAN),
-        "std": json.dumps(STD),
-        "color_order": "RGB",
-        "input": "float32 (N, 3, S, S): pixels / 255, minus mean, over std",
-        "output": "float32 (N, 2): pitch, yaw in radians",
-        "convention": CONVENTION,
+        "mean": json.dumps([GRAY_MEAN] if gray else MEAN),
+        "std": json.dumps([GRAY_STD] if gray else STD),
+        "color_order": "gray" if gray else "RGB",
+        "input": f"float32 (N, {network.input_channels}, S, S): pixels / 255, minus mean, over std",
+        "output": f"float32 (N, {len(task.outputs)}): {', '.join(task.outputs)} in {WORDS[task.unit]}",
+        "convention": task.convention,
         "precision": precision,
         "fingerprint": fingerprint or network.architecture().fingerprint(),
         "macs": str(count_macs(network, network.input_size)),
         "params": str(count_params(network)),
     }
+    if task is not GAZE:
+        metadata |= {"task": task.name, "outputs": json.dumps(task.outputs), "unit": task.unit}
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
     return data
 
 
-def differences_from_torch(network: nn.Module, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Angular differences in degrees between PyTorch and the file, ``(N * batch sizes,)``."""
+def differences_from_torch(network: GazeModel, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Differences between PyTorch and the file, ``(N * batch sizes,)``: the task's error, in degrees for gaze."""
     estimator = GazeEstimator(path)
     normalized = estimator.normalize(images)
     clean = deepcopy(network).cpu().float().eval()
@@ -131,7 +132,7 @@ def differences_from_torch(network: nn.Module, path: Path, images: NDArray[np.ui
         for size in BATCHES
     ]
     differences: NDArray[np.float64] = np.concatenate(
-        [angular_error(angles.astype(np.float64), expected.astype(np.float64)) for angles in found]
+        [network.task.error(angles.astype(np.float64), expected.astype(np.float64)) for angles in found]
     )
     return differences
 
@@ -140,7 +141,7 @@ def _exported(network: GazeModel) -> Any:
     """The exporter's model proto, weights inside, with a dynamic batch."""
     clean = deepcopy(network).cpu().float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     clean = runtime_form(clean)
-    example: Tensor = torch.zeros(2, 3, network.input_size, network.input_size)
+    example: Tensor = torch.zeros(2, network.input_channels, network.input_size, network.input_size)
     for chatty in ("torch.onnx", "onnxscript"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -151,7 +152,7 @@ def _exported(network: GazeModel) -> Any:
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],
-            output_names=["gaze"],
+            output_names=[network.task.name],
             dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
             verbose=False,
         )

@@ -20,11 +20,12 @@ import onnxruntime
 from numpy.typing import NDArray
 
 ORDERS = ("RGB", "BGR")
+GRAY = "gray"  # color order of a network that reads one channel
 REQUIRED = ("input_size", "mean", "std", "color_order", "output", "convention")
 
 
 class GazeEstimator:
-    """A gaze network in an ONNX file.
+    """A gaze network in an ONNX file, or one of another task.
 
     Args:
         path: written by ``gazenas export`` or ``gazenas compress``; one that ends in ``.xz`` is unpacked in memory.
@@ -33,6 +34,11 @@ class GazeEstimator:
     Raises:
         FileNotFoundError: where there is no such file.
         ValueError: where it is no ONNX file, a damaged coded one, or its metadata lacks what ``gazenas export`` writes.
+
+    Attributes:
+        task: what it predicts, such as ``gaze``.
+        outputs: names of its outputs in order.
+        unit: of them: ``rad``, ``px`` or ``cm``.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1) -> None:
@@ -50,14 +56,17 @@ class GazeEstimator:
         if missing:
             raise ValueError(f"{path}: metadata lacks {', '.join(missing)}; was the file written by 'gazenas export'?")
         self.color_order = self.metadata["color_order"]
+        self.task, self.unit = self.metadata.get("task", "gaze"), self.metadata.get("unit", "rad")
         try:
+            self.outputs = tuple(json.loads(self.metadata.get("outputs", '["pitch", "yaw"]')))
             self.input_size = int(self.metadata["input_size"])
             self.mean, self.std = (np.array(json.loads(self.metadata[key]), np.float32) for key in ("mean", "std"))
         except ValueError as error:
             raise ValueError(
                 f"{path}: expected numbers as input_size, mean and std in its metadata: {error}"
             ) from error
-        if self.mean.shape != (3,) or self.std.shape != (3,) or self.color_order not in ORDERS:
+        gray = (self.color_order == GRAY) and self.mean.shape == self.std.shape == (1,)
+        if not gray and (self.mean.shape != (3,) or self.std.shape != (3,) or self.color_order not in ORDERS):
             raise ValueError(
                 f"{path}: expected three numbers as mean and std and the color order {' or '.join(ORDERS)} in its "
                 f"metadata, "
@@ -66,14 +75,16 @@ class GazeEstimator:
         self.input_name: str = self.session.get_inputs()[0].name
 
     def __call__(self, faces: NDArray[np.uint8], *, color_order: str = "RGB") -> NDArray[np.float32]:
-        """Estimates gaze.
+        """Estimates gaze, or what else the network predicts.
 
         Args:
-            faces: ``(S, S, 3)`` or ``(N, S, S, 3)`` uint8, S the network's input size.
+            faces: ``(S, S, 3)`` or ``(N, S, S, 3)`` uint8, S the network's input size; gray images as three equal
+                colors.
             color_order: of ``faces``, ``RGB`` or ``BGR``.
 
         Returns:
-            ``(2,)`` or ``(N, 2)`` pitch and yaw in radians; up is positive pitch, the image's left positive yaw.
+            ``(2,)`` or ``(N, 2)`` pitch and yaw in radians; up is positive pitch, the image's left positive yaw. Of
+            another task, ``outputs`` in ``unit``.
 
         Raises:
             ValueError: where shape, type or order is another.
@@ -87,12 +98,17 @@ class GazeEstimator:
             )
         if color_order not in ORDERS:
             raise ValueError(f"color_order: expected {' or '.join(ORDERS)}, found {color_order!r}")
-        angles = self.run(self.normalize(batch if color_order == self.color_order else batch[..., ::-1]))
+        same = color_order == self.color_order or self.color_order == GRAY  # of which any order has the same mean
+        angles = self.run(self.normalize(batch if same else batch[..., ::-1]))
         return angles if faces.ndim == 4 else angles[0]
 
     def normalize(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 ``(N, S, S, 3)`` in the network's color order to its float input ``(N, 3, S, S)``."""
-        values = (faces.astype(np.float32) / np.float32(255) - self.mean) / self.std
+        """uint8 ``(N, S, S, 3)`` in the network's color order to its float input ``(N, 3, S, S)``, or ``(N, 1, S, S)``
+        of the mean of the colors."""
+        scaled = faces.astype(np.float32) / np.float32(255)
+        if self.color_order == GRAY:
+            scaled = scaled.mean(-1, keepdims=True)
+        values = (scaled - self.mean) / self.std
         return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -111,7 +127,7 @@ def _unpacked(path: Path) -> bytes:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(f"usage: {sys.argv[0]} MODEL.onnx FACE.npy (uint8 RGB, as numpy.save writes it)")
-    sys.stdout.write(
-        f"{np.rad2deg(GazeEstimator(sys.argv[1])(np.load(sys.argv[2], allow_pickle=False))).tolist()} degrees of "
-        f"pitch and yaw\n"
-    )
+    estimator = GazeEstimator(sys.argv[1])
+    found = estimator(np.load(sys.argv[2], allow_pickle=False))
+    values, word = (np.rad2deg(found), "degrees") if estimator.unit == "rad" else (found, estimator.unit)
+    sys.stdout.write(f"{values.tolist()} {word} of {' and '.join(estimator.outputs)}\n")

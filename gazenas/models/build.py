@@ -16,12 +16,13 @@ from gazenas.models.stages import FusionModule, ParallelModule, Stage
 from gazenas.ops import OPS, build_operator
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.stream import Stream, closing_norm
-from gazenas.space.architecture import Architecture
+from gazenas.space.architecture import GAZE_TASK, Architecture
 from gazenas.space.search_space import CHANNEL, STREAM, BlockSpec, SearchSpace
+from gazenas.tasks import find_task
 
 
-def full_architecture(space: SearchSpace) -> Architecture:
-    """Everything that a space offers."""
+def full_architecture(space: SearchSpace, task: str = GAZE_TASK) -> Architecture:
+    """Everything that a space offers, for a task."""
     streams = {name: {STREAM: {CHANNEL: width}} for name, width in space.searched_streams().items()}
     blocks = {
         spec.name: {
@@ -29,16 +30,16 @@ def full_architecture(space: SearchSpace) -> Architecture:
         }
         for spec in space.blocks()
     }
-    return Architecture(space, streams | blocks)
+    return Architecture(space, streams | blocks, task)
 
 
-def build_network(arch: Architecture, *, importance: bool, input_channels: int = 3) -> Network:
+def build_network(arch: Architecture, *, importance: bool, input_channels: int = 0) -> Network:
     """Builds what an architecture describes.
 
     Args:
         arch: what is kept of a space.
         importance: with importance factors (a supernet, possibly shrunk) or without (a subnet).
-        input_channels: of the images.
+        input_channels: of the images; 0 for what the task has.
 
     Raises:
         InputError: where a block keeps more than its space offers.
@@ -71,9 +72,10 @@ def build_network(arch: Architecture, *, importance: bool, input_channels: int =
         stages.append(
             Stage(fusion=FusionModule(joins=joins, opening=opening), parallel=ParallelModule(branches=branches))
         )
-    stem = _build_stem(input_channels, list(widths.items())[: len(space.stem)], streams)
+    task = find_task(arch.task, f"search space {space.name!r}: task")
+    stem = _build_stem(input_channels or task.channels, list(widths.items())[: len(space.stem)], streams)
     head = _build_head(space, [widths[name] for name in space.head_streams()])
-    return Network(space=space, stem=stem, stages=stages, head=head, blocks=blocks, streams=streams)
+    return Network(space=space, stem=stem, stages=stages, head=head, blocks=blocks, streams=streams, task=task)
 
 
 def _build_stem(input_channels: int, widths: list[tuple[str, int]], streams: Mapping[str, Stream]) -> nn.Sequential:

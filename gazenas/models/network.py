@@ -8,6 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from gazenas.layers.linear import FullPrecisionLinear
+from gazenas.models.answers import replace_answer
 from gazenas.models.heads import Head
 from gazenas.models.parts import BlockPart, HeadPart, Part, StemPart
 from gazenas.models.search_block import SearchBlock
@@ -15,8 +16,12 @@ from gazenas.ops.stream import Stream, StreamNorm, folded
 from gazenas.ops.units import TensorSlice, Units, fit_attributes, norm_slices
 from gazenas.space.architecture import Architecture
 from gazenas.space.search_space import CHANNEL, STREAM, SearchSpace
+from gazenas.tasks import TASKS
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB: how images enter every network
+GRAY_MEAN, GRAY_STD = 0.449, 0.226  # of their mean, for networks that read one channel
 
 
 class Network(nn.Module):
@@ -29,6 +34,7 @@ class Network(nn.Module):
         head: list of maps to gaze.
         blocks: the search blocks inside ``stages`` by their names in ``space``.
         streams: importance factors of the streams' channels by the streams' names, where they are units of the search.
+        task: what it predicts; the head's last layer is made anew for any but gaze.
     """
 
     def __init__(
@@ -40,15 +46,23 @@ class Network(nn.Module):
         head: Head,
         blocks: Mapping[str, SearchBlock],
         streams: Mapping[str, Stream],
+        task: Task = GAZE,
     ) -> None:
         super().__init__()
-        self.space = space
+        self.space, self._task = space, task.name  # a name, so that copies are of the same task
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.head = head
+        if task is not GAZE:
+            replace_answer(head, task)
         self.streams = nn.ModuleList(streams.values())
         paths = {id(module): path for path, module in self.named_modules()}
         self._block_paths = {name: paths[id(block)] for name, block in blocks.items()}
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        return TASKS[self._task]
 
     @property
     def input_size(self) -> int:
@@ -71,13 +85,13 @@ class Network(nn.Module):
         self.head.gaze = FullPrecisionLinear(last.in_features, outputs).to(last.weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images to gaze.
+        """Images to gaze, or to what the task asks for.
 
         Args:
             images: ``(N, 3, S, S)`` RGB, normalized with the ImageNet mean and deviation, S the input size.
 
         Returns:
-            ``(N, 2)`` pitch and yaw in radians.
+            ``(N, 2)`` pitch and yaw in radians, or ``(N, outputs)`` of another task.
         """
         gaze: Tensor = self.head(self.forward_features(images))
         return gaze
@@ -193,7 +207,7 @@ class Network(nn.Module):
             name: {operator: groups[operator] for operator in operators.get(name, [STREAM])}
             for name, groups in self.widths().items()
         }
-        return Architecture(self.space, kept)
+        return Architecture(self.space, kept, self.task.name)
 
 
 def as_network(module: object) -> Network:

@@ -15,9 +15,10 @@ from gazenas.models.build import build_network, check_space, full_architecture
 from gazenas.models.network import Network
 from gazenas.models.resizing import resize_layers
 from gazenas.models.weights import add_user, input_channels_of, load_weights
-from gazenas.space.architecture import Architecture
+from gazenas.space.architecture import GAZE_TASK, Architecture
 from gazenas.space.parsing import read_space, resize_space
 from gazenas.space.search_space import SearchSpace
+from gazenas.tasks import TASKS, find_task
 
 GazeModel = Network | Baseline
 _log = logging.getLogger(__name__)
@@ -107,6 +108,7 @@ def _read_described(path: Path) -> Architecture | BaselineSpec:
     if found.baseline not in BASELINES | SCALABLE:
         known = ", ".join(BASELINES | SCALABLE)
         raise InputError(f"{path}: expected a comparator of {known}, found {found.baseline!r}")
+    find_task(found.task, f"{path}: task")
     return found
 
 
@@ -139,15 +141,16 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
     return space
 
 
-def build_supernet(space: SearchSpace | str | Path, *, input_size: int | None = None) -> Network:
+def build_supernet(space: SearchSpace | str | Path, *, input_size: int | None = None, task: str = GAZE_TASK) -> Network:
     """The network at full width, every unit with an importance factor of 1.
 
     Args:
         space: a search space, a name, or a YAML file.
         input_size: overrides the space's; divisible by 32 (three branches).
+        task: a key of ``TASKS``.
 
     Returns:
-        ``(N, 3, S, S)`` images to ``(N, 2)`` pitch and yaw in radians.
+        ``(N, 3, S, S)`` images to ``(N, 2)`` pitch and yaw in radians, or to ``(N, outputs)`` of another task.
 
     Raises:
         InputError: where the space or the size is wrong.
@@ -155,7 +158,7 @@ def build_supernet(space: SearchSpace | str | Path, *, input_size: int | None = 
     space = space if isinstance(space, SearchSpace) else load_space(space)
     if input_size is not None:
         space = resize_space(space, input_size)
-    return build_network(full_architecture(space), importance=True)
+    return build_network(full_architecture(space, find_task(task).name), importance=True)
 
 
 def build_subnet(
@@ -163,7 +166,7 @@ def build_subnet(
     *,
     weights: str | Path | None = None,
     input_size: int | None = None,
-    input_channels: int = 3,
+    input_channels: int = 0,
 ) -> Network:
     """The network that an architecture describes, without importance factors, in float32.
 
@@ -173,8 +176,8 @@ def build_subnet(
             then no path; fresh weights without it.
         input_size: overrides the architecture's, divisible by 32; weights fit only where the head has no learned
             positions or the number of its tokens stays the same.
-        input_channels: 3, RGB, or 1, such as infrared. Three-channel weights are then added up, which answers a gray
-            image as RGB copies of it would be.
+        input_channels: 3, RGB, or 1, such as infrared; 0 for what its task has. Three-channel weights are then added
+            up, which answers a gray image as RGB copies of it would be.
 
     Raises:
         InputError: where a file is absent or does not fit.
@@ -196,14 +199,17 @@ def _build_subnet(
     *,
     weights: str | Path | None = None,
     input_size: int | None = None,
-    input_channels: int = 3,
+    input_channels: int = 0,
+    task: str | None = None,
 ) -> Network:
     if isinstance(found, BaselineSpec):
         raise InputError(f"{where}: expected an architecture, found the comparator {found.baseline}; see build_model")
     if isinstance(found, SearchSpace):
         raise InputError(f"{where}: expected an architecture, found the search space {found.name}; see build_supernet")
     if input_size is not None:
-        found = Architecture(resize_space(found.space, input_size), found.kept)
+        found = replace(found, space=resize_space(found.space, input_size))
+    if task is not None:
+        found = replace(found, task=task)
     network = build_network(found, importance=False, input_channels=input_channels)
     if weights is not None:
         load_weights(network, Path(weights))
@@ -223,23 +229,34 @@ def build_described(found: Architecture | BaselineSpec, where: str) -> GazeModel
     return _build_baseline(found, where) if isinstance(found, BaselineSpec) else _build_subnet(found, where)
 
 
-def build_model(name: str | Path, *, weights: str | Path | None = None, input_size: int | None = None) -> GazeModel:
+def build_model(
+    name: str | Path,
+    *,
+    weights: str | Path | None = None,
+    input_size: int | None = None,
+    task: str | None = None,
+) -> GazeModel:
     """A subnet, a published comparator or a hand-made rival.
 
     Args:
         name: what :func:`build_subnet` takes, a name of ``BASELINES``, or the ``arch.json`` of one of these.
         weights: as there.
         input_size: side of the images; a comparator has its paper's without it.
+        task: a key of ``TASKS``; that of the ``arch.json`` without it, and gaze for a name.
 
     Raises:
-        InputError: as :func:`build_subnet`.
+        InputError: as :func:`build_subnet`; where a comparator predicts gaze alone, or weights are of another task.
     """
+    task = None if task is None else find_task(task).name
     if weights == "default":
+        if task not in (None, GAZE_TASK):
+            raise InputError(f"weights: those that are shipped with {name} are of gaze, expected them for {task}")
         return build_subnet(name, weights=weights, input_size=input_size)
     found = find_model(name).described
     if not isinstance(found, BaselineSpec):
-        return _build_subnet(found, str(name), weights=weights, input_size=input_size)
-    network = _build_baseline(replace(found, input_size=input_size or found.input_size), str(name))
+        return _build_subnet(found, str(name), weights=weights, input_size=input_size, task=task)
+    spec = replace(found, input_size=input_size or found.input_size, task=task or found.task)
+    network = _build_baseline(spec, str(name))
     if weights is not None:
         load_weights(network, Path(weights))
     return network
@@ -255,6 +272,8 @@ def _build_baseline(spec: BaselineSpec, where: str) -> Baseline:
     except TypeError as error:
         raise InputError(f"{where}: settings of {spec.baseline}: {error}, found {dict(spec.settings)}") from error
     network = builder(**numbers)
+    if spec.task != GAZE_TASK:
+        network.answer(TASKS[spec.task])
     if spec.channels:
         resize_layers(network.body, spec.channels, where, image=network.input_size)
         network.spec = replace(network.spec, channels=spec.channels)

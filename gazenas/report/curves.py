@@ -9,26 +9,30 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gazenas.report.figure import save_figure
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import WORDS, Task
 
 BLUE, RED, GREEN, GRAY = "#2b6cb0", "#c53030", "#2f855a", "#718096"
 Rows = list[dict[str, Any]]
 
 
-def draw_search(rows: Rows, target: float | None, path: Path) -> None:
+def draw_search(rows: Rows, target: float | None, path: Path, task: Task = GAZE) -> None:
     """Loss, penalty, MACs and validation error of a search against its epochs.
 
     Args:
         rows: of ``metrics.csv``.
         target: MACs, drawn as a line where they are the budget.
         path: of the PNG file.
+        task: what is trained for.
     """
     epochs = [row["epoch"] + 1 for row in rows]
     figure = Figure((10, 7), layout="constrained")
     (loss, error), (penalty, macs) = figure.subplots(2, 2, sharex=True)
-    loss.plot(epochs, [row["gaze_loss"] for row in rows], "o-", color=BLUE)
-    loss.set(ylabel="L1 gaze loss (radians)", title="training loss")
-    error.plot(epochs, [row["val_error_deg"] for row in rows], "o-", color=RED)
-    error.set(ylabel="mean angular error (degrees)", title="validation error")
+    key = task.key("val_error")
+    loss.plot(epochs, [row[f"{task.name}_loss"] for row in rows], "o-", color=BLUE)
+    loss.set(ylabel=_loss_label(task), title="training loss")
+    error.plot(epochs, [row[key] for row in rows], "o-", color=RED)
+    error.set(ylabel=_error_label(task), title="validation error")
     penalty.plot(epochs, [row["penalty"] for row in rows], "o-", color=GRAY)
     penalty.set(ylabel="lambda x penalty", xlabel="epoch", title="resource penalty in the loss")
     macs.step(epochs, [row["macs"] / 1e6 for row in rows], "o-", where="post", color=GREEN)
@@ -40,19 +44,28 @@ def draw_search(rows: Rows, target: float | None, path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_finetuning(rows: Rows, best_epoch: int, path: Path) -> None:
+def draw_finetuning(rows: Rows, best_epoch: int, path: Path, task: Task = GAZE) -> None:
     """Loss, learning rate and validation error of a fine-tuning against its epochs; ``best_epoch`` counts from 0."""
+    key = task.key("val_error")
     epochs = [row["epoch"] + 1 for row in rows]
     figure = Figure((13, 4), layout="constrained")
     loss, rate, error = figure.subplots(1, 3)
-    loss.plot(epochs, [row["gaze_loss"] for row in rows], "o-", color=BLUE)
-    loss.set(ylabel="L1 gaze loss (radians)", xlabel="epoch", title="training loss")
+    loss.plot(epochs, [row[f"{task.name}_loss"] for row in rows], "o-", color=BLUE)
+    loss.set(ylabel=_loss_label(task), xlabel="epoch", title="training loss")
     rate.plot(epochs, [row["lr"] for row in rows], "o-", color=GRAY)
     rate.set(ylabel="learning rate", xlabel="epoch", title="schedule", yscale="log")
-    error.plot(epochs, [row["val_error_deg"] for row in rows], "o-", color=RED)
-    error.plot(best_epoch + 1, rows[best_epoch]["val_error_deg"], "*", color=GREEN, markersize=16, label="kept")
-    error.set(ylabel="mean angular error (degrees)", xlabel="epoch", title="validation error")
+    error.plot(epochs, [row[key] for row in rows], "o-", color=RED)
+    error.plot(best_epoch + 1, rows[best_epoch][key], "*", color=GREEN, markersize=16, label="kept")
+    error.set(ylabel=_error_label(task), xlabel="epoch", title="validation error")
     error.legend()
     for axes in (loss, rate, error):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     save_figure(figure, path)
+
+
+def _loss_label(task: Task) -> str:
+    return f"{task.name.replace('_', ' ')} loss ({WORDS[task.unit]})"
+
+
+def _error_label(task: Task) -> str:
+    return f"mean {task.error_name.removeprefix('mean ')} ({task.error_word})"

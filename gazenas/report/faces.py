@@ -1,4 +1,4 @@
-"""Faces with gaze arrows."""
+"""Faces with arrows along the gaze, or with what another task predicts."""
 
 from __future__ import annotations
 
@@ -8,41 +8,33 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
 from gazenas.data.dataset import GazeSplit
-from gazenas.gaze import angles_to_vectors
 from gazenas.report.figure import save_figure
+from gazenas.report.marks import MARKS
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import UNITS, Task
 
 TRUE, ESTIMATED = "#22c55e", "#ef4444"
 Rows = NDArray[np.int64]
 
 
-def draw_face(axes: Any, image: NDArray[np.uint8], arrows: Sequence[tuple[Any, str]], title: str = "") -> None:
-    """One face and, from its middle, at most two arrows along the image-plane part of ``(pitch, yaw)``, the first the
-    wider."""
+def draw_face(
+    axes: Any, image: NDArray[np.uint8], marks: Sequence[tuple[Any, str]], title: str = "", task: Task = GAZE
+) -> None:
+    """One face and on it at most two labels, each with its color, the first in wider lines."""
     size = image.shape[0]
     axes.imshow(image, interpolation="nearest" if size < 100 else "antialiased")
-    for width, (gaze, color) in zip((2.6, 1.3), arrows, strict=False):
-        x, y, _ = angles_to_vectors(np.asarray(gaze, np.float64)) * 0.45 * size
-        arrow = FancyArrowPatch(
-            (size / 2, size / 2),
-            (size / 2 + x, size / 2 + y),
-            arrowstyle="-|>",
-            mutation_scale=6 * width,
-            shrinkA=0,
-            shrinkB=0,
-        )
-        arrow.set(color=color, linewidth=width)
-        axes.add_patch(arrow)
+    for width, (labels, color) in zip((2.6, 1.3), marks, strict=False):
+        MARKS[task.name](axes, labels, size, color, width)
     axes.set(xlim=(0, size - 1), ylim=(size - 1, 0), xticks=[], yticks=[])
     axes.set_title(title, fontsize=7, pad=2)
 
 
-def draw_contact_sheet(split: GazeSplit, rows: Rows, path: Path, title: str) -> None:
-    """Faces at ``rows`` of a split with their true gaze, where known, and its angles in degrees."""
-    images = split.images(rows)
+def draw_contact_sheet(split: GazeSplit, rows: Rows, path: Path, title: str, task: Task = GAZE) -> None:
+    """Faces at ``rows`` of a split with their true labels, where known, and angles in degrees."""
+    images, labels = split.images(rows), task.labels(split)
     columns = min(8, len(rows))
     height = -(-len(rows) // columns)
     figure = Figure((1.45 * columns, 1.6 * height + 0.5), layout="constrained")
@@ -51,41 +43,44 @@ def draw_contact_sheet(split: GazeSplit, rows: Rows, path: Path, title: str) -> 
         axes.set_axis_off()
     for axes, image, row in zip(grid, images, rows, strict=False):
         axes.set_axis_on()
-        if split.gaze is None:
-            draw_face(axes, image, [], split.people[split.person[row]])
-            continue
-        pitch, yaw = np.rad2deg(split.gaze[row])
-        draw_face(
-            axes,
-            image,
-            [(split.gaze[row], TRUE)],
-            f"{split.people[split.person[row]]}\npitch {pitch:.0f}\u00b0 yaw {yaw:.0f}\u00b0",
-        )
+        said = split.people[split.person[row]]
+        if labels is not None and task.unit == "rad":
+            named = zip(task.outputs, np.rad2deg(labels[row]), strict=True)
+            said += "\n" + " ".join(f"{name} {value:.0f}\u00b0" for name, value in named)
+        draw_face(axes, image, [] if labels is None else [(labels[row], TRUE)], said, task)
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
 
 
-def draw_predictions(split: GazeSplit, predictions: NDArray[np.float32], rows: Rows, path: Path) -> None:
+def draw_predictions(
+    split: GazeSplit, predictions: NDArray[np.float32], rows: Rows, path: Path, task: Task = GAZE
+) -> None:
     """Three rows as in the paper's Fig. 6: true gaze, estimated gaze, both."""
-    assert split.gaze is not None, "needs labels"
+    labels = task.need(split, split.name)
     images = split.images(rows)
     figure = Figure((1.45 * len(rows), 5.0), layout="constrained")
     grid = figure.subplots(3, len(rows), squeeze=False)
     for column, row in enumerate(rows):
-        true, estimated = (split.gaze[row], TRUE), (predictions[row], ESTIMATED)
-        for line, arrows in enumerate(([true], [estimated], [true, estimated])):
-            draw_face(grid[line, column], images[column], arrows)
+        true, estimated = (labels[row], TRUE), (predictions[row], ESTIMATED)
+        for line, marks in enumerate(([true], [estimated], [true, estimated])):
+            draw_face(grid[line, column], images[column], marks, task=task)
     for line, label in enumerate(("true", "estimated", "both")):
         grid[line, 0].set_ylabel(label, fontsize=9)
-    figure.suptitle("gaze of test faces: true in green, estimated in red", fontsize=10)
+    what = task.name.replace("_", " ")
+    figure.suptitle(f"{what} of {split.name} images: true in green, estimated in red", fontsize=10)
     save_figure(figure, path)
 
 
 def draw_extremes(
-    split: GazeSplit, predictions: NDArray[np.float32], errors: NDArray[np.float32], path: Path, each: int = 16
+    split: GazeSplit,
+    predictions: NDArray[np.float32],
+    errors: NDArray[np.float32],
+    path: Path,
+    each: int = 16,
+    task: Task = GAZE,
 ) -> None:
-    """The ``each`` best and the ``each`` worst faces, with their errors in degrees."""
-    assert split.gaze is not None, "needs labels"
+    """The ``each`` best and the ``each`` worst images, with their errors."""
+    labels, sign = task.need(split, split.name), UNITS[task.error_unit][0]
     order = np.argsort(errors, kind="stable")
     each = min(each, len(order) // 2)
     chosen = [order[:each], order[::-1][:each]]
@@ -94,8 +89,9 @@ def draw_extremes(
     for half, rows, name in zip(halves, chosen, ("best", "worst"), strict=True):
         grid: Any = half.subplots(2, -(-max(each, 2) // 2)).reshape(-1)
         for axes, image, row in zip(grid, split.images(rows), rows, strict=False):
-            draw_face(axes, image, [(split.gaze[row], TRUE), (predictions[row], ESTIMATED)], f"{errors[row]:.1f}\u00b0")
+            marks = [(labels[row], TRUE), (predictions[row], ESTIMATED)]
+            draw_face(axes, image, marks, f"{errors[row]:.1f}{sign}", task)
         half.suptitle(
-            f"the {each} {name} of {len(order)} {split.name} faces: true in green, estimated in red", fontsize=10
+            f"the {each} {name} of {len(order)} {split.name} images: true in green, estimated in red", fontsize=10
         )
     save_figure(figure, path)

@@ -15,19 +15,21 @@ import yaml
 
 from gazenas.errors import InputError
 from gazenas.files import read_json, write_aside
-from gazenas.gaze import angular_error
 from gazenas.models.build import build_network, full_architecture
 from gazenas.report.architecture import group_label
 from gazenas.report.svg import bar_rows, line_chart
 from gazenas.space.architecture import Architecture
+from gazenas.tasks import find_task
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 
-# Of summary.json: what the first table shows, in which words and how.
+# Of summary.json: what the first table shows, in which words and how; errors as their task has it.
 SHOWN = {
     "verb": ("verb", "{}"),
-    "test_error_deg": ("test error", "{:.2f}\u00b0"),
-    "val_error_deg": ("validation error", "{:.2f}\u00b0"),
-    "mean_predictor_error_deg": ("always the mean", "{:.2f}\u00b0"),
-    "head_pose_error_deg": ("best linear from head pose", "{:.2f}\u00b0"),
+    "test_error": ("test error", ""),
+    "val_error": ("validation error", ""),
+    "mean_predictor_error": ("always the mean", ""),
+    "head_pose_error": ("best linear from head pose", ""),
     "macs": ("MACs", "{:,.0f}"),
     "params": ("parameters", "{:,.0f}"),
     "ms": ("ms", "{:.3f}"),
@@ -37,8 +39,8 @@ SHOWN = {
 }
 # Of metrics.csv: what is drawn over the epochs, where a run has it.
 CURVES = {
-    "gaze_loss": "training loss",
-    "val_error_deg": "validation error in degrees",
+    "loss": "training loss",
+    "val_error": "validation error",
     "macs": "MACs",
     "penalty": "lambda x penalty",
     "lr": "learning rate",
@@ -64,9 +66,9 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
         InputError: where a folder holds no finished run.
     """
     runs = [_run(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
-    keys = [key for key in SHOWN if any(run["summary"].get(key) is not None for run in runs)]
+    keys = [key for key in SHOWN if any(_value(run, key) is not None for run in runs)]
     for run in runs:
-        run["cells"] = [_cell(run["summary"].get(key), SHOWN[key][1]) for key in keys]
+        run["cells"] = [_cell(_value(run, key), SHOWN[key][1], run["task"]) for key in keys]
     charts = [{"title": title, "svg": _curve(runs, key, title)} for key, title in CURVES.items()]
     text = files("gazenas.report").joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -95,8 +97,9 @@ def _run(folder: Path, name: str) -> dict[str, Any]:
     if not (folder / "summary.json").is_file():
         raise InputError(f"{folder}: expected the folder of a finished run with its summary.json, found none")
     summary = read_json(folder / "summary.json")
+    task = find_task(summary.get("task", GAZE.name))
     predictions = _table(folder / "predictions_test.csv")
-    errors = _errors(predictions)
+    errors = _errors(predictions, task)
     pictures = [
         {"title": TITLES[file], "source": f"plots/{file}", "data": _embedded(folder / "plots" / file), "open": shown}
         for file, shown in PICTURES.items()
@@ -105,12 +108,13 @@ def _run(folder: Path, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "summary": summary,
+        "task": task,
         "story": _story(summary),
         "metrics": _table(folder / "metrics.csv"),
         "stages": _table(folder / "stages.csv"),
         "architecture": _architecture(folder / "arch.json"),
-        "people": _people(predictions, errors),
-        "angles": _angles(predictions, errors),
+        "people": _people(predictions, errors, task),
+        "angles": _angles(predictions, errors) if task is GAZE else [],
         "pictures": pictures,
         "config": _config(folder / "config.yaml"),
     }
@@ -120,9 +124,8 @@ def _lead(runs: Sequence[Mapping[str, Any]]) -> str:
     """The answer, in a sentence a run."""
     said = []
     for run in runs:
-        summary = run["summary"]
-        error = summary.get("test_error_deg")
-        found = "no error, since the test files carry no labels" if error is None else f"{error:.2f} degrees"
+        error = _value(run, "test_error")
+        found = "no error, since the test files carry no labels" if error is None else run["task"].show(error)
         said.append(f"{run['name']}: {found} on people that it never saw")
     return "; ".join(said) + "."
 
@@ -142,8 +145,16 @@ def _story(summary: Mapping[str, Any]) -> str:
     return " ".join(parts) + ". " + " ".join(f"Note: {note}." for note in notes)
 
 
-def _cell(value: Any, form: str) -> str:
-    return "" if value is None else form.format(value)
+def _value(run: Mapping[str, Any], key: str) -> Any:
+    """Of a run's summary, where errors are called by the task's unit as well."""
+    summary = run["summary"]
+    return summary.get(key, summary.get(run["task"].key(key)))
+
+
+def _cell(value: Any, form: str, task: Task) -> str:
+    if value is None:
+        return ""
+    return form.format(value) if form else task.show(value)
 
 
 def _table(path: Path) -> list[dict[str, str]]:
@@ -160,24 +171,27 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _curve(runs: Sequence[Mapping[str, Any]], key: str, title: str) -> str:
     """One quantity over the epochs, a line a run; a run that lacks it keeps its color."""
-    series = {
-        run["name"]: [(int(row["epoch"]) + 1.0, float(row[key])) for row in run["metrics"] if row.get(key)]
-        for run in runs
-    }
+    series = {}
+    for run in runs:
+        task = run["task"]
+        names = (key, f"{task.name}_{key}", task.key(key))
+        rows = [(row["epoch"], next((row[name] for name in names if row.get(name)), "")) for row in run["metrics"]]
+        series[run["name"]] = [(int(epoch) + 1.0, float(value)) for epoch, value in rows if value]
     something = any(value for points in series.values() for _, value in points)
     return line_chart(series, x="epoch", y=title) if something else ""
 
 
-def _errors(rows: Sequence[Mapping[str, str]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Angular errors in degrees of predictions with true values; empty without these."""
-    if not rows or "true_pitch" not in rows[0]:
+def _errors(rows: Sequence[Mapping[str, str]], task: Task) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The task's error of each prediction with true values; empty without these."""
+    columns = [*task.outputs, *(f"true_{name}" for name in task.outputs)]
+    if not rows or not set(columns) <= set(rows[0]):
         return np.zeros(0)
-    columns = ("pitch", "yaw", "true_pitch", "true_yaw")
-    values = np.array([[float(row[name]) for name in columns] for row in rows])
-    return np.asarray(angular_error(values[:, :2], values[:, 2:]), np.float64)
+    values = np.array([[float(row[name]) for name in columns] for row in rows], np.float32)
+    count = len(task.outputs)
+    return np.asarray(task.error(values[:, :count], values[:, count:]), np.float64)
 
 
-def _people(rows: Sequence[Mapping[str, str]], errors: np.ndarray[Any, np.dtype[np.float64]]) -> str:
+def _people(rows: Sequence[Mapping[str, str]], errors: np.ndarray[Any, np.dtype[np.float64]], task: Task) -> str:
     """Mean error by person, the worst first."""
     if not len(errors):
         return ""
@@ -186,7 +200,7 @@ def _people(rows: Sequence[Mapping[str, str]], errors: np.ndarray[Any, np.dtype[
     order = sorted(means, key=lambda name: -means[name])
     most = means[order[0]]
     counts = {name: int((names == name).sum()) for name in order}
-    return bar_rows([(n, means[n], most, f"{means[n]:.2f}\u00b0 over {counts[n]} images") for n in order])
+    return bar_rows([(n, means[n], most, f"{task.show(means[n])} over {counts[n]} images") for n in order])
 
 
 def _angles(rows: Sequence[Mapping[str, str]], errors: np.ndarray[Any, np.dtype[np.float64]]) -> list[dict[str, str]]:

@@ -9,40 +9,52 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gazenas.data.dataset import GazeSplit
-from gazenas.gaze import angular_error
 from gazenas.report.faces import draw_contact_sheet, draw_extremes, draw_predictions
 from gazenas.report.figure import save_figure
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import WORDS, Task
 
 SHOWN = 10
 
 
-def draw_prediction_plots(split: GazeSplit, predictions: NDArray[np.float32], folder: Path) -> list[Path]:
-    """Writes ``predictions.png``, ``extremes.png`` and ``error_by_angle.png``; without labels only a contact sheet.
+def draw_prediction_plots(
+    split: GazeSplit, predictions: NDArray[np.float32], folder: Path, task: Task = GAZE
+) -> list[Path]:
+    """Writes ``predictions.png``, ``extremes.png`` and ``error_by_angle.png`` (``error_by_label.png`` where labels are
+    no angles); without labels only a contact sheet.
 
     Args:
-        split: whose faces are shown.
-        predictions: ``(N, 2)`` pitch and yaw in radians.
+        split: whose images are shown.
+        predictions: ``(N, outputs)`` of the task.
         folder: made where absent.
+        task: what is predicted.
     """
     folder.mkdir(exist_ok=True)
     rows = np.unique(np.linspace(0, len(split) - 1, SHOWN).round().astype(np.int64))
-    names = ["predictions.png", "extremes.png", "error_by_angle.png"]
-    if split.gaze is None:
+    names = ["predictions.png", "extremes.png", f"error_by_{'angle' if task.unit == 'rad' else 'label'}.png"]
+    labels = task.labels(split)
+    if labels is None:
         draw_contact_sheet(split, rows, folder / names[0], f"{split.name} faces; their gaze is not known")
         return [folder / names[0]]
-    errors = angular_error(predictions, split.gaze)
-    draw_predictions(split, predictions, rows, folder / names[0])
-    draw_extremes(split, predictions, errors, folder / names[1])
-    draw_error_by_angle(split.gaze, errors, folder / names[2])
+    errors = task.error(predictions, labels)
+    draw_predictions(split, predictions, rows, folder / names[0], task)
+    draw_extremes(split, predictions, errors, folder / names[1], task=task)
+    draw_error_by_label(labels, errors, folder / names[2], task)
     return [folder / name for name in names]
 
 
-def draw_error_by_angle(gaze: NDArray[np.float32], errors: NDArray[np.float32], path: Path) -> None:
-    """Mean error against true yaw and pitch in bins of ten degrees, with a band of one deviation and bin counts."""
-    figure = Figure((11, 4.4), layout="constrained")
-    for axes, column, name in zip(figure.subplots(1, 2, sharey=True), (1, 0), ("yaw", "pitch"), strict=True):
-        angle = np.rad2deg(gaze[:, column])
-        bins = np.floor(angle / 10).astype(int)
+def draw_error_by_label(
+    labels: NDArray[np.float32], errors: NDArray[np.float32], path: Path, task: Task = GAZE
+) -> None:
+    """Mean error against true yaw, pitch and so on, at most three labels, in bins of ten degrees or pixels, with a band
+    of one deviation and bin counts."""
+    columns = (1, 0, 2)[: len(task.outputs)]
+    unit = "degrees" if task.unit == "rad" else WORDS[task.unit]
+    figure = Figure((5.5 * len(columns), 4.4), layout="constrained")
+    for axes, column in zip(figure.subplots(1, len(columns), sharey=True), columns, strict=True):
+        name = task.outputs[column]
+        values = np.rad2deg(labels[:, column]) if task.unit == "rad" else labels[:, column]
+        bins = np.floor(values / 10).astype(int)
         present = [number for number in np.unique(bins) if (bins == number).sum() >= 3]
         centers = np.array([10 * number + 5 for number in present])
         means = np.array([errors[bins == number].mean() for number in present])
@@ -52,8 +64,8 @@ def draw_error_by_angle(gaze: NDArray[np.float32], errors: NDArray[np.float32], 
         )
         axes.plot(centers, means, "o-", color="#2b6cb0", label="mean")
         axes.set(
-            xlabel=f"true {name} (degrees)",
-            ylabel="angular error (degrees)",
+            xlabel=f"true {name} ({unit})",
+            ylabel=f"{task.error_name} ({task.error_word})",
             title=f"error against {name}",
             ylim=(0, None),
         )

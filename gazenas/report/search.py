@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from gazenas.evaluation.experiment import ErrorRow
 from gazenas.report.curves import BLUE, GRAY, GREEN, RED
 from gazenas.report.figure import save_figure
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 
 
 def draw_importances(histograms: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -38,24 +40,25 @@ def draw_importances(histograms: Sequence[Mapping[str, Any]], path: Path) -> Non
     save_figure(figure, path)
 
 
-def draw_family(members: Sequence[Mapping[str, Any]], path: Path) -> None:
+def draw_family(members: Sequence[Mapping[str, Any]], path: Path, task: Task = GAZE) -> None:
     """Error against MACs of the networks that one search froze on its way down; test errors where they are known."""
     members = sorted(members, key=lambda member: float(member["macs"]))
     figure = Figure((6.5, 4.5), layout="constrained")
     axes = figure.subplots()
     macs = [member["macs"] / 1e6 for member in members]
-    axes.plot(macs, [member["val_error_deg"] for member in members], "o-", color=GRAY, label="validation people")
-    if all(member["test_error_deg"] is not None for member in members):
-        axes.plot(macs, [member["test_error_deg"] for member in members], "o-", color=RED, label="test people")
+    val, test = task.key("val_error"), task.key("test_error")
+    axes.plot(macs, [member[val] for member in members], "o-", color=GRAY, label="validation people")
+    if all(member[test] is not None for member in members):
+        axes.plot(macs, [member[test] for member in members], "o-", color=RED, label="test people")
     for member, x in zip(members, macs, strict=True):
-        axes.annotate(f"{member['params'] / 1e3:.0f} k", (x, member["val_error_deg"]), fontsize=8, color=GRAY)
-    axes.set(xlabel="million MACs (parameters at the points)", ylabel="mean angular error (degrees)")
+        axes.annotate(f"{member['params'] / 1e3:.0f} k", (x, member[val]), fontsize=8, color=GRAY)
+    axes.set(xlabel="million MACs (parameters at the points)", ylabel=f"mean error ({task.error_word})")
     axes.set_title("frozen on the way down, not fine-tuned")
     axes.legend()
     save_figure(figure, path)
 
 
-def draw_control(errors: Mapping[str, ErrorRow], measured_on: str, path: Path) -> None:
+def draw_control(errors: Mapping[str, ErrorRow], measured_on: str, path: Path, task: Task = GAZE) -> None:
     """Errors of the found network and of those beside it, a point a seed and a bar at the mean, with seconds of
     training.
 
@@ -63,6 +66,7 @@ def draw_control(errors: Mapping[str, ErrorRow], measured_on: str, path: Path) -
         errors: by kind of network; each with a mean of ``seconds``.
         measured_on: whose errors they are, ``test`` or ``val`` people.
         path: of the PNG file.
+        task: what was trained for.
     """
     figure = Figure((max(6.0, 1.4 * len(errors)), 4.2), layout="constrained")
     axes = figure.subplots()
@@ -72,6 +76,6 @@ def draw_control(errors: Mapping[str, ErrorRow], measured_on: str, path: Path) -
         axes.hlines(row.mean, x - 0.25, x + 0.25, color=colors.get(kind, BLUE), lw=3)
     axes.set_xticks(range(len(errors)), [f"{kind}\n{row.means['seconds']:.0f} s" for kind, row in errors.items()])
     people = {"test": "test", "val": "validation"}[measured_on]
-    axes.set(ylabel=f"mean angular error on {people} people (degrees)")
+    axes.set(ylabel=f"mean error on {people} people ({task.error_word})")
     axes.set_title("the same budget, data and passes; a point a seed")
     save_figure(figure, path)

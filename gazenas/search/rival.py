@@ -27,6 +27,8 @@ from gazenas.models.baselines.handmade import (
     strided_convolutions,
 )
 from gazenas.ops.channels import ALIGNED, channels_at_once
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 
 PROPORTIONS = (
     1.0,
@@ -56,6 +58,7 @@ def scaled_rival(
     multiple: int = 0,
     proportions: Sequence[float] = PROPORTIONS,
     hidden: int = HIDDEN,
+    task: Task = GAZE,
 ) -> Baseline:
     """The hand-made network that spends a budget and keeps ``proportions`` as well as channels in multiples allow.
 
@@ -68,6 +71,7 @@ def scaled_rival(
             AVX-512, else 8).
         proportions: of four widths, the first convolution's first.
         hidden: units of the hidden layer.
+        task: what it predicts.
 
     Returns:
         Fresh weights. Between 98% and all of the tightest budget is spent; between 95% and all where milliseconds
@@ -79,7 +83,8 @@ def scaled_rival(
     if not budgets or not set(budgets) <= set(UNITS):
         raise InputError(f"hand-made rival: expected budgets of {', '.join(UNITS)}, found {dict(budgets)}")
     together = multiple or (channels_at_once() if "ms" in budgets else ALIGNED)
-    fit = Fit(dict(budgets), input_size, together, stretch(proportions, strided_convolutions(input_size)), hidden)
+    curve = stretch(proportions, strided_convolutions(input_size))
+    fit = Fit(dict(budgets), input_size, together, curve, hidden, task)
     if "size" in budgets:
         fit.learn_file_size(fit.smallest())
     chosen = fit.by_milliseconds() if "ms" in budgets else fit.by_formula()
@@ -100,6 +105,7 @@ class Fit:
         multiple: that channels come in.
         curve: proportions of the widths, one a convolution.
         hidden: units of the hidden layer.
+        task: what they predict.
         file_overhead: bytes of an exported file besides four a parameter, as last seen.
         measured: milliseconds of what has been timed.
     """
@@ -109,12 +115,16 @@ class Fit:
     multiple: int
     curve: list[float]
     hidden: int
+    task: Task = GAZE
     file_overhead: int = 0
     measured: dict[Channels, float] = field(default_factory=dict)
 
     def build(self, channels: Channels) -> Baseline:
         """One of these networks, with fresh weights."""
-        return handmade(input_size=self.input_size, channels=list(channels), hidden=self.hidden)
+        network = handmade(input_size=self.input_size, channels=list(channels), hidden=self.hidden)
+        if self.task is not GAZE:
+            network.answer(self.task)
+        return network
 
     def smallest(self) -> Channels:
         """One multiple everywhere."""
@@ -123,21 +133,25 @@ class Fit:
     def learn_file_size(self, channels: Channels) -> int:
         """Bytes of a network's file, from which those of its neighbors follow."""
         size = file_bytes(self.build(channels))
-        self.file_overhead = size - 4 * handmade_params(channels, self.input_size, self.hidden)
+        self.file_overhead = size - 4 * self.params(channels)
         return size
 
     def amounts(self, channels: Sequence[Any]) -> dict[str, Any]:
         """What networks take of each budget that has a formula; ``channels`` as in ``handmade_macs``."""
         formulas: dict[str, Callable[[], Any]] = {
             "macs": lambda: self.macs(channels),
-            "params": lambda: handmade_params(channels, self.input_size, self.hidden),
-            "size": lambda: self.file_overhead + 4 * handmade_params(channels, self.input_size, self.hidden),
+            "params": lambda: self.params(channels),
+            "size": lambda: self.file_overhead + 4 * self.params(channels),
         }
         return {name: formula() for name, formula in formulas.items() if name in self.budgets}
 
     def macs(self, channels: Sequence[Any]) -> Any:
         """MACs, whether there is a budget of them or not."""
-        return handmade_macs(channels, self.input_size, self.hidden)
+        return handmade_macs(channels, self.input_size, self.hidden, len(self.task.outputs))
+
+    def params(self, channels: Sequence[Any]) -> Any:
+        """Parameters, the same."""
+        return handmade_params(channels, self.input_size, self.hidden, len(self.task.outputs))
 
     def load(self, channels: Sequence[Any]) -> Any:
         """The largest share of any such budget; 0 without one."""

@@ -34,9 +34,9 @@ from gazenas.tasks.task import Task
 from gazenas.training.distillation import Teacher
 from gazenas.training.job import Job
 from gazenas.training.loop import Losses, predict
-from gazenas.training.trainer import EVALUATION_BATCH, Trainer
+from gazenas.training.trainer import Trainer
 
-NO_SHRINK = {"fell": 0, "pressed": 0, "cut": 0, "moved_deg": 0.0}
+COUNTS = ("fell", "pressed", "cut")  # of units that left, by reason
 FOUND = "found"
 BINS = 25  # of the histogram of importance factors, from 0 to 1.25
 
@@ -76,10 +76,11 @@ class Search(Trainer):
         recipe.check()
         job.folder.expect_size(space.input_size, f"search space {space.name!r}")
         job.folder.split("val")  # refuses where nobody is held out
-        shared = recipe if control == FOUND else replace(recipe, penalty_weight=0.0)
-        super().__init__(shared, job, task, teacher=teacher)
+        own = recipe if control == FOUND else replace(recipe, penalty_weight=0.0)
+        super().__init__(own, job, task, channels=task.channels, teacher=teacher)
         self.space, self.control = space, control
-        network = self.place(build_supernet(space))
+        self.moved = task.key("moved")  # by how much removing units moves the output
+        network = self.place(build_supernet(space, task=task.name))
         self.full_macs = count_macs(network, space.input_size)
         self.plan: Plan = make_plan(targets, network, job.world)
         self.schedule: Schedule = plan_schedule(
@@ -105,7 +106,7 @@ class Search(Trainer):
         self.sensitivity = Sensitivity(self.network)
         self.losers: Losers | None = None
         self.shrunk = self.chosen = 0  # shrinks that were done, and that losers were chosen for
-        self.removed: dict[str, float] = dict(NO_SHRINK)  # in this epoch
+        self.removed = self._no_shrink()  # in this epoch
         self.penalty = Penalty(self.network, self.cost)
         self.penalty_gradients: tuple[Tensor, ...] = ()  # of the present step, where the penalty acts by gradient
         self.histograms: list[dict[str, Any]] = []
@@ -140,7 +141,7 @@ class Search(Trainer):
 
     def begin_epoch(self) -> None:
         """Nothing was removed in it yet; fixes the scale of importance factors."""
-        self.removed = dict(NO_SHRINK)
+        self.removed = self._no_shrink()
         for network in {self.network, as_network(self.average)}:
             pin_scale(network)
 
@@ -161,10 +162,10 @@ class Search(Trainer):
             keep = self.controller.settle_freely(self.network, dead, least)
         self.shrunk += 1
         self.chosen = max(self.chosen, self.shrunk)
-        removed = dict(NO_SHRINK) if keep is None else self._remove(keep, dead)
-        for key in ("fell", "pressed", "cut"):
+        removed = self._no_shrink() if keep is None else self._remove(keep, dead)
+        for key in COUNTS:
             self.removed[key] += removed[key]
-        self.removed["moved_deg"] = max(self.removed["moved_deg"], removed["moved_deg"])
+        self.removed[self.moved] = max(self.removed[self.moved], removed[self.moved])
 
     def next_change(self) -> int:
         """The next beginning or end of an interval at whose end units leave."""
@@ -238,7 +239,7 @@ class Search(Trainer):
             "lambda": self.penalty_weight(),
             "lr": self.learning_rate.scheduled,
             "macs": count_macs(self.network, self.space.input_size),
-            "val_error_deg": error,
+            self.task.key("val_error"): error,
             **self.removed,
         }
 
@@ -279,10 +280,11 @@ class Search(Trainer):
     def measured_family(self) -> list[dict[str, Any]]:
         """The networks frozen on the way down, with their errors on the test people where those are labeled."""
         for member in self.family:
-            if "test_error_deg" not in member:
+            key = self.task.key("test_error")
+            if key not in member:
                 network = load_model(self.job.run.path / "family" / member["name"])
-                labeled = "test" in self.job.folder.splits and self.job.split("test").gaze is not None
-                member["test_error_deg"] = self.measure(network.to(self.job.device), "test") if labeled else None
+                labeled = "test" in self.job.folder.splits and self.labels("test") is not None
+                member[key] = self.measure(network.to(self.job.device), "test") if labeled else None
         return self.family
 
     def state(self) -> dict[str, Any]:
@@ -315,10 +317,14 @@ class Search(Trainer):
         self.shrunk, self.chosen, self.removed = (state["shrinks"][key] for key in ("done", "chosen", "removed"))
         self.histograms, self.family = state["histograms"], state["family"]
 
+    def _no_shrink(self) -> dict[str, float]:
+        """How many units left for which reason, and how far that moved the output: nothing yet."""
+        return {**dict.fromkeys(COUNTS, 0), self.moved: 0.0}
+
     def _remove(self, keep: dict[str, Tensor], dead: Survivors) -> dict[str, float]:
         """Removes units, recalibrates, and reports."""
         pressed = {} if self.losers is None else self.losers.keep
-        counts = {"fell": 0, "pressed": 0, "cut": 0}
+        counts = dict.fromkeys(COUNTS, 0)
         for name, stays in keep.items():
             gone, under = ~stays, dead[name].cpu()
             chosen = ~pressed[name].cpu() if name in pressed else torch.zeros_like(gone)
@@ -327,11 +333,11 @@ class Search(Trainer):
             counts["cut"] += int((gone & ~under).sum())
         if not any(counts.values()):
             self.losers = None
-            return dict(NO_SHRINK)
+            return self._no_shrink()
         self._note_histogram(keep)
         job = self.job
         job.world.copy_from_main(self.network.buffers())
-        sample = list(itertools.islice(job.loader("val", EVALUATION_BATCH, train=False).epoch(0), 1))
+        sample = list(itertools.islice(self.batches("val").epoch(0), 1))
         before = predict(self.network, sample)
         on_device = {name: mask.to(job.device) for name, mask in keep.items()}
         report: ShrinkReport = remove(self.network, on_device, optimizer=self.optimizer, average=self.average)
@@ -345,9 +351,9 @@ class Search(Trainer):
             f"shrink: {report.units} units and {report.macs_saved / 1e6:.2f} M MACs gone; {counts['fell']} fell by "
             f"themselves, "
             f"{counts['pressed']} were pressed to zero, {counts['cut']} cut only to keep the schedule; output moved "
-            f"by {total / count:.4f} degrees"
+            f"by {total / count:.4f} {self.task.error_word}"
         )
-        return counts | {"moved_deg": total / count}
+        return counts | {self.moved: total / count}
 
     def _recalibrate(self, network: nn.Module) -> None:
         """BatchNorm statistics over batches of training images that no epoch of training sees in this order."""
@@ -381,7 +387,7 @@ class Search(Trainer):
                 "target_macs": int(self.plan.waypoints[leg][0]),
                 "macs": count_macs(subnet, subnet.input_size),
                 "params": count_params(subnet),
-                "val_error_deg": error,
+                self.task.key("val_error"): error,
                 "epoch": self.clock.epoch,
             }
         )

@@ -16,6 +16,7 @@ from gazenas.space.parsing import Faults, frozen, is_count, parse_space
 from gazenas.space.search_space import CHANNEL, STREAM, SearchSpace, plain
 
 FORMAT = 1  # of arch.json
+GAZE_TASK = "gaze"  # the task of every file that names none
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class Architecture:
     ``kept`` maps block names to operator names to unit groups to counts, such as
     ``{"stage1.parallel.branch1.block1": {"mixconv": {"3": 40}, "tokens": {"token": 6}}}``. Where a space searches
     streams,
-    they stand beside the blocks: ``{"stage1.branch1": {"stream": {"channel": 24}}}``.
+    they stand beside the blocks: ``{"stage1.branch1": {"stream": {"channel": 24}}}``. ``task`` is what the network
+    predicts, written only where it is not gaze.
     """
 
     space: SearchSpace
     kept: Mapping[str, Mapping[str, Mapping[str, int]]]
+    task: str = GAZE_TASK
 
     @property
     def input_size(self) -> int:
@@ -53,11 +56,12 @@ class Architecture:
             }
             for block, operators in self.kept.items()
         }
-        return Architecture(self.space, kept)
+        return Architecture(self.space, kept, self.task)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in ``arch.json``."""
-        return {"format": FORMAT, "space": self.space.to_dict(), "kept": plain(self.kept)}
+        values = {"format": FORMAT, "space": self.space.to_dict(), "kept": plain(self.kept)}
+        return values | ({"task": self.task} if self.task != GAZE_TASK else {})
 
     def fingerprint(self) -> str:
         """Hash of the structure: equal for equal networks, whatever the space is called."""
@@ -86,15 +90,17 @@ class Architecture:
         Raises:
             InputError: as :meth:`load`.
         """
-        if not isinstance(values, dict) or set(values) != {"format", "space", "kept"}:
+        if not isinstance(values, dict) or set(values) - {"task"} != {"format", "space", "kept"}:
             found = sorted(values) if isinstance(values, dict) else type(values).__name__
             raise InputError(f"{where}: expected the keys format, space and kept, found {found}")
         if values["format"] != FORMAT:
             raise InputError(
                 f"{where}: format: expected {FORMAT}, found {values['format']!r}; a newer gazenas may read it"
             )
-        space = parse_space(values["space"], f"{where}: space")
-        return Architecture(space, _parse_kept(values["kept"], space, where))
+        space, task = parse_space(values["space"], f"{where}: space"), values.get("task", GAZE_TASK)
+        if not isinstance(task, str):
+            raise InputError(f"{where}: task: expected a name, found {task!r}")
+        return Architecture(space, _parse_kept(values["kept"], space, where), task)
 
 
 def _parse_kept(values: object, space: SearchSpace, where: str) -> Mapping[str, Mapping[str, Mapping[str, int]]]:

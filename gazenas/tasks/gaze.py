@@ -1,13 +1,17 @@
-"""Gaze: pitch and yaw. Its loss, the error of a prediction, and what the simplest predictors would have reached."""
+"""Gaze: pitch and yaw. Its loss, the error of a prediction, what a changed image does to it, and what the simplest
+predictors would have reached."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gazenas.gaze import angular_error
-from gazenas.tasks.task import Task
+from gazenas.gaze import angles_to_vectors, angular_error, vectors_to_angles
+from gazenas.tasks.task import Labels, Measure, ReferencePredictor, Task, unmoved
 
 Floats = NDArray[np.float32]
 
@@ -56,16 +60,59 @@ def head_pose_error(
     return mean_error(inputs(pose) @ weights, gaze)
 
 
+def mirror_gaze(gaze: Tensor, side: int) -> Tensor:
+    """``(N, 2)`` of mirrored images: the opposite yaw, the same pitch."""
+    return gaze * gaze.new_tensor([1, -1])
+
+
+def roll_gaze(gaze: Tensor, radians: Tensor, side: int = 0) -> Tensor:
+    """``(N, 2)`` angles of directions turned about the camera's axis, clockwise as the camera sees it."""
+    x, y, z = angles_to_vectors(gaze).unbind(1)
+    cosine, sine = radians.cos(), radians.sin()
+    return vectors_to_angles(torch.stack([cosine * x - sine * y, sine * x + cosine * y, z], 1))
+
+
+def _gaze(known: Labels) -> Floats | None:
+    return known.column("face_gaze")
+
+
+def _head(known: Labels) -> Floats | None:
+    return known.column("face_head_pose")
+
+
+def _difference(column: int) -> Callable[[Floats, Floats], float]:
+    """Mean absolute difference of one of the angles in degrees, the short way around."""
+
+    def measure(predictions: Floats, gaze: Floats) -> float:
+        turn = np.abs((predictions - gaze + np.pi) % (2 * np.pi) - np.pi)
+        return float(np.rad2deg(turn[:, column].mean()))
+
+    return measure
+
+
 GAZE = Task(
     name="gaze",
     outputs=("pitch", "yaw"),
     unit="rad",
+    keys=("face_gaze",),
     loss=gaze_loss,
     error=angular_error,
+    error_name="angular error",
+    mirror=mirror_gaze,
+    roll=roll_gaze,
+    place=unmoved,  # a shift or a scale leaves the direction of gaze as it is
+    measures={
+        "mae_pitch": Measure("mean absolute pitch", _difference(0)),
+        "mae_yaw": Measure("mean absolute yaw", _difference(1)),
+    },
     references={
-        "mean_predictor_error_deg": lambda train, test: mean_predictor_error(train.gaze, test.gaze),
-        "head_pose_error_deg": lambda train, test: head_pose_error(
-            train.gaze, train.head_pose, test.gaze, test.head_pose
+        "mean_predictor_error": ReferencePredictor(
+            "mean predictor", lambda train, test: mean_predictor_error(_gaze(train), _gaze(test))
+        ),
+        "head_pose_error": ReferencePredictor(
+            "best linear from head pose",
+            lambda train, test: head_pose_error(_gaze(train), _head(train), _gaze(test), _head(test)),
         ),
     },
+    convention="v = (-cos(pitch) sin(yaw), -sin(pitch), -cos(pitch) cos(yaw)); x right, y down, z away from the camera",
 )

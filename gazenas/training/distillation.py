@@ -89,7 +89,12 @@ class Teacher:
         self.hash = weights_hash(network)
 
     def check_student(self, student: GazeModel) -> None:
-        """Raises InputError where the student takes images of another size."""
+        """Raises InputError where the student is of another task or takes images of another size."""
+        if student.task is not self.network.task:
+            raise InputError(
+                f"--teacher: {self.model} is of the task {self.network.task.name}, the student of "
+                f"{student.task.name}: expected a teacher of the same task"
+            )
         if student.input_size != self.network.input_size:
             raise InputError(
                 f"--teacher: {self.model} takes images of {self.network.input_size} pixels, the student of "
@@ -118,7 +123,7 @@ class Teacher:
             )
         by_row = torch.vmap(loss)
         with torch.no_grad():
-            errors = [by_row(each[:, None], batch.gaze[:, None]) for each in (prediction, answers)]
+            errors = [by_row(each[:, None], batch.labels[:, None]) for each in (prediction, answers)]
             shares = DISTILLATIONS[self.distillation](*errors)
         apart = by_row(prediction[:, None], answers[:, None])
         kept = {name: (1 - self.weight) * part for name, part in losses.items()}

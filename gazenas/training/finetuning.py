@@ -14,9 +14,8 @@ from torch import Tensor
 from gazenas.data.loader import ORDERS
 from gazenas.errors import InputError
 from gazenas.layers.fake_quantize import WEIGHT_BITS, FakeQuantization
+from gazenas.models.baselines.binned import weigh_regression
 from gazenas.models.zoo import GazeModel
-from gazenas.tasks.gaze import GAZE
-from gazenas.tasks.task import Task
 from gazenas.training.distillation import Teacher
 from gazenas.training.job import Job
 from gazenas.training.loop import eval_mode
@@ -51,18 +50,21 @@ class FinetuneRecipe(TrainingRecipe):
         patience: epochs without a better validation error after which training stops; 0 never stops.
         quantize: quantization-aware training: maps of 8 bits and weights of 8 (int8), 6 or 4, so that 'gazenas export
             --precision int8' needs no faces to calibrate on; none trains in float.
+        regression_weight: of the squared error of the expected angle beside the cross-entropy, where angles are binned
+            (hopenet, l2cs); HopeNet's alpha, 1 or 2 in its paper.
     """
 
     keep: str = field(default="best", metadata={"one_of": KEEPS})
     batches: str = field(default="mixed", metadata={"one_of": ORDERS})
     patience: int = 0
     quantize: str = field(default="none", metadata={"one_of": ("none", *WEIGHT_BITS)})
+    regression_weight: float = 1.0
 
     def check(self) -> None:
         """Raises InputError where a value is out of range, all at once."""
         faults = [
             *self.faults(),
-            *below_zero(self, "patience"),
+            *below_zero(self, "patience", "regression_weight"),
         ]
         if self.keep == "last" and (self.schedule == "plateau" or self.patience):
             faults.append("keep: expected best with schedule plateau or patience, which go by validation, found 'last'")
@@ -76,9 +78,8 @@ class Finetuning(Trainer):
 
     Args:
         recipe: how to train.
-        network: with the weights to begin with; trained in place.
+        network: with the weights to begin with, of any task; trained in place.
         job: data, run folder, device.
-        task: what the network predicts.
         teacher: a network that this one also learns from, or none.
 
     Raises:
@@ -87,19 +88,14 @@ class Finetuning(Trainer):
 
     recipe: FinetuneRecipe
 
-    def __init__(
-        self,
-        recipe: FinetuneRecipe,
-        network: GazeModel,
-        job: Job,
-        task: Task = GAZE,
-        teacher: Teacher | None = None,
-    ) -> None:
+    def __init__(self, recipe: FinetuneRecipe, network: GazeModel, job: Job, teacher: Teacher | None = None) -> None:
         recipe.check()
         job.folder.expect_size(network.input_size, "the architecture")
         if recipe.keep == "best" and "val" not in job.folder.splits:
             raise InputError("keep: expected last where nobody is held out to validate, found 'best'")
-        super().__init__(recipe, job, task, recipe.batches, teacher)
+        if recipe.regression_weight != 1:
+            weigh_regression(network, recipe.regression_weight)
+        super().__init__(recipe, job, network.task, recipe.batches, channels=network.input_channels, teacher=teacher)
         self.adopt(network)
         self.best: dict[str, Tensor] = {}
         self.first = 0  # the first epoch that may be kept
@@ -127,8 +123,8 @@ class Finetuning(Trainer):
     def validate(self) -> float:
         """The validation error; keeps the weights where it is the best, or where the last are wanted."""
         error = super().validate()
-        rows = self.clock.rows[self.first :]
-        if self.recipe.keep == "last" or not rows or error < min(row["val_error_deg"] for row in rows):
+        rows, key = self.clock.rows[self.first :], self.task.key("val_error")
+        if self.recipe.keep == "last" or not rows or error < min(row[key] for row in rows):
             self.keep_present()
         return error
 
@@ -143,7 +139,7 @@ class Finetuning(Trainer):
         return {
             f"{self.task.name}_loss": losses[self.task.name],
             "lr": self.learning_rate.scheduled,
-            "val_error_deg": error if error == error else "",
+            self.task.key("val_error"): error if error == error else "",
         }
 
     def story(self, losses: Mapping[str, float]) -> str:
@@ -158,7 +154,7 @@ class Finetuning(Trainer):
         rows = self.clock.rows[self.first :]
         if self.recipe.keep == "last" or not rows:
             return len(self.clock.rows) - 1 if rows else -1
-        errors = [row["val_error_deg"] for row in rows]
+        errors = [row[self.task.key("val_error")] for row in rows]
         return self.first + errors.index(min(errors))
 
     def is_done(self) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from gazenas.data.dataset import GazeFolder, GazeSplit
 from gazenas.data.loader import Loader
+from gazenas.data.people import people_record
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 from gazenas.training.processes import ALONE, World
 from gazenas.training.run_folder import RunFolder
 from gazenas.training.signals import Interruption
@@ -67,8 +70,9 @@ class Job:
         self.folder.splits[name] = split = self.folder.split(name).in_memory(MEMORY_LIMIT)
         return split
 
-    def loader(self, name: str, batch_size: int, *, train: bool) -> Loader:
-        """Batches of a split for this job's device; of each, this process's share."""
+    def loader(self, name: str, batch_size: int, *, train: bool, task: Task = GAZE, channels: int = 3) -> Loader:
+        """Batches of a split for this job's device, with a task's labels and images of so many channels; of each, this
+        process's share."""
         return Loader(
             self.split(name),
             batch_size,
@@ -78,11 +82,27 @@ class Job:
             self.device,
             rank=self.world.rank,
             processes=self.world.size,
+            task=task,
+            channels=channels,
         )
 
-    def reference_split(self) -> str:
-        """The split on which simple predictors are measured and faces are shown: the test set where it has labels."""
+    def data_record(self) -> dict[str, Any]:
+        """What ``summary.json`` says of the data: whose they are, how many, and how they were read."""
+        splits = self.folder.splits
+        return {
+            **people_record(self.folder),
+            "people": {name: len(split.people) for name, split in splits.items()},
+            "images": {name: len(split) for name, split in splits.items()},
+            "frame": self.folder.frame,
+            "group": self.folder.group,
+            "choices": self.folder.choices,
+            "notes": self.folder.notes,
+        }
+
+    def reference_split(self, task: Task = GAZE) -> str:
+        """The split on which simple predictors are measured and faces are shown: the test set where it has a task's
+        labels."""
         test = self.folder.splits.get("test")
-        if test is not None and (test.gaze is not None or "val" not in self.folder.splits):
+        if test is not None and (task.labels(test) is not None or "val" not in self.folder.splits):
             return "test"
         return "val"

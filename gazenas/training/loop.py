@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gazenas.data.loader import Batch, normalize
+from gazenas.data.loader import Batch, normalize, to_gray
 from gazenas.training.processes import ALONE, World
 
 Losses = dict[str, Tensor]
@@ -33,6 +34,21 @@ class NonFiniteLossError(ArithmeticError):
     def __init__(self, what: str, parts: dict[str, float], rows: NDArray[np.int64]) -> None:
         super().__init__(f"{what} is not finite: {parts}; rows of the batch: {rows.tolist()}")
         self.what, self.parts, self.rows = what, parts, rows
+
+    def story(self, epoch: int, step: int, images: Sequence[str], checkpoint: Path | None) -> str:
+        """Where the numbers broke down, and what to do.
+
+        Args:
+            epoch, step: counted from 1.
+            images: names of those of the batch.
+            checkpoint: the last good one.
+        """
+        parts = ", ".join(f"{name} {value}" for name, value in self.parts.items())
+        return (
+            f"{self.what} is not finite in epoch {epoch}, step {step}; loss: {parts}; images of the batch: "
+            f"{', '.join(images)}; nothing was changed by this step; last good checkpoint: {checkpoint or 'none yet'}; "
+            "try a smaller --lr, or look at these images"
+        )
 
 
 def train_step(
@@ -101,8 +117,8 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 def predict(
     network: nn.Module, batches: Iterable[Batch], *, arithmetic: Arithmetic = nullcontext
 ) -> NDArray[np.float32]:
-    """``(N, 2)`` pitch and yaw in radians for all batches in order, in eval mode and ``arithmetic``; modes are
-    restored."""
+    """``(N, 2)`` pitch and yaw in radians, or another task's outputs, for all batches in order, in eval mode and
+    ``arithmetic``; modes are restored."""
 
     def answers(images: Tensor) -> NDArray[np.float32]:
         with arithmetic():
@@ -116,8 +132,15 @@ def predict(
 
 
 def predict_faces(network: nn.Module, faces: NDArray[np.uint8], batch_size: int = 128) -> NDArray[np.float32]:
-    """``(N, 2)`` pitch and yaw in radians for ``(N, S, S, 3)`` RGB faces held in memory, in eval mode."""
+    """``(N, 2)`` pitch and yaw in radians, or another task's outputs, for ``(N, S, S, 3)`` RGB faces held in memory, in
+    eval mode."""
     device = next(network.parameters()).device
-    gaze, rows = torch.zeros(0, 2), np.zeros(0, np.int64)
+    labels, rows = torch.zeros(0, 2), np.zeros(0, np.int64)
+    gray = getattr(network, "input_channels", 3) == 1
+
+    def images(part: NDArray[np.uint8]) -> Tensor:
+        colored = normalize(torch.from_numpy(part).to(device))
+        return to_gray(colored) if gray else colored
+
     parts = (faces[begin : begin + batch_size] for begin in range(0, len(faces), batch_size))
-    return predict(network, (Batch(normalize(torch.from_numpy(part).to(device)), gaze, rows) for part in parts))
+    return predict(network, (Batch(images(part), labels, rows) for part in parts))

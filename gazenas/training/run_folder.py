@@ -20,6 +20,8 @@ from gazenas.data.dataset import GazeSplit
 from gazenas.errors import InputError, StoppedError
 from gazenas.files import write_aside, write_csv, write_json, write_records
 from gazenas.models.zoo import GazeModel
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 from gazenas.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 
 QUANTIZATION = "quantization.json"  # of a quantization-aware training
@@ -196,17 +198,17 @@ class RunFolder:
         if self.main:
             write_json(self.path / "summary.json", values)
 
-    def write_predictions(self, split: GazeSplit, predictions: NDArray[np.float32]) -> Path:
-        """Writes ``predictions_SPLIT.csv``: file and row, person, pitch and yaw in radians, true ones where known."""
-        path = self.path / f"predictions_{split.name}.csv"
-        true = ["true_pitch", "true_yaw"] if split.gaze is not None else []
-        values = predictions if split.gaze is None else np.concatenate([predictions, split.gaze], 1)
+    def write_predictions(self, split: GazeSplit, predictions: NDArray[np.float32], task: Task = GAZE) -> Path:
+        """Writes ``predictions_SPLIT.csv``: file and row, person, the task's outputs, true ones where known."""
+        path, labels = self.path / f"predictions_{split.name}.csv", task.labels(split)
+        true = [f"true_{name}" for name in task.outputs] if labels is not None else []
+        values = predictions if labels is None else np.concatenate([predictions, labels], 1)
         rows = (
             [split.images.name(row), split.people[split.person[row]], *(f"{value:.6f}" for value in line)]
             for row, line in enumerate(values.tolist())
         )
         if self.main:
-            write_csv(path, ["image", "person", "pitch", "yaw", *true], rows)
+            write_csv(path, ["image", "person", *task.outputs, *true], rows)
         return path
 
     def plot_path(self, name: str) -> Path:

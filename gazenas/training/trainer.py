@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gazenas.counting import count_macs, count_params
-from gazenas.data.loader import Batch
-from gazenas.data.people import merged, people_record
+from gazenas.data.loader import Batch, Loader
+from gazenas.data.people import merged
 from gazenas.errors import InputError, StoppedError
+from gazenas.layers.linear import StandardizedLinear
 from gazenas.models.baselines import Baseline
 from gazenas.models.zoo import GazeModel
+from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
 from gazenas.training.averaging import WeightAverage
 from gazenas.training.checkpoint import random_state, set_random_state
@@ -49,6 +51,7 @@ class Trainer(ABC):
         task: what the network predicts.
         order: of training images, as ``gazenas.data.loader.Loader`` has it.
         teacher: a network that this one also learns from, or none.
+        channels: of the images that the network reads.
 
     Attributes:
         network: what is trained.
@@ -63,21 +66,38 @@ class Trainer(ABC):
     optimizer: torch.optim.Optimizer
 
     def __init__(
-        self, recipe: TrainingRecipe, job: Job, task: Task, order: str = "mixed", teacher: Teacher | None = None
+        self,
+        recipe: TrainingRecipe,
+        job: Job,
+        task: Task,
+        order: str = "mixed",
+        *,
+        channels: int = 3,
+        teacher: Teacher | None = None,
     ) -> None:
-        self.recipe, self.job, self.task, self.teacher = recipe, job, task, teacher
+        job.folder.expect_labels(task, ("train", "val"))
+        self.recipe, self.job, self.task = recipe, job, task
+        self.channels, self.teacher = channels, teacher
         self.clock, self.straggler = Clock(), Straggler()
         self.shown: dict[str, float] = {}
         self.predictions: dict[str, Floats] = {}
         self.saved = time.monotonic()
         torch.manual_seed(job.seed)
-        loader = job.loader("train", recipe.batch_size, train=True)
+        loader = self.batches("train", recipe.batch_size, train=True)
         self.loader = replace(loader, order=order, augmentation=recipe.augment)
         self.learning_rate = recipe.learning_rate(len(self.loader))
 
     def place(self, network: nn.Module) -> Any:
         """The network on the device, its weights laid out as convolutions want them."""
         return network.to(self.job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def batches(self, name: str, batch_size: int = EVALUATION_BATCH, *, train: bool = False) -> Loader:
+        """Batches of a split, as the network reads them."""
+        return self.job.loader(name, batch_size, train=train, task=self.task, channels=self.channels)
+
+    def labels(self, name: str) -> Floats | None:
+        """``(N, outputs)`` true values of a split, or None."""
+        return self.task.labels(self.job.split(name))
 
     def adopt(self, network: GazeModel) -> None:
         """Takes a network to train, with an average and an optimizer of its own.
@@ -87,6 +107,10 @@ class Trainer(ABC):
         """
         if self.teacher is not None:
             self.teacher.check_student(network)
+        labels = self.labels("train")
+        for module in network.modules():
+            if isinstance(module, StandardizedLinear) and module.is_fresh() and labels is not None:
+                module.standardize(torch.from_numpy(labels))
         self.network = self.place(network)
         self.average = WeightAverage(self.network, limit=self.recipe.average)
         self.optimizer = self.make_optimizer()
@@ -135,7 +159,7 @@ class Trainer(ABC):
             "seconds": round(time.monotonic() - clock.begun, 2),
             "images_per_second": round((len(self.loader) - done) * recipe.batch_size / trained, 1),
         }
-        said = f", validation error {error:.2f} degrees" if error == error else ""
+        said = f", validation error {error:.2f} {self.task.error_word}" if error == error else ""
         self.job.say(f"epoch {clock.epoch + 1}/{recipe.epochs}: {self.story(losses)}{said}")
         self.learning_rate.after_epoch(self.optimizer, error)
         clock.end_epoch(row)
@@ -173,9 +197,10 @@ class Trainer(ABC):
         """The loss that a comparator's paper gives it, or the task's, and the teacher's part."""
         own = self.network.objective if isinstance(self.network, Baseline) else None
         if own is not None:
-            losses = own(output, batch.images, batch.gaze)
+            parts = own(output, batch.images, batch.labels)
+            losses = {self.task.name if name == "gaze" else name: part for name, part in parts.items()}
         else:
-            losses = {self.task.name: self.task.loss(output.float(), batch.gaze)}
+            losses = {self.task.name: self.task.loss(output.float(), batch.labels)}
         return losses if self.teacher is None else self.teacher.mix(losses, output, batch, self.task.loss)
 
     # What kinds of training do otherwise.
@@ -209,7 +234,7 @@ class Trainer(ABC):
         self.learning_rate.after_step(self.optimizer)
 
     def validate(self) -> float:
-        """Mean error in degrees of what is kept, on the validation people; not a number where nobody is held out."""
+        """Mean error of what is kept, on the validation people; not a number where nobody is held out."""
         if "val" not in self.job.folder.splits:
             return float("nan")
         return self.measure(self.average.module, "val")  # type: ignore[arg-type]
@@ -309,29 +334,21 @@ class Trainer(ABC):
             raise StoppedError(number or 15, message)
 
     def _explain(self, error: NonFiniteLossError) -> str:
-        """Where the numbers broke down, and what to do."""
-        images = self.loader.split.images
-        parts = ", ".join(f"{name} {value}" for name, value in error.parts.items())
-        last = self.job.run.newest_checkpoint()
-        return (
-            f"{error.what} is not finite in epoch {self.clock.epoch + 1}, step {self.clock.epoch_steps + 1}; loss: "
-            f"{parts}; "
-            f"images of the batch: {', '.join(images.name(int(row)) for row in error.rows)}; nothing was changed by "
-            f"this step; "
-            f"last good checkpoint: {last or 'none yet'}; try a smaller --lr, or look at these images"
-        )
+        images, clock = self.loader.split.images, self.clock
+        names = [images.name(int(row)) for row in error.rows]
+        return error.story(clock.epoch + 1, clock.epoch_steps + 1, names, self.job.run.newest_checkpoint())
 
     # Measuring, and the end.
 
     def measure(self, network: GazeModel, name: str) -> float:
-        """Mean error of ``network`` in degrees on a labeled split."""
-        split = self.job.split(name)
-        assert split.gaze is not None, f"split {name} has no labels"
-        return self.task.mean_error(self.predict(network, name), split.gaze)
+        """Mean error of ``network`` on a labeled split."""
+        labels = self.labels(name)
+        assert labels is not None, f"split {name} has no labels"
+        return self.task.mean_error(self.predict(network, name), labels)
 
     def predict(self, network: GazeModel, name: str) -> Floats:
         """``(N, outputs)`` of ``network`` for a split in order; each process computes its share of the images."""
-        loader = self.job.loader(name, EVALUATION_BATCH, train=False)
+        loader = self.batches(name)
         rows: list[NDArray[np.int64]] = []
 
         def noted(batch: Batch) -> Batch:
@@ -352,34 +369,28 @@ class Trainer(ABC):
         errors: dict[str, float | None] = {}
         for name in [name for name in ("val", "test") if name in splits]:
             self.predictions[name] = self.predict(network, name)
-            split = job.split(name)
-            errors[name] = None if split.gaze is None else self.task.mean_error(self.predictions[name], split.gaze)
-            if name == "test" or split.gaze is None:
-                path = job.run.write_predictions(split, self.predictions[name])
-                if split.gaze is None:
+            labels = self.labels(name)
+            errors[name] = None if labels is None else self.task.mean_error(self.predictions[name], labels)
+            if name == "test" or labels is None:
+                path = job.run.write_predictions(job.split(name), self.predictions[name], self.task)
+                if labels is None:
                     job.say(f"the {name} files carry no labels: no error; predictions are in {path}")
-        train, reference = job.split("train"), job.split(job.reference_split())
+        task = self.task
+        train, reference = job.split("train"), job.split(job.reference_split(task))
         summary: dict[str, Any] = {
             "verb": verb,
+            **({} if task is GAZE else {"task": task.name}),
             "macs": count_macs(network, network.input_size),
             "params": count_params(network),
             "input_size": network.input_size,
-            "test_error_deg": errors.get("test"),
-            "val_error_deg": errors.get("val"),
-            **{name: found(train, reference) for name, found in self.task.references.items()},
+            task.key("test_error"): errors.get("test"),
+            task.key("val_error"): errors.get("val"),
+            **task.reference_errors(train, reference),
             "reference_split": reference.name,
             "seconds": round(time.monotonic() - self.clock.started, 1),
             "seed": job.seed,
             "fingerprint": network.architecture().fingerprint(),
-            "data": {
-                **people_record(job.folder),
-                "people": {name: len(split.people) for name, split in splits.items()},
-                "images": {name: len(split) for name, split in splits.items()},
-                "frame": job.folder.frame,
-                "group": job.folder.group,
-                "choices": job.folder.choices,
-                "notes": job.folder.notes,
-            },
+            "data": job.data_record(),
         }
         summary |= self.summary() | dict(extra)
         if self.teacher is not None:

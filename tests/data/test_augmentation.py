@@ -55,17 +55,17 @@ def turn(angle: float) -> Floats:
 class RolledScene(Scene):
     """What a camera sees that is rolled the other way: everything turned about its axis."""
 
-    roll: float = 0.0
+    turned: float = 0.0
 
     @property
     def rotation(self) -> Floats:
-        rolled: Floats = turn(self.roll) @ super().rotation
+        rolled: Floats = turn(self.turned) @ super().rotation
         return rolled
 
 
 def rolled(scene: Scene, angle: float) -> RolledScene:
     lamps = {"light": turn(angle) @ scene.light, "fill": turn(angle) @ scene.fill}
-    return RolledScene(**vars(scene) | lamps, roll=angle)
+    return RolledScene(**vars(scene) | lamps, turned=angle)
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "names are numbers": (edit_split(lambda s: s.update(train=[1])), "train: expected a list of file names"),
     "names are paths": (edit_split(lambda s: s["train"].append("../x.h5")), "expected bare file names"),
-    "nobody to train on": (edit_split(lambda s: s.update(train=[])), "train: expected at least one file"),
+    "nobody to train on": (edit_split(lambda s: s.update(train=[], test=[])), "train: expected at least one file"),
     "listed twice": (edit_split(lambda s: s["train"].append(s["train"][0])), "more than once"),
     "in two splits": (edit_split(lambda s: s["val"].append(s["train"][0])), "'subject0000' is in both train and val"),
     "tested on training person": (edit_split(lambda s: s["test"].append(s["train"][0])), "is in both train and test"),
@@ -187,7 +187,7 @@ def test_an_epoch_can_begin_at_any_batch_and_be_shared(data_folder: Path) -> Non
         assert sum(part.weight for part in parts) == pytest.approx(3)
         for rank, part in enumerate(parts):
             assert torch.equal(part.images, batch.images[rank::3])
-            assert torch.equal(part.gaze, batch.gaze[rank::3])
+            assert torch.equal(part.labels, batch.labels[rank::3])
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -18,7 +18,7 @@ from gazenas.data.dataset import GazeSplit, join
 from gazenas.data.loader import Loader, normalize
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
-from gazenas.models.network import MEAN, STD
+from gazenas.models.network import GRAY_MEAN, GRAY_STD, MEAN, STD
 from tests.data.layouts import WRITERS, Faces
 
 
@@ -83,7 +83,7 @@ def test_shares_are_those_of_one_process(data_folder: Path, kind: str) -> None:
     for rank in range(2):
         share = next(replace(loader, rank=rank, processes=2).epoch(0))
         assert torch.equal(share.images, whole.images[rank::2])
-        torch.testing.assert_close(share.gaze, whole.gaze[rank::2], rtol=0, atol=1e-6)
+        torch.testing.assert_close(share.labels, whole.labels[rank::2], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("order", ["mixed", "session"])
@@ -125,7 +125,7 @@ def test_without_changes_images_and_labels_are_the_files(data_folder: Path) -> N
     mean, std = np.array(MEAN), np.array(STD)
     expected = ((split.images(batch.rows) / 255 - mean) / std).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(batch.images.numpy(), expected, atol=1e-5)
-    np.testing.assert_array_equal(batch.gaze.numpy(), split.gaze[batch.rows])
+    np.testing.assert_array_equal(batch.labels.numpy(), split.gaze[batch.rows])
     assert torch.equal(batch.images, normalize(torch.from_numpy(split.images(batch.rows))))
 
 
@@ -138,7 +138,7 @@ def test_workers_change_nothing(data_folder: Path, train: bool) -> None:
     for number in (0, 1):
         for one, other in zip(loader.epoch(number), helped.epoch(number), strict=True):
             assert torch.equal(one.images, other.images)
-            assert torch.equal(one.gaze, other.gaze)
+            assert torch.equal(one.labels, other.labels)
             np.testing.assert_array_equal(one.rows, other.rows)
 
 
@@ -154,7 +154,7 @@ def test_workers_stay_from_one_epoch_to_the_next(data_folder: Path) -> None:
     for number in (1, 2):
         for one, other in zip(list(loader.epoch(number, 1)), list(helped.epoch(number, 1)), strict=True):
             assert torch.equal(one.images, other.images)
-            assert torch.equal(one.gaze, other.gaze)
+            assert torch.equal(one.labels, other.labels)
     assert {child.pid for child in multiprocessing.active_children()} - before == started
     first, second = helped.epoch(3), helped.epoch(4)
     for mine, yours, one, other in zip(first, second, loader.epoch(3), loader.epoch(4), strict=True):
@@ -172,3 +172,12 @@ def test_an_image_that_cannot_be_read_is_named(few_faces: Faces, workers: int, t
     with pytest.raises(InputError) as error:
         list(Loader(split, 4, 0, train=False, workers=workers).epoch(0))
     assert str(error.value) == f"{tmp_path / 'images' / '5.png'}: no such image"
+
+
+def test_gray_is_the_mean_of_the_colors(data_folder: Path) -> None:
+    """Normalized as an exported file's own preprocessing does it."""
+    split = pool_of(data_folder)
+    (batch,) = itertools.islice(Loader(split, 5, 0, train=False, channels=1).epoch(0), 1)
+    expected = (split.images(np.arange(5)).astype(np.float64).mean(-1) / 255 - GRAY_MEAN) / GRAY_STD
+    assert batch.images.shape == (5, 1, 32, 32)
+    np.testing.assert_allclose(batch.images[:, 0].numpy(), expected, atol=1e-5)

@@ -16,10 +16,12 @@ import gazenas
 from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
 from gazenas.export.onnx import export_onnx
+from gazenas.export.runtime import GazeEstimator
 from gazenas.models import zoo as builders
 from gazenas.models.build import full_architecture
 from gazenas.models.network import Network
 from gazenas.models.zoo import build_subnet, list_subnets, load_model, load_space
+from gazenas.training.loop import predict_faces
 from tests.running import MICRO, disturb
 
 SUBNETS = list_subnets()
@@ -120,8 +122,11 @@ def test_one_channel(subnet: Network, tmp_path: Path) -> None:
     assert torch.equal(load_model(tmp_path)(image), gray(image))
     with pytest.raises(ValueError, match=r"expected images of shape \(N, 1, 32, 32\), found \(2, 3, 32, 32\)"):
         gray(image.expand(-1, 3, -1, -1))
-    with pytest.raises(InputError, match="expected a network for RGB images"):
-        export_onnx(gray, tmp_path / "gaze.onnx", np.zeros((1, 32, 32, 3), np.uint8))
+    faces = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    assert export_onnx(gray, tmp_path / "gaze.onnx", faces).worst < 0.01
+    estimator = GazeEstimator(tmp_path / "gaze.onnx")
+    np.testing.assert_allclose(estimator(faces), predict_faces(gray, faces), atol=1e-4)
+    np.testing.assert_allclose(estimator(faces, color_order="BGR"), estimator(faces), atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [32, 64, 96])

@@ -21,16 +21,16 @@ def test_errors_and_references(data_folder: Path) -> None:
     result = evaluate_predictions(predictions, test)
     errors = angular_error(predictions, test.gaze)
     assert result.mean == pytest.approx(errors.mean())
-    assert result.p95 == pytest.approx(np.percentile(errors, 95))
-    assert result.mae_pitch == pytest.approx(np.rad2deg(0.1), rel=1e-4)
-    assert result.mae_yaw == pytest.approx(np.rad2deg(0.2), rel=1e-4)
+    assert result.percentiles[95] == pytest.approx(np.percentile(errors, 95))
+    assert result.measures["mae_pitch"] == pytest.approx(np.rad2deg(0.1), rel=1e-4)
+    assert result.measures["mae_yaw"] == pytest.approx(np.rad2deg(0.2), rel=1e-4)
     assert result.interval[0] <= result.mean <= result.interval[1]
     assert {name: count for name, (_, count) in result.people.items()} == {"subject0004": 16}
     mean, pose = (
         mean_predictor_error(train.gaze, test.gaze),
         head_pose_error(train.gaze, train.head_pose, test.gaze, test.head_pose),
     )
-    assert {name: found(train, test) for name, found in GAZE.references.items()} == {
+    assert GAZE.reference_errors(train, test) == {
         "mean_predictor_error_deg": mean,
         "head_pose_error_deg": pose,
     }

@@ -45,7 +45,7 @@ def test_a_step_in_bfloat16_is_nearly_that_of_float32(micro_net: nn.Module) -> N
     ways, losses = {}, {}
 
     def objective(output: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
-        return {"gaze": GAZE.loss(output.float(), batch.gaze)}
+        return {"gaze": GAZE.loss(output.float(), batch.labels)}
 
     for amp in ("none", "bf16"):
         network = copy.deepcopy(micro_net)

@@ -58,15 +58,15 @@ def taught(kind: str, weight: float) -> tuple[Teacher, Batch, torch.Tensor]:
 def test_the_mixed_loss_is_its_formula(kind: str) -> None:
     teacher, batch, prediction = taught(kind, 0.3)
     answers = teacher.network(batch.images)
-    losses = teacher.mix({"gaze": GAZE.loss(prediction, batch.gaze)}, prediction, batch, GAZE.loss)
-    expected = 0.7 * (prediction - batch.gaze).abs().mean()
-    errors = [(each - batch.gaze).abs().mean(1) for each in (prediction, answers)]
+    losses = teacher.mix({"gaze": GAZE.loss(prediction, batch.labels)}, prediction, batch, GAZE.loss)
+    expected = 0.7 * (prediction - batch.labels).abs().mean()
+    errors = [(each - batch.labels).abs().mean(1) for each in (prediction, answers)]
     pull = (DISTILLATIONS[kind](*errors) * (prediction - answers).abs().mean(1)).mean()
     total = sum(losses.values())
     assert total.item() == pytest.approx((expected + 0.3 * pull).item(), rel=1e-5)
     (gradient,) = torch.autograd.grad(total, prediction)
     shares = DISTILLATIONS[kind](*errors)[:, None]
-    by_hand = (0.7 * (prediction - batch.gaze).sign() + 0.3 * shares * (prediction - answers).sign()) / 12
+    by_hand = (0.7 * (prediction - batch.labels).sign() + 0.3 * shares * (prediction - answers).sign()) / 12
     assert torch.allclose(gradient, by_hand, atol=1e-6)
 
 

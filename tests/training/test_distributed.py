@@ -39,7 +39,7 @@ with joined("cpu") as world:
     model = world.wrap(network.eval())
     batch = next(Loader(open_data(Path(data)).split("train"), 15, 0, train=True, rank=world.rank,
     processes=world.size).epoch(0))
-    (gaze_loss(model(batch.images), batch.gaze) * batch.weight).backward()
+    (gaze_loss(model(batch.images), batch.labels) * batch.weight).backward()
     torch.save([p.grad for p in network.parameters()], f"{out}.{world.rank}")
 """
 # Every process writes what it holds in the end.
@@ -113,7 +113,7 @@ def test_the_averaged_gradient_is_that_of_one_process(
         assert status == 0, said
     split = open_data(data_folder).split("train")
     batch = next(Loader(split, 15, 0, train=True).epoch(0))
-    gaze_loss(micro_net.eval()(batch.images), batch.gaze).backward()
+    gaze_loss(micro_net.eval()(batch.images), batch.labels).backward()
     expected = [p.grad for p in micro_net.parameters()]
     largest = max(float(grad.abs().max()) for grad in expected if grad is not None)
     for rank in range(count):

@@ -17,7 +17,7 @@ def batch(value: float = 0.0) -> Batch:
 
 
 def objective(output: Tensor, batch: Batch) -> dict[str, Tensor]:
-    return {"gaze": (output - batch.gaze).abs().mean()}
+    return {"gaze": (output - batch.labels).abs().mean()}
 
 
 def test_a_non_finite_loss_stops_before_the_weights_change(micro_net: Network) -> None:

@@ -20,7 +20,9 @@ from gazenas.search.recipe import SearchRecipe
 from gazenas.search.searching import Search
 from gazenas.search.targets import Targets
 from gazenas.space.search_space import SearchSpace
+from gazenas.tasks import TASKS
 from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import ReferencePredictor
 from gazenas.training.finetuning import FinetuneRecipe, Finetuning
 from gazenas.training.job import Job
 from gazenas.training.run_folder import RunFolder
@@ -50,20 +52,24 @@ def small(micro_space: SearchSpace) -> Network:
     return build_network(thinned(micro_space, 0.3), importance=False)
 
 
-def test_a_task_decides_loss_error_and_references(small: Network, data_folder: Path, tmp_path: Path) -> None:
+def test_a_task_decides_loss_error_and_references(
+    small: Network, data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = replace(
         GAZE,
         name="square",
         loss=lambda prediction, true: (prediction - true).square().mean(),
         error=lambda prediction, true: 0 * prediction[:, 0] + 7,
-        references={"answer_deg": lambda train, test: 42.0},
+        references={"answer": ReferencePredictor("answer", lambda train, test: 42.0)},
     )
+    monkeypatch.setitem(TASKS, "square", task)
+    small = build_network(replace(small.architecture(), task="square"), importance=False)
     progress = Silent()
     with RunFolder(tmp_path / "run", "finetune") as run:
         job = Job(open_data(data_folder), run, 0, "cpu", 0, progress)
-        tuning = Finetuning(FinetuneRecipe(epochs=2, batch_size=16), small, job, task)
+        tuning = Finetuning(FinetuneRecipe(epochs=2, batch_size=16), small, job)
         batch = next(tuning.loader.epoch(0))
-        first = float((small.train()(batch.images) - batch.gaze).square().mean().detach())
+        first = float((small.train()(batch.images) - batch.labels).square().mean().detach())
         network = tuning.run()
         summary = tuning.conclude("finetune", network, {"control": "none"})
     assert progress.losses[0] == {"square": pytest.approx(first, rel=1e-3)}

@@ -13,9 +13,11 @@ from gazenas.data.readers.ethxgaze_text import open_ethxgaze_text
 from gazenas.data.readers.eyediap import open_eyediap
 from gazenas.data.readers.gaze360 import open_gaze360
 from gazenas.data.readers.gaze360_mat import open_gaze360_mat
+from gazenas.data.readers.gazecapture import open_gazecapture
 from gazenas.data.readers.mpiifacegaze import open_mpiifacegaze
 from gazenas.data.readers.mpiifacegaze_mat import open_mpiifacegaze_mat
 from gazenas.data.readers.photos import open_photos
+from gazenas.data.readers.pose_mat import open_300w_lp, open_aflw2000
 from gazenas.data.readers.reading import DEFAULTS, Reading
 from gazenas.data.readers.recognition import recognize
 from gazenas.data.readers.rtgene import open_rtgene
@@ -23,11 +25,14 @@ from gazenas.data.readers.table import open_table
 from gazenas.errors import InputError
 
 DATASETS: dict[str, Callable[[Path, Reading], GazeFolder]] = {
+    "300w-lp": open_300w_lp,
+    "aflw2000": open_aflw2000,
     "ethxgaze": open_ethxgaze,
     "ethxgaze-text": open_ethxgaze_text,
     "eyediap": open_eyediap,
     "gaze360": open_gaze360,
     "gaze360-mat": open_gaze360_mat,
+    "gazecapture": open_gazecapture,
     "mpiifacegaze": open_mpiifacegaze,
     "mpiifacegaze-mat": open_mpiifacegaze_mat,
     "photos": open_photos,

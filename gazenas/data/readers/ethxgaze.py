@@ -28,8 +28,12 @@ from gazenas.data.readers.convention import flipped
 from gazenas.data.readers.reading import DEFAULTS, FRAMES, Reading
 from gazenas.errors import InputError
 from gazenas.files import read_json
+from gazenas.tasks import TASKS
 
 VALIDATION_SHARE = 0.1
+# Labels besides gaze and the direction of the face, and those of them that are pixels of the stored image.
+OTHER_LABELS = sorted({key for task in TASKS.values() for key in task.keys} - {layout.GAZE, layout.HEAD_POSE})
+PIXELS = {key for task in TASKS.values() if task.unit == "px" for key in task.keys}
 
 
 class XGazeFiles:
@@ -102,7 +106,7 @@ def open_ethxgaze(folder: Path, reading: Reading = DEFAULTS) -> GazeFolder:
         parts = []
         for file in files:
             try:
-                parts.append(_read_labels(subfolder / file, needs_gaze=name in ("train", "val"), reading=reading))
+                parts.append(_read_labels(subfolder / file, trains=name in ("train", "val"), reading=reading))
                 sizes.add(parts[-1]["size"])
             except InputError as error:
                 faults.append(str(error))
@@ -169,9 +173,9 @@ def _read_split(folder: Path, seed: int, metadata: dict[str, Any]) -> tuple[dict
                 f"{path}: {name}: expected bare file names, found {next(e for e in names if Path(e).name != e)!r}"
             )
         split[name] = list(names)
-    if not split["train"]:
+    if not split["train"] and not split["test"]:
         raise InputError(f"{path}: train: expected at least one file, found none")
-    if not split["val"]:
+    if split["train"] and not split["val"]:
         owners = {name: metadata["people"].get(name, Path(name).stem) for name in split["train"]}
         people = sorted(set(owners.values()))
         count = max(1, round(VALIDATION_SHARE * len(people)))
@@ -211,24 +215,25 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         ) from error
 
 
-def _read_labels(path: Path, *, needs_gaze: bool, reading: Reading) -> dict[str, Any]:
+def _read_labels(path: Path, *, trains: bool, reading: Reading) -> dict[str, Any]:
     """Size, number of rows and labels of one file, checked."""
     with _opened(path) as file:
         if layout.PATCHES not in file:
             raise InputError(f"{path}: lacks the key face_patch (has: {', '.join(file) or 'none'})")
         patches = file[layout.PATCHES]
         shape: tuple[int, ...] = getattr(patches, "shape", ())
-        if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or shape[0] < 1:
+        if len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3) or shape[0] < 1:
             raise InputError(f"{path}: face_patch: expected shape (N, S, S, 3) with N > 0, found {shape}")
         if patches.dtype != np.uint8:
             raise InputError(f"{path}: face_patch: expected uint8, found {patches.dtype}")
-        if needs_gaze and layout.GAZE not in file:
-            raise InputError(f"{path}: lacks the key face_gaze, which training needs (has: {', '.join(file)})")
+        lacking = [key for key in reading.needs if key not in file] if trains else []
+        if lacking:
+            raise InputError(f"{path}: lacks the key {lacking[0]}, which training needs (has: {', '.join(file)})")
         labels = {
             key: _turned(_read_angles(file, key, shape[0], path), reading)
             for key in (layout.GAZE, layout.HEAD_POSE)
             if key in file
-        }
+        } | {key: _read_numbers(file, key, shape[0], path) for key in OTHER_LABELS if key in file}
         return (
             {"size": shape[1], "count": shape[0], "block": (patches.chunks or (1,))[0]}
             | labels
@@ -254,6 +259,18 @@ def _read_angles(file: h5py.File, key: str, count: int, path: Path) -> NDArray[n
             f"{path}: {key}: expected radians within +-pi, found {values} in row {beyond[0]}; are these degrees?"
         )
     return angles
+
+
+def _read_numbers(file: h5py.File, key: str, count: int, path: Path) -> NDArray[np.float32]:
+    stored = file[key]
+    shape: tuple[int, ...] = getattr(stored, "shape", ())
+    if len(shape) != 2 or shape[0] != count or not shape[1] or stored.dtype.kind != "f":
+        raise InputError(f"{path}: {key}: expected floats of shape ({count}, ...), found {shape or 'no such array'}")
+    values: NDArray[np.float32] = stored[()].astype(np.float32)
+    wrong = np.flatnonzero(~np.isfinite(values).all(1))
+    if wrong.size:
+        raise InputError(f"{path}: {key}: {wrong.size} rows are not finite, the first is row {wrong[0]}")
+    return values
 
 
 def _turned(angles: NDArray[np.float32], reading: Reading) -> NDArray[np.float32]:
@@ -289,13 +306,13 @@ def _join(
 ) -> GazeSplit:
     counts = [part["count"] for part in parts]
     labels: dict[str, NDArray[np.float32] | None] = {}
-    for key in (layout.GAZE, layout.HEAD_POSE):
+    for key in (layout.GAZE, layout.HEAD_POSE, *OTHER_LABELS):
         have = [key in part for part in parts]
         labels[key] = np.concatenate([part[key] for part in parts]) if all(have) else None
         if any(have) and not all(have):
             notes.append(f"{name}: {sum(have)} of {len(have)} files have {key}: it is used for none of them")
-    if labels[layout.GAZE] is None:
-        notes.append(f"{name}: no face_gaze: errors cannot be measured, predictions are written instead")
+    for key in [key for key in reading.needs if labels.get(key) is None]:
+        notes.append(f"{name}: no {key}: errors cannot be measured, predictions are written instead")
     of_file = [owners.get(path.name, path.stem) for path in paths]
     people = sorted(set(of_file))
     stored: Images = XGazeFiles(paths, counts, parts[0]["size"], reading.colors != "RGB")
@@ -313,4 +330,9 @@ def _join(
         sessions=[str(entry) for entry in sessions] if known else [],
         session=session.astype(np.int64) if known else None,
         block=max(part["block"] for part in parts),
+        columns={
+            key: values * np.float32(reading.size / parts[0]["size"]) if resize and key in PIXELS else values
+            for key, values in labels.items()
+            if key in OTHER_LABELS and values is not None
+        },
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from gazenas.data.dataset import GazeFolder, RowFault
 from gazenas.data.pictures import PictureFiles, picture_side
@@ -77,7 +78,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such file; Gaze360's own layout has one")
     try:
         stored = loadmat(path, squeeze_me=True, chars_as_strings=True)
-    except (ValueError, OSError, TypeError, NotImplementedError, EOFError, IndexError) as error:
+    except (MatReadError, ValueError, OSError, TypeError, NotImplementedError, EOFError, IndexError) as error:
         raise InputError(f"{path}: expected a MATLAB file of version 5 to 7.2: {error}; is it truncated?") from error
     keys = ("recording", "frame", "person_identity", "gaze_dir", "split", "person_face_bbox", "person_head_bbox")
     lacking = [key for key in keys if key not in stored]

@@ -27,6 +27,7 @@ class Reading:
         flip: angles stored with the opposite sign.
         colors: order of the colors in stored arrays.
         undetected: whether Gaze360's heads without a detected face are read as well.
+        needs: keys of ETH-XGaze's layout that whoever trains must have.
     """
 
     split_seed: int = 0
@@ -37,6 +38,7 @@ class Reading:
     flip: str = ""
     colors: str = "auto"
     undetected: bool = False
+    needs: tuple[str, ...] = ("face_gaze",)
 
     def check(self) -> None:
         """Raises InputError naming every option with an unknown value."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,16 @@ from numpy.typing import NDArray
 from gazenas.data import hdf5_layout as layout
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.landmarks import project_landmarks
+from gazenas.data.synthetic.near_eye import near_eye_landmarks, render_near_eye, sample_near_eye, sample_view
 from gazenas.data.synthetic.person import sample_person
 from gazenas.data.synthetic.rendering import render
-from gazenas.data.synthetic.scene import sample_scene
+from gazenas.data.synthetic.scene import look_at_screen, sample_scene
 from gazenas.errors import InputError
 from gazenas.files import read_json, write_json
 
 RENDERED = "rendered"  # key of dataset.json that says how a folder was rendered
+FACE, NEAR_EYE, SCREEN = VIEWS = ("face", "near-eye", "screen")
+MM = 10.0  # in a centimeter
 RENDERER = 1  # goes up where the same seed would give other bytes
 
 
@@ -52,6 +56,8 @@ def generate(
     size: int,
     seed: int,
     workers: int,
+    roll: float = 0.0,
+    view: str = FACE,
     on_file: Callable[[str], None] = lambda name: None,
 ) -> dict[str, list[str]]:
     """Renders a data folder: ``dataset.json``, ``train/``, ``test/`` and ``train_test_split.json``, in this order.
@@ -61,6 +67,10 @@ def generate(
         size: side of the images in pixels.
         seed: of the people and of every image.
         workers: processes; the result does not depend on it.
+        roll: degrees by which heads are turned about the direction of their faces at most; 0 for none, as in
+            normalized images, and then without the key ``head_roll``.
+        view: one of ``VIEWS``: faces; single eyes in infrared, gray, with ``eye_landmarks`` for labels; or faces that
+            look at a screen, with ``screen_point`` as well.
         on_file: called with each finished file's name.
 
     Returns:
@@ -69,19 +79,27 @@ def generate(
     Raises:
         InputError: where a number is out of range.
     """
+    if view not in VIEWS:
+        raise InputError(f"--view: expected one of {', '.join(VIEWS)}, found {view!r}")
+    if roll and view == NEAR_EYE:
+        raise InputError(f"--roll: turns heads, expected it with --view {FACE}, found {view}")
+    if not 0 <= roll <= 90:
+        raise InputError(f"--roll: expected degrees from 0 to 90, found {roll}")
     if per_subject < 1 or size < 16 or seed < 0:
         raise InputError(
             f"expected --per-subject >= 1, --size >= 16 and --seed >= 0, found {per_subject}, {size}, {seed}"
         )
     split = split_people(subjects)
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = {"subjects": subjects, "per_subject": per_subject, "size": size, "seed": seed}
-    write_json(folder / layout.METADATA_FILE, {RENDERED: {"renderer": RENDERER, **numbers}})
+    numbers: dict[str, float] = {"subjects": subjects, "per_subject": per_subject, "size": size, "seed": seed}
+    numbers |= {"roll": roll} if roll else {}
+    rendered = {"renderer": RENDERER, **numbers, **({"view": view} if view != FACE else {})}
+    write_json(folder / layout.METADATA_FILE, {RENDERED: rendered})
     tasks = []
     for part, names in split.items():
         target = layout.part_folder(folder, part)
         target.mkdir(exist_ok=True)
-        tasks += [(target / name, int(name[7:11]), per_subject, size, seed) for name in names]
+        tasks += [_PersonFile(target / name, int(name[7:11]), per_subject, size, seed, roll, view) for name in names]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for name in pool.map(_write_person, tasks):
             on_file(name)
@@ -100,18 +118,42 @@ def rendered_files(folder: Path) -> list[Path] | None:
     return [layout.part_folder(folder, part) / name for part, names in split_people(subjects).items() for name in names]
 
 
-def _write_person(task: tuple[Path, int, int, int, int]) -> str:
+@dataclass(frozen=True)
+class _PersonFile:
+    """One person's file to render: where, whose number, and how."""
+
+    path: Path
+    number: int
+    count: int
+    size: int
+    seed: int
+    roll: float
+    view: str
+
+
+def _write_person(file: _PersonFile) -> str:
     """Renders one person's images into one file; returns its name."""
-    path, number, count, size, seed = task
-    rng = np.random.default_rng([seed, number])
+    rng = np.random.default_rng([file.seed, file.number])
+    images, columns = _eyes(rng, file) if file.view == NEAR_EYE else _faces(rng, file)
+    layout.write_person(file.path, images, columns, compressed=True)
+    return file.path.name
+
+
+def _faces(rng: np.random.Generator, file: _PersonFile) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+    """Faces of one person, ``(N, S, S, 3)``, and what is known of them."""
+    count, size = file.count, file.size
     head = build_head(sample_person(rng))
     images = np.empty((count, size, size, 3), np.uint8)
     gaze, pose = np.empty((count, 2), np.float32), np.empty((count, 2), np.float32)
-    points = np.empty((count, 68, 2), np.float32)
+    points, rolls = np.empty((count, 68, 2), np.float32), np.empty((count, 1), np.float32)
+    dots = np.empty((count, 2), np.float32)
     for index in range(count):
-        scene = sample_scene(rng)
+        scene = sample_scene(rng, np.deg2rad(file.roll))
+        if file.view == SCREEN:
+            scene, dot = look_at_screen(scene, rng)
+            dots[index] = dot / MM
         images[index] = render(head, scene, size)
-        gaze[index], pose[index] = scene.gaze, scene.head_pose
+        gaze[index], pose[index], rolls[index] = scene.gaze, scene.head_pose, scene.roll
         points[index] = project_landmarks(head, scene, size)
     columns: dict[str, NDArray[Any]] = {
         layout.GAZE: gaze,
@@ -121,5 +163,20 @@ def _write_person(task: tuple[Path, int, int, int, int]) -> str:
         layout.ROTATION: np.broadcast_to(np.eye(3), (count, 3, 3)),
         layout.LANDMARKS: points,
     }
-    layout.write_person(path, images, columns, compressed=True)
-    return path.name
+    columns |= {layout.ROLL: rolls} if file.roll else {}
+    return images, columns | ({layout.SCREEN_POINT: dots} if file.view == SCREEN else {})
+
+
+def _eyes(rng: np.random.Generator, file: _PersonFile) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+    """Infrared eyes of one person, ``(N, S, S, 1)``, and where pupil and glints are; the camera's index is 0 and 1 for
+    the ear's and the nose's of the right eye, 2 and 3 of the left."""
+    person = sample_near_eye(rng)
+    views = [sample_view(rng) for _ in range(file.count)]
+    images = np.stack([render_near_eye(person, view, file.size) for view in views])[..., None]
+    cameras = [2 * view.left + (not view.ear) for view in views]
+    landmarks = np.stack([near_eye_landmarks(person, view, file.size) for view in views]).astype(np.float32)
+    return images, {
+        layout.EYE_LANDMARKS: landmarks,
+        layout.FRAME_INDEX: np.arange(file.count, dtype=np.int64)[:, None],
+        layout.CAMERA_INDEX: np.array(cameras, np.int64)[:, None],
+    }

@@ -13,6 +13,7 @@ from gazenas.gaze import angles_to_vectors, vectors_to_angles
 FOCAL_LENGTH, DISTANCE, REFERENCE_SIZE = 960.0, 600.0, 224  # ETH-XGaze's normalized camera
 HEAD_LIMIT = np.radians((50.0, 70.0))  # pitch, yaw
 EYE_LIMIT = np.radians((24.0, 32.0))  # pitch, yaw of the gaze in the head
+SCREEN = (500.0, 300.0)  # mm, width and height; the camera sits in the middle of its upper edge
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -20,7 +21,8 @@ MIRROR = np.array([-1.0, 1.0, 1.0])
 class Scene:
     """Everything that differs between two images of one person.
 
-    ``head_pose`` is (pitch, yaw) in radians; ``target`` the point looked at, in mm in the head frame; light
+    ``head_pose`` is (pitch, yaw) in radians, ``roll`` the turn of the head about the direction of its face, clockwise
+    as seen of a face that looks into the camera; ``target`` the point looked at, in mm in the head frame; light
     directions point toward the light in the camera frame; ``background`` is a small ``(n, n, 3)`` picture
     stretched behind the head; ``blur`` in pixels at 224; ``noise`` in units of the 8-bit range.
     """
@@ -39,11 +41,17 @@ class Scene:
     blur: float
     noise: float
     noise_seed: int
+    roll: float = 0.0
 
     @property
     def rotation(self) -> Floats:
-        """``(3, 3)`` head frame to camera frame; its x axis has no y component, as after normalization."""
-        return head_rotation(*self.head_pose)
+        """``(3, 3)`` head frame to camera frame; without roll its x axis has no y component, as after normalization."""
+        rotation = head_rotation(*self.head_pose)
+        if not self.roll:
+            return rotation
+        cosine, sine = np.cos(self.roll), np.sin(self.roll)
+        rolled: Floats = rotation @ np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+        return rolled
 
     @property
     def gaze(self) -> Floats:
@@ -52,7 +60,7 @@ class Scene:
         return angles
 
     def mirrored(self) -> Scene:
-        """The scene that a mirror shows: every yaw negated. The noise is not part of the mirrored world."""
+        """The scene that a mirror shows: every yaw and roll negated. The noise is not part of the mirrored world."""
         return replace(
             self,
             head_pose=(self.head_pose[0], -self.head_pose[1]),
@@ -60,6 +68,7 @@ class Scene:
             light=self.light * MIRROR,
             fill=self.fill * MIRROR,
             background=np.ascontiguousarray(self.background[:, ::-1]),
+            roll=-self.roll,
         )
 
 
@@ -103,8 +112,27 @@ def project(points: Floats, size: int) -> Floats:
     return positions
 
 
-def sample_scene(rng: np.random.Generator) -> Scene:
-    """Draws a scene: head pose with more mass toward the front, gaze in the head uniform over what eyes reach."""
+def look_at_screen(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Floats]:
+    """The same scene with a person who looks at a screen, which goes through the camera, and the point looked at.
+
+    The head turns a third as far as it would, from where eyes reach some of the screen; the point is drawn out of that.
+
+    Returns:
+        The scene, and ``(2,)`` x to the image's right and y down in mm from the camera.
+    """
+    scene = replace(scene, head_pose=(scene.head_pose[0] / 3, scene.head_pose[1] / 3))
+    half = np.array(SCREEN) / 2
+    while True:
+        across, down = rng.uniform(-half, half)
+        point = np.array([across, down + half[1], 0.0])
+        target = scene.rotation.T @ (point - [0, 0, DISTANCE])
+        if (np.abs(vectors_to_angles(target)) <= EYE_LIMIT).all():
+            return replace(scene, target=target), point[:2]
+
+
+def sample_scene(rng: np.random.Generator, roll: float = 0.0) -> Scene:
+    """Draws a scene: head pose with more mass toward the front, gaze in the head uniform over what eyes reach, roll
+    uniform up to ``roll`` radians to either side."""
 
     def direction(horizontal: float, vertical: float) -> Floats:
         vector = np.array([rng.uniform(-horizontal, horizontal), rng.uniform(-1.0, vertical), -1.0])
@@ -133,4 +161,5 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         blur=float(rng.uniform(0.0, 1.1)),
         noise=float(rng.uniform(0.5, 5.0)),
         noise_seed=int(rng.integers(2**31)),
+        roll=float(rng.uniform(-roll, roll)) if roll else 0.0,
     )

@@ -9,7 +9,9 @@ from functools import partial
 
 from gazenas.models.baselines.backbones import SOURCES, backbone
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
-from gazenas.models.baselines.binned import hopenet, l2cs
+from gazenas.models.baselines.binned import hopenet, hopenet_on, l2cs
+from gazenas.models.baselines.ca_net import ca_net
+from gazenas.models.baselines.dilated_net import dilated_net
 from gazenas.models.baselines.full_face import full_face
 from gazenas.models.baselines.gaze360 import gaze360
 from gazenas.models.baselines.gazecapture import (
@@ -20,14 +22,22 @@ from gazenas.models.baselines.gazecapture import (
 )
 from gazenas.models.baselines.gazetr import gazetr_hybrid
 from gazenas.models.baselines.handmade import handmade, handmade_mobile, named_handmade, named_mobile
+from gazenas.models.baselines.itracker import itracker
+from gazenas.models.baselines.rt_gene import rt_gene
 
 BASELINES: dict[str, Callable[..., Baseline]] = {
     "gazetr-hybrid": gazetr_hybrid,
     "full-face": full_face,
     "gaze360": gaze360,
     "gaze360-7": partial(gaze360, frames=7),
+    "rt-gene": rt_gene,
+    "dilated-net": dilated_net,
+    "ca-net": ca_net,
+    "itracker": itracker,
     "l2cs": l2cs,
     "hopenet": hopenet,
+    "hopenet-cbam": partial(hopenet_on, "hopenet-cbam", "cbam-resnet50"),
+    "hopenet-shufflenetv2": partial(hopenet_on, "hopenet-shufflenetv2", "shufflenetv2"),
     "gazecapture": gazecapture,
     "gazecapture-ghost": gazecapture_ghost,
     "gazecapture-shuffle": gazecapture_shuffle,

@@ -24,8 +24,6 @@ SOURCES = {
     "ghostnet": ("ghostnet", "ghostnet"),
     "squeezenet": ("squeezenet", "squeezenet_v1_1"),
 }
-
-
 # torchvision's numbers of SqueezeNet 1.1's layers, by which papers name them; its ReLU has one, a block has its last.
 SQUEEZENET_LAYERS = {
     "1": "init_block",
@@ -59,6 +57,30 @@ class PooledBackbone(nn.Module):
         """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians."""
         gaze: Tensor = self.gaze(self.backbone(images).mean((2, 3)))
         return gaze
+
+
+def feature_layers(name: str, until: str = "") -> tuple[nn.Module, int]:
+    """Everything of one of ``SOURCES`` up to its last map, and that map's channels.
+
+    Args:
+        name: which.
+        until: its last layer, as :func:`truncate` takes it; all of them without it.
+
+    Raises:
+        InputError: where pytorchcv is not installed, or there is no such layer.
+    """
+    module, function = SOURCES[name]
+    try:
+        source = importlib.import_module(f"pytorchcv.models.{module}")
+    except ModuleNotFoundError as error:
+        raise InputError(f"{name} needs {error.name}: pip install 'gazenas[backbones]'") from error
+    layers = OrderedDict(getattr(source, function)(pretrained=False).features.named_children())
+    layers.pop("final_pool", None)
+    features = nn.Sequential(layers)
+    features = truncate(name, features, until) if until else features
+    with torch.no_grad():
+        channels = features.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
+    return features.train(), int(channels)
 
 
 def truncate(name: str, features: nn.Sequential, until: str) -> nn.Sequential:
@@ -107,17 +129,7 @@ def backbone(name: str, input_size: int = 224, until: str = "") -> Baseline:
     Raises:
         InputError: where pytorchcv is not installed, or there is no such layer.
     """
-    module, function = SOURCES[name]
-    try:
-        source = importlib.import_module(f"pytorchcv.models.{module}")
-    except ModuleNotFoundError as error:
-        raise InputError(f"{name} needs {error.name}: pip install 'gazenas[backbones]'") from error
-    layers = OrderedDict(getattr(source, function)(pretrained=False).features.named_children())
-    layers.pop("final_pool", None)
-    features = nn.Sequential(layers)
-    features = truncate(name, features, until) if until else features
-    with torch.no_grad():
-        channels = features.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
-    body = PooledBackbone(backbone=features.train(), channels=channels)
+    features, channels = feature_layers(name, until)
+    body = PooledBackbone(backbone=features, channels=channels)
     settings = {"until": until} if until else {}
     return Baseline(spec=BaselineSpec(name, input_size, settings), body=body)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from gazenas.errors import InputError
 from gazenas.files import write_json
-from gazenas.space.architecture import FORMAT
+from gazenas.models.answers import replace_answer
+from gazenas.space.architecture import FORMAT, GAZE_TASK
+from gazenas.tasks import TASKS
+from gazenas.tasks.task import Task
 
 Losses = dict[str, Tensor]
 
@@ -30,20 +33,22 @@ class BaselineSpec:
             written only where there is something.
         channels: of a pruned one, by the path of each layer that lost some, how many are left: ``[in, out]`` of a
             convolution or a linear layer, ``[channels]`` of a BatchNorm; written only where there is something.
+        task: what it predicts, a key of ``TASKS``; written only where it is not gaze.
     """
 
     baseline: str
     input_size: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     channels: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    task: str = GAZE_TASK
 
     def to_dict(self) -> dict[str, Any]:
         """What is written and hashed."""
         values: dict[str, Any] = {"baseline": self.baseline, "input_size": self.input_size}
         values |= {"settings": dict(self.settings)} if self.settings else {}
-        return values | (
-            {"channels": {name: list(left) for name, left in self.channels.items()}} if self.channels else {}
-        )
+        if self.channels:
+            values["channels"] = {name: list(left) for name, left in self.channels.items()}
+        return values | ({"task": self.task} if self.task != GAZE_TASK else {})
 
     def fingerprint(self) -> str:
         """A hash of everything."""
@@ -61,17 +66,17 @@ class BaselineSpec:
             InputError: where a key is missing, unknown or of another type.
         """
         name, size, settings = values.get("baseline"), values.get("input_size"), values.get("settings", {})
-        channels = values.get("channels", {})
-        typed = isinstance(name, str) and type(size) is int and isinstance(settings, dict)
-        optional = {"settings", "channels"}
+        channels, task = values.get("channels", {}), values.get("task", GAZE_TASK)
+        typed = isinstance(name, str) and type(size) is int and isinstance(settings, dict) and isinstance(task, str)
+        optional = {"settings", "channels", "task"}
         if set(values) | optional != {"format", "baseline", "input_size", *optional} or not typed:
             raise InputError(
                 f"{where}: expected the keys format, baseline (a name), input_size and, where the comparator takes "
-                f"them, settings, and where it was pruned, channels, found {values}"
+                f"them, settings and task, and where it was pruned, channels, found {values}"
             )
         if not isinstance(channels, dict) or not all(_is_counts(left) for left in channels.values()):
             raise InputError(f"{where}: channels: expected one or two positive whole numbers a layer, found {channels}")
-        return BaselineSpec(str(name), values["input_size"], settings, channels)
+        return BaselineSpec(str(name), values["input_size"], settings, channels, task)
 
 
 def _is_counts(left: Any) -> bool:
@@ -85,8 +90,8 @@ class Baseline(nn.Module):
         spec: its name, input size and settings.
         body: ``(N, 3, S, S)`` images to ``(N, 2)`` pitch and yaw in radians; where it has a loss of its own, in
             training mode to a tuple that begins with the gaze.
-        objective: parts of the loss from the body's output in training mode, images and true gaze; the L1 loss without
-            it.
+        objective: parts of the loss from the body's output in training mode, images and true labels; the task's loss
+            without it.
     """
 
     def __init__(
@@ -104,6 +109,27 @@ class Baseline(nn.Module):
     def input_size(self) -> int:
         """Side of the input images in pixels."""
         return self.spec.input_size
+
+    @property
+    def input_channels(self) -> int:
+        """3: gray images come as three equal colors."""
+        return 3
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        return TASKS[self.spec.task]
+
+    def answer(self, task: Task) -> None:
+        """Gives it a fresh last layer for another task, and the loss of that task where its own is of gaze.
+
+        Raises:
+            InputError: where its answer is no linear layer, so that it predicts gaze alone.
+        """
+        change = getattr(self.body, "answer", None)
+        if not (change(task) if change is not None else replace_answer(self.body, task)):
+            raise InputError(f"{self.spec.baseline}: predicts gaze alone, expected it for the task {task.name}")
+        self.spec = replace(self.spec, task=task.name)
 
     def forward(self, images: Tensor) -> Any:
         """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians; in training mode to what ``objective`` takes."""

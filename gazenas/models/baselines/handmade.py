@@ -190,26 +190,27 @@ def _last_side(input_size: int, channels: Sequence[int], **numbers: int) -> int:
     return input_size >> count
 
 
-def handmade_macs(channels: Sequence[Amount], input_size: int, hidden: int = HIDDEN) -> Amount:
+def handmade_macs(channels: Sequence[Amount], input_size: int, hidden: int = HIDDEN, outputs: int = 2) -> Amount:
     """MACs of :func:`handmade` by its formula.
 
     Args:
         channels: numbers, or arrays of numbers for many networks at once.
         input_size: of the images.
         hidden: units of the hidden layer.
+        outputs: of the network.
     """
     side = input_size // 2
     total = 27 * side * side * channels[0]
     for before, after in pairwise(channels):
         side //= 2
         total = total + 9 * side * side * after * (before + 2 * after)
-    return total + channels[-1] * (side * side * hidden) + 2 * hidden
+    return total + channels[-1] * (side * side * hidden) + outputs * hidden
 
 
-def handmade_params(channels: Sequence[Amount], input_size: int, hidden: int = HIDDEN) -> Amount:
+def handmade_params(channels: Sequence[Amount], input_size: int, hidden: int = HIDDEN, outputs: int = 2) -> Amount:
     """Parameters of :func:`handmade` by its formula; arguments as in :func:`handmade_macs`."""
     side = input_size >> len(channels)
     total = 29 * channels[0]
     for before, after in pairwise(channels):
         total = total + 9 * after * (before + 2 * after) + 6 * after
-    return total + channels[-1] * (side * side * hidden) + 3 * hidden + 2
+    return total + channels[-1] * (side * side * hidden) + (outputs + 1) * hidden + outputs
