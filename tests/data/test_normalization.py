@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gazenas.data.normalization.geometry import Camera, Screen, Target, face_center, solve_pose, view_face, warp_image
+from gazenas.data.normalization.geometry import Camera, Screen, Target, face_center, view_face
+from gazenas.data.normalization.patch import warp_image
+from gazenas.data.normalization.pose import solve_pose
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.landmarks import project_landmarks
 from gazenas.data.synthetic.person import sample_person

@@ -1,0 +1,92 @@
+"""Square patches out of photos: bilinear where pixels grow, averaged first where they shrink.
+
+Positions are those of OpenCV: the middle of the first pixel is (0, 0). Sampling a face of 400 pixels at 64 positions a
+side without averaging picks pixels out of the photo and moves a network's answer by degrees.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from gazenas.data.arrays import Floats
+from gazenas.data.normalization.geometry import Camera, Target, View
+from gazenas.errors import InputError
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two excluded
+MOST_SAMPLES = 8  # along each side of a pixel, seen through a lens that bends
+GROWS = 1.05  # pixels of the photo a pixel of the patch up to which nothing is averaged
+
+
+def warp_image(image: NDArray[np.uint8], camera: Camera, view: View, target: Target) -> NDArray[np.uint8]:
+    """``(S, S, 3)`` normalized patch of an ``(H, W, 3)`` image; black where the image ends."""
+    back = np.linalg.inv(view.warp)
+    if not camera.distortion.size:
+        return sample_square(image, back, target.size)
+    shrink = _corners(back, target.size)[1]
+    samples = 1 if shrink <= GROWS else min(int(np.ceil(shrink)), MOST_SAMPLES)
+    line = (np.arange(target.size * samples) + 0.5) / samples - 0.5
+    across, down = np.meshgrid(line, line)
+    there = np.stack([across.ravel(), down.ravel(), np.ones(across.size)], 1)
+    rays = there @ back.T @ np.linalg.inv(camera.matrix).T  # in the real camera's frame
+    source = camera.distort(rays[:, :2] / rays[:, 2:]) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
+    coordinates = [source[:, 1], source[:, 0]]
+    channels = [ndimage.map_coordinates(image[..., c].astype(np.float32), coordinates, order=1) for c in range(3)]
+    fine = np.stack(channels, -1).reshape(target.size, samples, target.size, samples, 3)
+    return fine.mean((1, 3)).round().clip(0, 255).astype(np.uint8)
+
+
+def sample_square(image: NDArray[np.uint8], matrix: Floats, size: int) -> NDArray[np.uint8]:
+    """``(size, size, 3)`` of an ``(H, W, 3)`` image, seen through a homography; black where the image ends.
+
+    Args:
+        image: RGB.
+        matrix: ``(3, 3)`` from positions of the square to those of the image.
+        size: side in pixels.
+
+    Raises:
+        InputError: where a part of the square is not before the camera.
+    """
+    corners, shrink = _corners(matrix, size)
+    box = _box(corners, image.shape, 2 + int(shrink))
+    if box is None:
+        return np.zeros((size, size, 3), np.uint8)
+    photo = Image.fromarray(np.ascontiguousarray(image[box[1] : box[3], box[0] : box[2]]))
+    blocks = max(1, min(int(shrink), *photo.size))
+    if blocks > 1:
+        photo = photo.reduce(blocks)
+    samples = 1 if shrink <= GROWS else 2
+    # From the finer square's corner-based positions to the reduced photo's: Pillow's begin at the corner of a pixel.
+    into = np.array([[1 / samples, 0, -0.5], [0, 1 / samples, -0.5], [0, 0, 1]])
+    out = np.array([[1, 0, 0.5 - box[0]], [0, 1, 0.5 - box[1]], [0, 0, blocks]]) / blocks
+    whole = out @ matrix @ into
+    numbers = tuple(float(number) for number in (whole / whole[2, 2]).ravel()[:8])
+    bilinear, side = Image.Resampling.BILINEAR, size * samples
+    patch = photo.transform((side, side), Image.Transform.PERSPECTIVE, numbers, bilinear)
+    return np.asarray(patch.reduce(samples) if samples > 1 else patch, np.uint8)
+
+
+def _corners(matrix: Floats, size: int) -> tuple[Floats, float]:
+    """``(4, 2)`` positions of the square's corners in the image, and how many pixels of it one pixel is wide at most.
+
+    Raises:
+        InputError: where one of them is not before the camera.
+    """
+    low, high = -0.5, size - 0.5
+    there = np.array([[low, low, 1], [high, low, 1], [high, high, 1], [low, high, 1]]) @ matrix.T
+    if not (np.isfinite(there).all() and there[:, 2].min() > 0.05 * abs(there[:, 2].mean())):
+        raise InputError("expected a patch that lies before the camera, found one that reaches beside it")
+    corners: Floats = there[:, :2] / there[:, 2:]
+    sides = np.linalg.norm(np.diff(corners, axis=0, append=corners[:1]), axis=1)
+    return corners, float(sides.max()) / size
+
+
+def _box(corners: Floats, shape: tuple[int, ...], margin: int) -> Box | None:
+    """The part of an image of ``shape`` around corners; None where they are all beside it."""
+    low = np.floor(corners.min(0)) - margin
+    high = np.ceil(corners.max(0)) + margin + 1
+    left, top = np.maximum(low, 0)
+    right, bottom = np.minimum(high, [shape[1], shape[0]])
+    return (int(left), int(top), int(right), int(bottom)) if left < right and top < bottom else None
