@@ -35,7 +35,8 @@ def warp_image(image: NDArray[np.uint8], camera: Camera, view: View, target: Tar
     coordinates = [source[:, 1], source[:, 0]]
     channels = [ndimage.map_coordinates(image[..., c].astype(np.float32), coordinates, order=1) for c in range(3)]
     fine = np.stack(channels, -1).reshape(target.size, samples, target.size, samples, 3)
-    return fine.mean((1, 3)).round().clip(0, 255).astype(np.uint8)
+    patch: NDArray[np.uint8] = fine.mean((1, 3)).round().clip(0, 255).astype(np.uint8)
+    return patch
 
 
 def sample_square(image: NDArray[np.uint8], matrix: Floats, size: int) -> NDArray[np.uint8]:

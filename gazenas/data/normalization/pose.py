@@ -57,7 +57,8 @@ def rotation_matrix(vector: Floats) -> Floats:
     angle = float(np.sqrt(vector @ vector))
     cross = _crosses(vector[None])[0]
     if angle < 1e-8:
-        return np.eye(3) + cross
+        near: Floats = np.eye(3) + cross
+        return near
     turned: Floats = np.eye(3) + np.sin(angle) / angle * cross + (1 - np.cos(angle)) / angle**2 * cross @ cross
     return turned
 

@@ -1,0 +1,115 @@
+"""The default finder: BlazeFace finds faces, the mesh network places 468 points on them and follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gazenas.data.arrays import Floats
+from gazenas.faces.face import NEW, Face, Finder, box_around, overlap
+from gazenas.faces.face_models import MESH
+from gazenas.faces.model_files import FAR, IRIS_FILE, MESH_FILE, NEAR, find_files
+from gazenas.faces.networks import Detector, Iris, Mesh, Pixels
+
+ROOM = 1.5  # side of the square that the mesh network sees, in sides of the face
+EYES = (33, 263)  # outer corners, by which a face is upright
+CORNERS = ((33, 133), (362, 263))  # of each eye, from the image's left
+LEAST_PRESENCE, SAME_FACE = 0.5, 0.5  # of the mesh network's own score; overlap of two that are one face
+SMALLEST = 8.0  # pixels across, of a face that is worth a look
+LOOK_AGAIN = 15  # frames after which the detector looks for newcomers
+
+
+class MediapipeFinder:
+    """Finds and follows faces.
+
+    The detector runs where there was no face before, where the mesh network has lost one, and now and then for
+    newcomers; else a face's square in the next frame comes from its mesh.
+
+    Args:
+        folder: where the networks' files lie; see :func:`gazenas.faces.model_files.find_files`.
+        irises: whether to look for the irises, which takes two more networks' time a face.
+        far: whether to look for small faces as well: four times the pixels, ten times the detector's time.
+    """
+
+    face_model = MESH
+
+    def __init__(self, folder: Path | None = None, *, irises: bool = False, far: bool = True) -> None:
+        wanted = [NEAR, *([FAR] if far else []), MESH_FILE, *([IRIS_FILE] if irises else [])]
+        paths = find_files(wanted, folder)
+        self._detectors = [Detector(paths[each.name]) for each in ((FAR, NEAR) if far else (NEAR,))]
+        self._mesh = Mesh(paths[MESH_FILE.name])
+        self._iris = Iris(paths[IRIS_FILE.name]) if irises else None
+        self._frames = 0
+
+    def __call__(self, image: Pixels, before: Sequence[Face]) -> list[Face]:
+        """Faces of an image, as :class:`gazenas.faces.face.Finder` says."""
+        faces: list[Face] = []
+        for face in before:
+            self._add(faces, self._look(image, *_around(face.landmarks), face.id))
+        self._frames = self._frames + 1 if before else 0
+        if not before or len(faces) < len(before) or self._frames % LOOK_AGAIN == 0:
+            for box, keys in self._detections(image):
+                if all(overlap(box, face.box) < SAME_FACE / 2 for face in faces):
+                    self._add(faces, self._found(image, box, keys))
+        return faces
+
+    def _detections(self, image: Pixels) -> list[tuple[Floats, Floats]]:
+        """Boxes and key points by the first detector that sees any: the second sees faces that fill the image."""
+        for detector in self._detectors:
+            seen = [(box, keys) for box, _, keys in detector(image) if box[2:].min() >= SMALLEST]
+            if seen:
+                return seen
+        return []
+
+    def _found(self, image: Pixels, box: Floats, keys: Floats) -> Face | None:
+        """The face of a detection: placed twice, since the first square is the detector's guess."""
+        across = keys[1] - keys[0]
+        first = self._look(
+            image, box[:2] + box[2:] / 2, ROOM * float(box[2:].max()), float(np.arctan2(across[1], across[0])), NEW
+        )
+        return None if first is None else self._look(image, *_around(first.landmarks), NEW)
+
+    def _look(self, image: Pixels, center: Floats, side: float, angle: float, number: int) -> Face | None:
+        """The face inside a square, if the mesh network says that it is one."""
+        height, width = image.shape[:2]
+        inside = -side / 2 < center[0] < width + side / 2 and -side / 2 < center[1] < height + side / 2
+        if not (inside and SMALLEST <= side <= 4 * max(height, width)):
+            return None
+        landmarks, score = self._mesh(image, center, side, angle)
+        if score < LEAST_PRESENCE:
+            return None
+        irises = None
+        if self._iris is not None:
+            both = [
+                self._iris(image, landmarks[left], landmarks[right], mirrored=eye == 1)
+                for eye, (left, right) in enumerate(CORNERS)
+            ]
+            irises = np.stack(both)
+        return Face(box_around(landmarks), score, landmarks, irises, number)
+
+    def _add(self, faces: list[Face], face: Face | None) -> None:
+        """Keeps a face, unless it is one that is there already."""
+        if face is not None and all(overlap(face.box, other.box) < SAME_FACE for other in faces):
+            faces.append(face)
+
+
+def _around(landmarks: Floats) -> tuple[Floats, float, float]:
+    """Center, side and angle of the square around a mesh."""
+    across = landmarks[EYES[1]] - landmarks[EYES[0]]
+    angle = float(np.arctan2(across[1], across[0]))
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    upright = landmarks @ turn.T
+    low, high = upright.min(0), upright.max(0)
+    return turn.T @ ((low + high) / 2), ROOM * float((high - low).max()), angle
+
+
+def far_finder(folder: Path | None = None, *, irises: bool = False) -> Finder:
+    """Finds small faces as well: 12 pixels of 256 are enough, wherever the image is cut."""
+    return MediapipeFinder(folder, irises=irises)
+
+
+def near_finder(folder: Path | None = None, *, irises: bool = False) -> Finder:
+    """For webcams: finds faces that fill an eighth of the image's longer side or more, in a tenth of the time."""
+    return MediapipeFinder(folder, irises=irises, far=False)
