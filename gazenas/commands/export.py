@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
 
@@ -20,11 +21,12 @@ from gazenas.data.synthetic.rendering import render
 from gazenas.data.synthetic.scene import sample_scene
 from gazenas.errors import InputError
 from gazenas.export.onnx import BATCHES, LIMITS, export_onnx
+from gazenas.faces.contract import contract_of
+from gazenas.faces.face_models import FACE_MODELS, MESH, with_frame
 from gazenas.models.zoo import GazeModel, load_model
 
 
-def run(argv: list[str]) -> None:
-    """Runs the verb."""
+def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "export",
         "Writes a model as one ONNX file, verified against PyTorch in degrees; a file that fails is not left behind.",
@@ -50,9 +52,21 @@ def run(argv: list[str]) -> None:
     parser.add_argument(
         "--data", type=str, default="", help="data folder whose test faces are compared on; rendered faces without it"
     )
+    parser.add_argument(
+        "--face_model",
+        type=str,
+        default="",
+        help=f"with which the training images were normalized: {', '.join(FACE_MODELS)}, or a file; 'gazenas predict' "
+        "then refuses another",
+    )
     parser.add_argument("--images", type=int, default=256, help="how many faces are compared")
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the faces drawn or rendered")
-    arguments = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    arguments = _parse(argv)
     use_device("cpu", 0)
     network = load_model(arguments.model, user=arguments.user or None)
     out = Path(arguments.out)
@@ -62,7 +76,15 @@ def run(argv: list[str]) -> None:
         raise InputError(f"--images: expected at least 1, found {arguments.images}")
     faces = _faces(arguments.model, arguments.data, arguments.images, arguments.seed, network.input_size)
     multiple = arguments.channel_multiple
-    report = export_onnx(network, out, faces, precision=arguments.precision, channel_multiple=multiple)
+    model = arguments.face_model
+    report = export_onnx(
+        network,
+        out,
+        faces,
+        precision=arguments.precision,
+        channel_multiple=multiple,
+        face_model=contract_of(with_frame(MESH, model)) if model else "",
+    )
     whole = f"every kernel size and hidden layer a multiple of {multiple} channels or full"
     faces_of = "test" if arguments.data else "rendered"
     filled = [["filled up", f"{_size(report.network)}, {whole}"]] if multiple > 1 else []

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from argparse import BooleanOptionalAction
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ def _parse(argv: list[str]) -> Namespace:
     parser.add_argument("--max_faces", type=NonNegativeInt, default=0, help="in a frame, the largest; 0 for all")
     parser.add_argument("--every", type=PositiveInt, default=1, help="only each n-th frame")
     parser.add_argument("--frames", type=NonNegativeInt, default=0, help="at most so many; 0 for all")
-    parser.add_argument("--no_draw", action="store_true", help="write no pictures and no film")
+    parser.add_argument("--draw", action=BooleanOptionalAction, default=True, help="write pictures or a film")
     parser.add_argument("--json", type=str, default="", help="-: a line of JSON a face on standard output, as it comes")
     parser.add_argument("--overwrite", action="store_true", help="replace a prediction in --out")
     parser.add_argument("--device", type=str, default="cpu", help="of the gaze network: cpu, cuda, cuda:N, or auto")
@@ -135,7 +136,7 @@ def _predict(
                 continue
             camera = predictor.camera_of(frame)
             cameras.add(_about_camera(arguments.camera, frame, camera.matrix[0, 0]))
-            if not arguments.no_draw:
+            if arguments.draw:
                 drawn = draw_gazes(frame.image, camera, answers)
                 if source.kind == PHOTOS:
                     folder.draw_picture(drawn, frame.source)
