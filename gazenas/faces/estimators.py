@@ -46,7 +46,7 @@ class TorchEstimator:
     def __call__(self, faces: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """As :class:`Estimator` says."""
         with torch.inference_mode():
-            images = normalize(torch.from_numpy(faces).to(self._device))
+            images = normalize(torch.from_numpy(np.array(faces)).to(self._device))
             angles: NDArray[np.float32] = self._network(images).float().cpu().numpy()
         return angles
 
