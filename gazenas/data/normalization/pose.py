@@ -13,6 +13,7 @@ STARTS = ((0, 0, 0), (0.4, 0, 0), (-0.4, 0, 0), (0, 0.6, 0), (0, -0.6, 0), (0, 0
 MANY = 12  # points from which one start is enough, unless they are flat
 FLAT = 0.15  # least over middle extent of points that count as flat
 STEPS, SETTLED = 60, 1e-10  # at most, and the relative gain below which no more are taken
+FARTHEST = 1e6  # pixels from an image's corner, beyond which nothing is a landmark
 NEAREST = 1.0  # mm before the camera: where points behind it are taken to be while a pose is searched
 
 Pose = tuple[Floats, Floats]
@@ -40,6 +41,9 @@ def solve_pose(camera: Camera, landmarks: Floats, model: Floats, *, weights: Flo
         )
     if not np.isfinite(landmarks).all():
         raise InputError("expected finite landmarks, found others")
+    if np.ptp(landmarks, axis=0).max() < 1e-3 or np.abs(landmarks).max() > FARTHEST:
+        found = f"within {np.ptp(landmarks, axis=0).max():g} pixels, up to {np.abs(landmarks).max():g} from the corner"
+        raise InputError(f"expected landmarks of a face in an image, found all of them {found}")
     model, landmarks = np.asarray(model, np.float64), np.asarray(landmarks, np.float64)
     roots = np.ones(len(model)) if weights is None else np.sqrt(np.asarray(weights, np.float64))
     rays = camera.rays(landmarks)[:, :2]
@@ -102,7 +106,11 @@ def _refined(
         square, slope = jacobian.T @ jacobian, jacobian.T @ residuals
         gained = 0.0
         while damping < 1e12:
-            step = np.linalg.solve(square + damping * np.diag(np.diag(square) + 1e-12), -slope)
+            try:
+                step = np.linalg.solve(square + damping * np.diag(np.diag(square) + 1e-12), -slope)
+            except np.linalg.LinAlgError:  # no direction makes a difference: more damping gives it one
+                damping *= 10
+                continue
             rotation_next = rotation_matrix(step[:3]) @ rotation
             turned_next = model @ rotation_next.T
             residuals_next = _residuals(camera, landmarks, roots, turned_next + translation + step[3:])
