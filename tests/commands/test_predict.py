@@ -18,7 +18,7 @@ from gazenas.__main__ import main
 from gazenas.data.normalization.cameras import assume_camera
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.person import sample_person
-from gazenas.data.synthetic.photograph import Sitter, photograph
+from gazenas.data.synthetic.photography import Sitter, photograph
 from gazenas.data.synthetic.scene import sample_scene
 from gazenas.faces.face import Face, box_around
 from gazenas.gaze import angular_error

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gazenas.data.normalization.cameras import assume_camera
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.person import sample_person
-from gazenas.data.synthetic.photograph import Sitter, photograph
+from gazenas.data.synthetic.photography import Sitter, photograph
 from gazenas.data.synthetic.scene import sample_scene
 from gazenas.faces import mediapipe
 from gazenas.faces.face import NEW

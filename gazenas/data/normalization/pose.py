@@ -42,8 +42,10 @@ def solve_pose(camera: Camera, landmarks: Floats, model: Floats, *, weights: Flo
     if not np.isfinite(landmarks).all():
         raise InputError("expected finite landmarks, found others")
     if np.ptp(landmarks, axis=0).max() < 1e-3 or np.abs(landmarks).max() > FARTHEST:
-        found = f"within {np.ptp(landmarks, axis=0).max():g} pixels, up to {np.abs(landmarks).max():g} from the corner"
-        raise InputError(f"expected landmarks of a face in an image, found all of them {found}")
+        width, far = np.ptp(landmarks, axis=0).max(), np.abs(landmarks).max()
+        raise InputError(
+            f"expected landmarks of a face, found them {width:g} pixels apart, up to {far:g} from the corner"
+        )
     model, landmarks = np.asarray(model, np.float64), np.asarray(landmarks, np.float64)
     roots = np.ones(len(model)) if weights is None else np.sqrt(np.asarray(weights, np.float64))
     rays = camera.rays(landmarks)[:, :2]
