@@ -90,7 +90,8 @@ def _letterbox(image: Pixels, size: int) -> tuple[Pixels, float, Floats]:
     height, width = image.shape[:2]
     scale = size / max(height, width)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = Image.fromarray(np.ascontiguousarray(image)).resize(inner, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    small = Image.fromarray(np.ascontiguousarray(image))
+    small = small.reduce(max(1, int(1 / scale))).resize(inner, Image.Resampling.BILINEAR)
     left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
     square = np.zeros((size, size, 3), np.uint8)
     square[top : top + inner[1], left : left + inner[0]] = np.asarray(small)
@@ -126,7 +127,7 @@ class Mesh:
         """``(468, 2)`` image positions, and how sure the network is that this is a face, 0 to 1."""
         size = self._network.size
         matrix = square_around(center, side, angle, size)
-        outputs = self._network(sample_square(image, matrix, size))
+        outputs = self._network(sample_square(image, matrix, size, quick=True))
         points, logit = sorted(outputs, key=len, reverse=True)
         flat = points.reshape(-1, 3)[:, :2].astype(np.float64) - 0.5
         return flat @ matrix[:2, :2].T + matrix[:2, 2], float(1 / (1 + np.exp(-np.clip(logit[0], -80, 80))))
@@ -151,7 +152,7 @@ class Iris:
         across, size = right - left, self._network.size
         side, angle = self.WIDTH * float(np.hypot(*across)), float(np.arctan2(across[1], across[0]))
         matrix = square_around((left + right) / 2, side, angle, size, mirrored=mirrored)
-        outputs = self._network(sample_square(image, matrix, size))
+        outputs = self._network(sample_square(image, matrix, size, quick=True))
         iris = min(outputs, key=len).reshape(-1, 3)[0, :2].astype(np.float64) - 0.5
         center: Floats = matrix[:2, :2] @ iris + matrix[:2, 2]
         return center
