@@ -193,7 +193,7 @@ def _about_camera(path: str, frame: Frame, focal: float) -> str:
         return f"camera: focal length {focal:.0f} pixels, by EXIF ({frame.film_focal:g} mm on 35-mm film)"
     return (
         f"camera: focal length {focal:.0f} pixels, assumed: the longer side (--camera FILE); "
-        "a wrong one moves gaze by up to 2 degrees, head pitch by up to 7, and distance in proportion"
+        "a wrong one changes distance in proportion, head pitch by some degrees, and gaze with them"
     )
 
 

@@ -18,7 +18,8 @@ EYES = (33, 263)  # outer corners, by which a face is upright
 CORNERS = ((33, 133), (362, 263))  # of each eye, from the image's left
 LEAST_PRESENCE, SAME_FACE = 0.5, 0.5  # of the mesh network's own score; overlap of two that are one face
 SMALLEST = 8.0  # pixels across, of a face that is worth a look
-LOOK_AGAIN = 15  # frames after which the detector looks for newcomers
+MOST_LOOKS, STAYS = 5, 0.02  # at a detection; sides that its square moves or grows where it stays
+LOOK_AGAIN = 8  # frames after which the detector looks for newcomers
 
 
 class MediapipeFinder:
@@ -64,12 +65,20 @@ class MediapipeFinder:
         return []
 
     def _found(self, image: Pixels, box: Floats, keys: Floats) -> Face | None:
-        """The face of a detection: placed twice, since the first square is the detector's guess."""
+        """The face of a detection: placed again until its square stays, since the first is the detector's guess."""
         across = keys[1] - keys[0]
-        first = self._look(
-            image, box[:2] + box[2:] / 2, ROOM * float(box[2:].max()), float(np.arctan2(across[1], across[0])), NEW
-        )
-        return None if first is None else self._look(image, *_around(first.landmarks), NEW)
+        center, side = box[:2] + box[2:] / 2, ROOM * float(box[2:].max())
+        angle = float(np.arctan2(across[1], across[0]))
+        face = None
+        for _ in range(MOST_LOOKS):
+            face = self._look(image, center, side, angle, NEW)
+            if face is None:
+                break
+            before = np.array([*center, side])
+            center, side, angle = _around(face.landmarks)
+            if np.abs(np.array([*center, side]) - before).max() < STAYS * side:
+                break
+        return face
 
     def _look(self, image: Pixels, center: Floats, side: float, angle: float, number: int) -> Face | None:
         """The face inside a square, if the mesh network says that it is one."""

@@ -103,7 +103,8 @@ def measure(model: str, films: int, frames: int) -> None:
                 assert gaze is not None, "only those are matched"
                 assert gaze.iris is not None, "irises were asked for"
                 seen += 1
-                jumps += numbers.setdefault(index, answer.face.id) != answer.face.id
+                jumps += numbers.get(index, answer.face.id) != answer.face.id
+                numbers[index] = answer.face.id
                 view = view_face(camera, truth.rotation, truth.view.center, target)
                 given = view.to_camera(predictor.estimator(warp_image(photo, camera, view, target)[None])[0])
                 second = gaze.view.to_camera(gaze.iris)
