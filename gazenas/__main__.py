@@ -19,6 +19,7 @@ VERBS = {
     "benchmark": "time networks in one process, turn by turn",
     "latency": "measure a search space's layers on this machine or another, for a budget of milliseconds",
     "predict": "say where the people in photos and films look",
+    "screen": "say where a screen stands before its camera, for predict --screen",
     "export": "write a verified ONNX file",
     "compress": "make a trained network's file smaller: int8, coded",
     "summary": "MACs, parameters, and what survived in each block",

@@ -28,6 +28,7 @@ from gazenas.faces.frame import Frame
 from gazenas.faces.landmark_file import KnownFaces
 from gazenas.faces.predictor import FaceGaze, GazePredictor
 from gazenas.faces.records import PredictionFolder, Record, records_of
+from gazenas.faces.screen import PlacedScreen, read_screen
 from gazenas.faces.smoothing import SMOOTHINGS
 from gazenas.faces.sources import CAMERA, PHOTOS, Source, open_source
 
@@ -57,6 +58,7 @@ def _parse(argv: list[str]) -> Namespace:
     parser.add_argument(
         "--any_face_model", action="store_true", help="also where the network was trained with another face model"
     )
+    parser.add_argument("--screen", type=str, default="", help="JSON file by 'gazenas screen': where gazes meet it")
     parser.add_argument("--smooth", type=str, default="none", help=f"of films, by face: {', '.join(SMOOTHINGS)}")
     parser.add_argument("--with", type=str, default="", help="iris: draws and writes iris geometry's answer as well")
     parser.add_argument("--max_faces", type=NonNegativeInt, default=0, help="in a frame, the largest; 0 for all")
@@ -83,6 +85,7 @@ def run(argv: list[str]) -> None:
         folder = PredictionFolder(Path(arguments.out), overwrite=arguments.overwrite)
         known = KnownFaces(Path(arguments.landmarks)) if arguments.landmarks else None
         camera = read_camera(Path(arguments.camera)) if arguments.camera else None
+        screen = read_screen(Path(arguments.screen)) if arguments.screen else None
         source = open_source(arguments.source)
         try:
             predictor = GazePredictor(
@@ -105,7 +108,8 @@ def run(argv: list[str]) -> None:
                     say.print(line)
             with folder:
                 frames = source.frames(every=arguments.every, most=arguments.frames)
-                summary = _predict(arguments, predictor, source, known.placed(frames) if known else frames, folder)
+                placed = known.placed(frames) if known else frames
+                summary = _predict(arguments, predictor, source, placed, folder, screen)
         finally:
             source.close()
     for line in summary.pop("notes"):
@@ -115,7 +119,12 @@ def run(argv: list[str]) -> None:
 
 
 def _predict(
-    arguments: Namespace, predictor: GazePredictor, source: Source, frames: Iterator[Frame], folder: PredictionFolder
+    arguments: Namespace,
+    predictor: GazePredictor,
+    source: Source,
+    frames: Iterator[Frame],
+    folder: PredictionFolder,
+    screen: PlacedScreen | None,
 ) -> dict[str, Any]:
     """Every frame in turn; what ``summary.json`` says, and what is said."""
     counts: Counter[str] = Counter()
@@ -124,7 +133,7 @@ def _predict(
     begun, number = time.monotonic(), 0
     try:
         for frame, answers in _answered(predictor, source, frames):
-            records = records_of(frame, answers)
+            records = records_of(frame, answers, screen)
             counts.update(record["status"] for record in records)
             number += 1
             folder.write(records)

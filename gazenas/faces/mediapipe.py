@@ -18,7 +18,7 @@ EYES = (33, 263)  # outer corners, by which a face is upright
 CORNERS = ((33, 133), (362, 263))  # of each eye, from the image's left
 LEAST_PRESENCE, SAME_FACE = 0.5, 0.5  # of the mesh network's own score; overlap of two that are one face
 SMALLEST = 8.0  # pixels across, of a face that is worth a look
-MOST_LOOKS, STAYS = 5, 0.02  # at a detection; sides that its square moves or grows where it stays
+MOST_LOOKS, STAYS = 4, 0.04  # at a detection; sides that its square moves or grows where it stays
 LOOK_AGAIN = 8  # frames after which the detector looks for newcomers
 
 
@@ -67,17 +67,19 @@ class MediapipeFinder:
     def _found(self, image: Pixels, box: Floats, keys: Floats) -> Face | None:
         """The face of a detection: placed again until its square stays, since the first is the detector's guess."""
         across = keys[1] - keys[0]
-        center, side = box[:2] + box[2:] / 2, ROOM * float(box[2:].max())
+        center: Floats = box[:2] + box[2:] / 2
+        side = ROOM * float(box[2:].max())
         angle = float(np.arctan2(across[1], across[0]))
         face = None
         for _ in range(MOST_LOOKS):
             face = self._look(image, center, side, angle, NEW)
             if face is None:
                 break
-            before = np.array([*center, side])
-            center, side, angle = _around(face.landmarks)
-            if np.abs(np.array([*center, side]) - before).max() < STAYS * side:
+            around = _around(face.landmarks)
+            moved = max(float(np.abs(around[0] - center).max()), abs(around[1] - side))
+            if moved < STAYS * side:
                 break
+            center, side, angle = around
         return face
 
     def _look(self, image: Pixels, center: Floats, side: float, angle: float, number: int) -> Face | None:

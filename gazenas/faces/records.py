@@ -18,7 +18,8 @@ from PIL import Image
 from gazenas.data.arrays import Floats
 from gazenas.errors import InputError
 from gazenas.faces.frame import Frame, Pixels
-from gazenas.faces.predictor import FaceGaze
+from gazenas.faces.predictor import FaceGaze, Gaze
+from gazenas.faces.screen import PlacedScreen
 from gazenas.files import safe_name, write_json
 
 OK, NO_FACE, UNREADABLE = "ok", "no_face", "unreadable"
@@ -26,17 +27,18 @@ COLUMNS = (
     *("source", "frame", "time", "face", "status", "reason", "pitch", "yaw", "gaze_x", "gaze_y", "gaze_z"),
     *("origin_x", "origin_y", "origin_z", "distance", "head_pitch", "head_yaw"),
     *("head_rotation_x", "head_rotation_y", "head_rotation_z", "box_x", "box_y", "box_width", "box_height", "score"),
-    *("iris_pitch", "iris_yaw"),
+    *("iris_pitch", "iris_yaw", "screen_x", "screen_y", "screen_x_mm", "screen_y_mm"),
 )
 Record = dict[str, Any]
 
 
-def records_of(frame: Frame, answers: Sequence[FaceGaze]) -> list[Record]:
+def records_of(frame: Frame, answers: Sequence[FaceGaze], screen: PlacedScreen | None = None) -> list[Record]:
     """The rows of a frame: one a face, or a single one that says why there is none.
 
     Angles are radians in the normalized frame, lengths mm and directions unit vectors in the camera's frame (x right,
-    y down, z forward), ``head_rotation`` is a rotation vector from the head frame to it, boxes are pixels. What is not
-    known is None.
+    y down, z forward), ``head_rotation`` is a rotation vector from the head frame to it, boxes are pixels, and
+    ``screen`` pixels from its top left corner. What is not known is None, as where on the screen somebody looks who
+    looks away from it.
     """
     base: Record = dict.fromkeys(COLUMNS) | {
         "source": frame.source,
@@ -48,10 +50,10 @@ def records_of(frame: Frame, answers: Sequence[FaceGaze]) -> list[Record]:
         return [base | {"status": UNREADABLE, "reason": frame.reason}]
     if not answers:
         return [base | {"status": NO_FACE}]
-    return [base | _of_face(answer) for answer in answers]
+    return [base | _of_face(answer, screen) for answer in answers]
 
 
-def _of_face(answer: FaceGaze) -> Record:
+def _of_face(answer: FaceGaze, screen: PlacedScreen | None) -> Record:
     face, gaze = answer.face, answer.gaze
     found: Record = {"face": face.id, "score": round(face.score, 5)}
     found |= _numbers(("box_x", "box_y", "box_width", "box_height"), face.box, 2)
@@ -62,7 +64,18 @@ def _of_face(answer: FaceGaze) -> Record:
     found |= _numbers(("origin_x", "origin_y", "origin_z"), gaze.view.center, 2)
     found |= _numbers(("head_pitch", "head_yaw"), gaze.view.head)
     found |= _numbers(("head_rotation_x", "head_rotation_y", "head_rotation_z"), rotation_vector(gaze.head_rotation))
-    return found if gaze.iris is None else found | _numbers(("iris_pitch", "iris_yaw"), gaze.iris)
+    if gaze.iris is not None:
+        found |= _numbers(("iris_pitch", "iris_yaw"), gaze.iris)
+    return found if screen is None else found | _on_screen(gaze, screen)
+
+
+def _on_screen(gaze: Gaze, screen: PlacedScreen) -> Record:
+    try:
+        point = screen.point(gaze.view.center, gaze.view.rotation, gaze.angles)
+    except InputError:
+        return {}  # away from it
+    beside = _numbers(("screen_x", "screen_y"), point, 1)
+    return beside | _numbers(("screen_x_mm", "screen_y_mm"), point * screen.screen.pixel, 1)
 
 
 def _numbers(names: Sequence[str], values: Floats, digits: int = 6) -> Record:
