@@ -78,7 +78,7 @@ def test_a_solved_screen_is_nearer_than_the_guess(seed: int) -> None:
     assert left_out < 0.2 * middle_errors(GUESS, looks).mean()
     assert np.rad2deg(solved.bias) == pytest.approx([3, -2], abs=2.0)
     apart = Rotation.from_matrix(solved.screen.rotation.T @ true.screen.rotation).magnitude()
-    assert np.rad2deg(apart) < 8
+    assert np.rad2deg(apart) < 12  # that of the guess
     assert np.linalg.norm(solved.screen.translation - true.screen.translation) < 40
 
 
