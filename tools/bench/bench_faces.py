@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,14 +24,16 @@ from gazenas.data.normalization.geometry import Camera, Target, view_face
 from gazenas.data.normalization.patch import warp_image
 from gazenas.data.synthetic.head import HeadShape, build_head
 from gazenas.data.synthetic.person import sample_person
-from gazenas.data.synthetic.photography import Sitter, Truth, photograph
+from gazenas.data.synthetic.photography import Sitter, Truth, photograph, truth_of
 from gazenas.data.synthetic.scene import Scene, sample_scene
 from gazenas.faces.frame import Frame
 from gazenas.faces.mediapipe import MediapipeFinder
 from gazenas.faces.networks import Mesh
 from gazenas.faces.predictor import FaceGaze, GazePredictor
+from gazenas.faces.screen import Look, errors_mm, guess_screen, held_out_errors, middle_errors, solve_screen
 from gazenas.gaze import angular_error
 
+SCREEN, PIXELS = (531.0, 299.0), (1920, 1080)  # of the desk's screen: mm, pixels
 SIZES = ((640, 480), (1280, 720))
 FRONT = np.radians(25.0)  # of a head, from the front
 Film = list[tuple[NDArray[np.uint8], list[Truth], list[Sitter]]]
@@ -121,6 +123,47 @@ def measure(model: str, films: int, frames: int) -> None:
             print(f" ({chain / given:.2f} times), iris geometry {iris:.2f}")
 
 
+def desk(model: str, people: int) -> None:
+    """Prints how far from dots on a screen gazes meet it, in mm: as guessed, and solved without the dot."""
+    camera = assume_camera(1280, 720)
+    true = guess_screen(SCREEN, PIXELS, (20.0, 25.0, -10.0), float(np.radians(12)))
+    guess = guess_screen(SCREEN, PIXELS, (0.0, 10.0, 0.0), 0.0)
+    predictor = GazePredictor(model, camera=camera)
+    table = []
+    for person in range(people):
+        rng = np.random.default_rng(person)
+        head, looks = build_head(sample_person(rng)), []
+        for dot in np.array([(x, y) for x in (96, 960, 1824) for y in (54, 540, 1026)] * 2, np.float64):
+            pose = rng.uniform(-0.2, 0.2, 2)
+            scene = replace(sample_scene(rng), head_pose=(float(pose[0]), float(pose[1])))
+            center = np.array([*rng.normal(0, 30, 2), rng.normal(600, 40)])
+            turned = truth_of(Sitter(head, scene, center), camera).rotation
+            scene = replace(scene, target=turned.T @ (true.screen.target(dot) - center))
+            photo, _ = photograph([Sitter(head, scene, center)], camera, 1280, 720)
+            for answer in predictor.image(photo)[:1]:
+                if answer.gaze is not None:
+                    view = answer.gaze.view
+                    looks.append(Look(view.center, view.rotation, answer.gaze.angles, dot))
+        solved = solve_screen(guess, looks)
+        corner = float(np.linalg.norm(solved.screen.translation - true.screen.translation))
+        apart = np.trace(solved.screen.rotation.T @ true.screen.rotation)
+        turn = float(np.rad2deg(np.arccos(np.clip((apart - 1) / 2, -1, 1))))
+        errors = (errors_mm(guess, looks), held_out_errors(guess, looks), errors_mm(true, looks))
+        means = [float(np.mean(each[np.isfinite(each)])) for each in (*errors, middle_errors(guess, looks))]
+        table.append([len(looks), *means, corner, turn])
+        print(f"person {person}: {len(looks)} looks, " + words_of(table[-1][1:]))
+    print(f"{people} people: " + words_of(np.mean(table, 0)[1:]))
+
+
+def words_of(numbers: Sequence[float] | NDArray[np.floating[Any]]) -> str:
+    """Means in mm, and how far the solved screen is from the true one."""
+    guessed, left_out, known, middle, corner, turn = numbers
+    return (
+        f"as guessed {guessed:.0f} mm, solved {left_out:.0f} on dots left out, by the true screen {known:.0f}, always "
+        f"the middle {middle:.0f}; solved screen: corner {corner:.0f} mm off, turned {turn:.1f} degrees off"
+    )
+
+
 def clock(model: str, rounds: int) -> None:
     """Prints milliseconds of a 1280 x 720 frame with one face: everything in turns, so that drift hits all alike."""
     rng = np.random.default_rng(0)
@@ -163,12 +206,15 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=6)
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=60, help="of the clock; 0 leaves it out")
+    parser.add_argument("--people", type=int, default=0, help="at a desk, who look at nine dots twice; 0 leaves it out")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.rounds:
         clock(arguments.model, arguments.rounds)
     if arguments.films:
         measure(arguments.model, arguments.films, arguments.frames)
+    if arguments.people:
+        desk(arguments.model, arguments.people)
 
 
 if __name__ == "__main__":

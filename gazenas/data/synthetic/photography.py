@@ -77,7 +77,7 @@ def photograph(
     photo = Image.new("RGB", (width, height), (gray, gray, gray))
     truths = []
     for sitter in sitters:
-        truth = _truth(sitter, camera)
+        truth = truth_of(sitter, camera)
         density = camera.matrix[0, 0] / float(np.linalg.norm(sitter.center))  # pixels of the photo a mm
         size = max(32, int(FINER * density * DISTANCE * REFERENCE_SIZE / (ZOOM * FOCAL_LENGTH)))
         scene = replace(sitter.scene, background=np.full((2, 2, 3), WALL, np.float32), exposure=1.0)
@@ -94,9 +94,11 @@ def photograph(
     return np.asarray(photo, np.uint8), truths
 
 
-def _truth(sitter: Sitter, camera: Camera) -> Truth:
-    """The normalized frame is known by the face center and the roll; everything else is the scene's, turned out of
-    it."""
+def truth_of(sitter: Sitter, camera: Camera) -> Truth:
+    """What is true of a sitter, without taking the photo.
+
+    The normalized frame is known by the face center and the roll; everything else is the scene's, turned out of it.
+    """
     forward = sitter.center / np.linalg.norm(sitter.center)
     down = np.array([-np.sin(sitter.roll), np.cos(sitter.roll), 0.0])
     right = np.cross(down, forward)
