@@ -14,11 +14,12 @@ from gazenas.faces.model_files import FAR, IRIS_FILE, MESH_FILE, NEAR, find_file
 from gazenas.faces.networks import Detector, Iris, Mesh, Pixels
 
 ROOM = 1.5  # side of the square that the mesh network sees, in sides of the face
+OUTSIDE, WITHOUT = 0.02, 1.16  # share of the mesh's points left out on each side; how much wider all of them are
 EYES = (33, 263)  # outer corners, by which a face is upright
 CORNERS = ((33, 133), (362, 263))  # of each eye, from the image's left
 LEAST_PRESENCE, SAME_FACE = 0.5, 0.5  # of the mesh network's own score; overlap of two that are one face
 SMALLEST = 8.0  # pixels across, of a face that is worth a look
-MOST_LOOKS, STAYS = 4, 0.04  # at a detection; sides that its square moves or grows where it stays
+MOST_LOOKS, STAYS = 5, 0.03  # at a detection; sides that its square moves or grows where it stays
 LOOK_AGAIN = 8  # frames after which the detector looks for newcomers
 
 
@@ -79,7 +80,7 @@ class MediapipeFinder:
             moved = max(float(np.abs(around[0] - center).max()), abs(around[1] - side))
             if moved < STAYS * side:
                 break
-            center, side, angle = around
+            center, side, angle = (center + around[0]) / 2, (side + around[1]) / 2, around[2]
         return face
 
     def _look(self, image: Pixels, center: Floats, side: float, angle: float, number: int) -> Face | None:
@@ -107,13 +108,16 @@ class MediapipeFinder:
 
 
 def _around(landmarks: Floats) -> tuple[Floats, float, float]:
-    """Center, side and angle of the square around a mesh."""
+    """Center, side and angle of the square around a mesh.
+
+    The points farthest out count little: hats and hair hide them, and the square would jump with them from look to
+    look.
+    """
     across = landmarks[EYES[1]] - landmarks[EYES[0]]
     angle = float(np.arctan2(across[1], across[0]))
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    upright = landmarks @ turn.T
-    low, high = upright.min(0), upright.max(0)
-    return turn.T @ ((low + high) / 2), ROOM * float((high - low).max()), angle
+    low, high = np.quantile(landmarks @ turn.T, (OUTSIDE, 1 - OUTSIDE), axis=0)
+    return turn.T @ ((low + high) / 2), ROOM * WITHOUT * float((high - low).max()), angle
 
 
 def far_finder(folder: Path | None = None, *, irises: bool = False) -> Finder:
