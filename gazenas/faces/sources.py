@@ -17,6 +17,7 @@ from gazenas.faces.frame import Frame
 
 PHOTOS, FILM, CAMERA = "photos", "film", "camera"
 USUAL_FPS = 30.0
+PICTURES = frozenset(".jpg .jpeg .png .bmp .gif .tif .tiff .webp .ppm .pgm .mpo .avif .jp2".split())  # endings
 
 
 class Source:
@@ -107,7 +108,7 @@ def open_source(name: str) -> Source:
         return Source(name, CAMERA, capture=_captured(int(name), f"camera {name}"))
     path = Path(name)
     if path.is_dir():
-        inside = sorted(each for each in path.iterdir() if each.is_file() and _is_picture(each))
+        inside = sorted(each for each in path.iterdir() if each.is_file() and each.suffix.lower() in PICTURES)
         if not inside:
             raise InputError(f"{path}: expected a folder with images, found none in it")
         return Source(name, PHOTOS, paths=[(each.name, each) for each in inside])
@@ -127,7 +128,7 @@ def open_source(name: str) -> Source:
 
 def _is_picture(path: Path) -> bool:
     """By its ending, or by its first bytes."""
-    if path.suffix.lower() in Image.registered_extensions() and path.suffix.lower() not in (".mpg", ".mpeg"):
+    if path.suffix.lower() in PICTURES:
         return True
     try:
         with Image.open(path):
