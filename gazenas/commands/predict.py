@@ -32,6 +32,8 @@ from gazenas.faces.screen import PlacedScreen, read_screen
 from gazenas.faces.smoothing import SMOOTHINGS
 from gazenas.faces.sources import CAMERA, PHOTOS, Source, open_source
 
+SHOWN_ROWS, SHOWN_CAMERAS = 20, 3
+
 
 def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
@@ -112,10 +114,12 @@ def run(argv: list[str]) -> None:
                 summary = _predict(arguments, predictor, source, placed, folder, screen)
         finally:
             source.close()
-    for line in summary.pop("notes"):
+    for line in summary["cameras"][:SHOWN_CAMERAS]:
         say.print(line)
+    if len(summary["cameras"]) > SHOWN_CAMERAS:
+        say.print(f"... and {len(summary['cameras']) - SHOWN_CAMERAS} cameras more, in summary.json")
     if not arguments.json:
-        _print(summary["seen"], arguments.out)
+        _print(summary["seen"], sum(summary["rows"].values()), arguments.out)
 
 
 def _predict(
@@ -137,7 +141,7 @@ def _predict(
             counts.update(record["status"] for record in records)
             number += 1
             folder.write(records)
-            seen += records[: max(0, 20 - len(seen))]
+            seen += records[: max(0, SHOWN_ROWS - len(seen))]
             if arguments.json:
                 sys.stdout.writelines(json.dumps(record) + "\n" for record in records)
                 sys.stdout.flush()
@@ -171,7 +175,7 @@ def _predict(
         "frames_per_second": round(number / max(seconds, 1e-9), 2),
     }
     folder.finish(summary)
-    return summary | {"seen": seen, "notes": sorted(cameras)}
+    return summary | {"seen": seen}
 
 
 def _answered(
@@ -206,7 +210,7 @@ def _about_camera(path: str, frame: Frame, focal: float) -> str:
     )
 
 
-def _print(records: list[Record], out: str) -> None:
+def _print(records: list[Record], count: int, out: str) -> None:
     """The first rows, in degrees."""
     iris = any(record["iris_pitch"] is not None for record in records)
     angles = ("pitch", "yaw", *(("iris_pitch", "iris_yaw") if iris else ()))
@@ -218,7 +222,8 @@ def _print(records: list[Record], out: str) -> None:
         status = f"{record['status']}: {record['reason']}" if record["reason"] else record["status"]
         rows.append([f"{record['source']} {record['frame']}", face, *cells, far, status])
     titles = ["pitch", "yaw", *(("by iris: pitch", "yaw") if iris else ())]
-    print_table("gaze", ["source, frame", "face", *titles, "mm away", "status"], rows)
+    title = "gaze" if count == len(records) else f"gaze: the first {len(records)} of {count} rows"
+    print_table(title, ["source, frame", "face", *titles, "mm away", "status"], rows)
     console.print(f"up is positive pitch, the image's left positive yaw; predictions and summary.json are in {out}")
 
 

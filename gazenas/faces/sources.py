@@ -17,7 +17,7 @@ from gazenas.faces.frame import Frame
 
 PHOTOS, FILM, CAMERA = "photos", "film", "camera"
 USUAL_FPS = 30.0
-PICTURES = frozenset(".jpg .jpeg .png .bmp .gif .tif .tiff .webp .ppm .pgm .mpo .avif .jp2".split())  # endings
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".mpo", ".avif", ".jp2")
 
 
 class Source:
