@@ -76,6 +76,8 @@ def _parse(argv: list[str]) -> Namespace:
         if arguments[flag] not in known:
             named = ", ".join(word for word in known if word)
             raise InputError(f"--{flag}: expected {named}, found {arguments[flag]!r}")
+    if arguments["with"] and arguments.landmarks:
+        raise InputError("--with iris: expected with a finder, found it with --landmarks, which have no irises")
     return arguments
 
 
@@ -90,6 +92,8 @@ def run(argv: list[str]) -> None:
         screen = read_screen(Path(arguments.screen)) if arguments.screen else None
         source = open_source(arguments.source)
         try:
+            if source.kind == PHOTOS and arguments.smooth != "none":
+                raise InputError("--smooth: expected with a film or a camera, found it with photos")
             predictor = GazePredictor(
                 arguments.model,
                 finder=known or arguments.finder,
@@ -108,6 +112,10 @@ def run(argv: list[str]) -> None:
             for line in (trained_on(arguments.model), note):
                 if line:
                     say.print(line)
+            if source.kind == CAMERA and not arguments.frames:
+                say.print(
+                    f"{arguments.source}: until Ctrl-C, after which everything is written (--frames ends it, too)"
+                )
             with folder:
                 frames = source.frames(every=arguments.every, most=arguments.frames)
                 placed = known.placed(frames) if known else frames

@@ -246,6 +246,8 @@ REFUSED: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "no such face model": (words("--face-model", "DIR/none.txt"), "--face-model: expected a file"),
     "files that are not there": (words("--finder", "mediapipe", "--finder-files", "DIR"), "face_landmark.tflite"),
     "no such smoothing": (words("--smooth", "much"), "--smooth"),
+    "photos smoothed": (words("--smooth", "one-euro"), "--smooth: expected with a film"),
+    "landmarks have no irises": (words("--with", "iris", "--landmarks", "DIR/x.csv"), "--with iris"),
     "no such second opinion": (words("--with", "nose"), "--with"),
     "no such output": (words("--json", "file"), "--json"),
     "a person who is not there": (words("--user", "DIR/anna.safetensors"), "anna"),
