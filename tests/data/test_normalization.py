@@ -204,6 +204,26 @@ def test_a_patch_that_does_not_shrink_is_bilinear(seed: int) -> None:
     assert np.abs(found - by_hand(photo, matrix, 100)).max() < 1.01  # Pillow rounds down
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_lens_is_followed(seed: int) -> None:
+    """Against bilinear sampling where each position's own ray meets the sensor."""
+    rng = np.random.default_rng(seed)
+    camera, rotation, translation, _ = random_case(seed)
+    camera = Camera(np.array([[400.0, 0, 330], [0, 400, 250], [0, 0, 1]]), camera.distortion)
+    target = Target(70, 500, 600)
+    view = view_face(camera, rotation, translation, target)
+    photo = ndimage.zoom(rng.integers(0, 256, (26, 34, 3)), (20, 20, 1), order=1).astype(np.uint8)
+    across, down = np.meshgrid(np.arange(70), np.arange(70))
+    there = np.stack([across.ravel(), down.ravel(), np.ones(4900)], 1) @ np.linalg.inv(view.warp).T
+    x, y = camera.project(there @ np.linalg.inv(camera.matrix).T).T
+    channels = [ndimage.map_coordinates(photo[..., c].astype(float), [y, x], order=1) for c in range(3)]
+    inside = (x > 1) & (y > 1) & (x < 678) & (y < 518)
+    apart = np.abs(warp_image(photo, camera, view, target).reshape(-1, 3) - np.stack(channels, -1))[inside]
+    assert inside.sum() > 1000
+    assert apart.max() < 3
+    assert apart.mean() < 0.6
+
+
 @pytest.mark.parametrize("bends", [[], [1e-9, 0, 0, 0]])
 def test_a_patch_that_shrinks_averages(bends: list[float]) -> None:
     """Stripes finer than a pixel of the patch become gray; a slow ramp keeps its values and its place."""

@@ -6,17 +6,18 @@ side without averaging picks pixels out of the photo and moves a network's answe
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from gazenas.data.arrays import Floats
 from gazenas.data.normalization.geometry import Camera, Target, View
 from gazenas.errors import InputError
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two excluded
-MOST_SAMPLES = 8  # along each side of a pixel, seen through a lens that bends
+CELLS = 16  # a side, inside which a lens that bends is taken to bend evenly
 GROWS = 1.05  # pixels of the photo a pixel of the patch up to which nothing is averaged
 
 
@@ -26,17 +27,25 @@ def warp_image(image: NDArray[np.uint8], camera: Camera, view: View, target: Tar
     if not camera.distortion.size:
         return sample_square(image, back, target.size)
     shrink = _corners(back, target.size)[1]
-    samples = 1 if shrink <= GROWS else min(int(np.ceil(shrink)), MOST_SAMPLES)
-    line = (np.arange(target.size * samples) + 0.5) / samples - 0.5
+    samples = 1 if shrink <= GROWS else 2
+    side = target.size * samples
+    line = np.linspace(0, side, min(CELLS, side) + 1).round()
     across, down = np.meshgrid(line, line)
-    there = np.stack([across.ravel(), down.ravel(), np.ones(across.size)], 1)
+    there = np.stack([across.ravel(), down.ravel(), np.full(across.size, samples)], 1) / samples - [0.5, 0.5, 0]
     rays = there @ back.T @ np.linalg.inv(camera.matrix).T  # in the real camera's frame
     source = camera.distort(rays[:, :2] / rays[:, 2:]) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
-    coordinates = [source[:, 1], source[:, 0]]
-    channels = [ndimage.map_coordinates(image[..., c].astype(np.float32), coordinates, order=1) for c in range(3)]
-    fine = np.stack(channels, -1).reshape(target.size, samples, target.size, samples, 3)
-    patch: NDArray[np.uint8] = fine.mean((1, 3)).round().clip(0, 255).astype(np.uint8)
-    return patch
+    box = _box(source, image.shape, 2 + int(shrink))
+    if box is None:
+        return np.zeros((target.size, target.size, 3), np.uint8)
+    photo, blocks = _reduced(image, box, int(shrink))
+    nodes = ((source + 0.5 - box[:2]) / blocks).reshape(*across.shape, 2)
+    cells = []
+    for row, (top, bottom) in enumerate(pairwise(line)):
+        for column, (left, right) in enumerate(pairwise(line)):
+            quad = nodes[[row, row + 1, row + 1, row], [column, column, column + 1, column + 1]]
+            cells.append(((int(left), int(top), int(right), int(bottom)), tuple(map(float, quad.ravel()))))
+    patch = photo.transform((side, side), Image.Transform.MESH, cells, Image.Resampling.BILINEAR)
+    return np.asarray(patch.reduce(samples) if samples > 1 else patch, np.uint8)
 
 
 def sample_square(image: NDArray[np.uint8], matrix: Floats, size: int, *, quick: bool = False) -> NDArray[np.uint8]:
@@ -56,10 +65,7 @@ def sample_square(image: NDArray[np.uint8], matrix: Floats, size: int, *, quick:
     box = _box(corners, image.shape, 2 + int(shrink))
     if box is None:
         return np.zeros((size, size, 3), np.uint8)
-    photo = Image.fromarray(np.ascontiguousarray(image[box[1] : box[3], box[0] : box[2]]))
-    blocks = max(1, min(round(shrink) if quick else int(shrink), *photo.size))
-    if blocks > 1:
-        photo = photo.reduce(blocks)
+    photo, blocks = _reduced(image, box, round(shrink) if quick else int(shrink))
     samples = 1 if quick or shrink <= GROWS else 2
     # From the finer square's corner-based positions to the reduced photo's: Pillow's begin at the corner of a pixel.
     into = np.array([[1 / samples, 0, -0.5], [0, 1 / samples, -0.5], [0, 0, 1]])
@@ -86,10 +92,17 @@ def _corners(matrix: Floats, size: int) -> tuple[Floats, float]:
     return corners, float(sides.max()) / size
 
 
-def _box(corners: Floats, shape: tuple[int, ...], margin: int) -> Box | None:
-    """The part of an image of ``shape`` around corners; None where they are all beside it."""
-    low = np.floor(corners.min(0)) - margin
-    high = np.ceil(corners.max(0)) + margin + 1
+def _reduced(image: NDArray[np.uint8], box: Box, blocks: int) -> tuple[Image.Image, int]:
+    """A part of an image with blocks of that side averaged, or of the part's own where that is less; their side."""
+    photo = Image.fromarray(np.ascontiguousarray(image[box[1] : box[3], box[0] : box[2]]))
+    blocks = max(1, min(blocks, *photo.size))
+    return photo.reduce(blocks) if blocks > 1 else photo, blocks
+
+
+def _box(points: Floats, shape: tuple[int, ...], margin: int) -> Box | None:
+    """The part of an image of ``shape`` around positions; None where it is beside it."""
+    low = np.floor(points.min(0)) - margin
+    high = np.ceil(points.max(0)) + margin + 1
     left, top = np.maximum(low, 0)
     right, bottom = np.minimum(high, [shape[1], shape[0]])
     return (int(left), int(top), int(right), int(bottom)) if left < right and top < bottom else None
