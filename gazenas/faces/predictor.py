@@ -27,6 +27,8 @@ from gazenas.faces.smoothing import SMOOTHINGS, OneEuro
 from gazenas.faces.tracking import Tracker
 from gazenas.gaze import vectors_to_angles
 
+WORST_FIT = 0.25  # of the landmarks' spread, that they may lie from where the head's points are seen
+NEAREST, FARTHEST = 50.0, 100_000.0  # mm, of a head before a camera
 NETWORK_FOCAL, NETWORK_SIDE, NETWORK_DISTANCE = 960.0, 224, 600.0  # ETH-XGaze's virtual camera, at any size of patch
 
 
@@ -202,6 +204,7 @@ class GazePredictor:
             raise InputError(f"expected {model.landmarks} landmarks of {model.name}, found {face.landmarks.shape}")
         used = face.landmarks[list(model.indices)]
         rotation, translation = solve_pose(camera, used, model.points, weights=model.weights)
+        _check_fit(camera, model.points @ rotation.T + translation, used)
         center = model.center(rotation, translation)
         seen = camera.project(center[None])[0] if center[2] > 0 else np.full(2, -1.0)
         if not (0 <= seen[0] < image.shape[1] and 0 <= seen[1] < image.shape[0]):
@@ -220,6 +223,27 @@ class GazePredictor:
             direction = filters.setdefault(face.id, self._smoothing())(direction, time)
             angles = vectors_to_angles(view.rotation @ direction)
         return FaceGaze(face, Gaze(angles, direction, placed.rotation, view, placed.iris))
+
+
+def _check_fit(camera: Camera, points: Floats, landmarks: Floats) -> None:
+    """Whether a head's points are seen about where its landmarks are, at a distance that heads have.
+
+    Raises:
+        InputError: where they are not.
+    """
+    off = float(np.sqrt(((camera.project(points) - landmarks) ** 2).sum(1).mean()))
+    wide = float(np.sqrt(((landmarks - landmarks.mean(0)) ** 2).sum(1).mean()))
+    if not off < WORST_FIT * wide:
+        raise InputError(
+            f"expected landmarks of a head, found the nearest one's {off:.1f} pixels away, of a face {wide:.1f} about "
+            "its middle; are they in the face model's order?"
+        )
+    far = float(points[:, 2].mean())
+    if not NEAREST < far < FARTHEST:
+        raise InputError(
+            f"expected a head {NEAREST:g} to {FARTHEST:g} mm before the camera, found it at {far:.3g}; is the camera's "
+            "focal length right?"
+        )
 
 
 def _make_finder(finder: str | Finder, folder: Path | None, irises: bool) -> Finder:

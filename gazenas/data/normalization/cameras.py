@@ -42,9 +42,10 @@ def parse_camera(entry: Any, where: str) -> Camera:
         bends = np.array(entry.get("distortion", []), np.float64).ravel()
         if bends.size not in (0, 4, 5) or not np.isfinite(bends).all():
             raise ValueError(f"distortion: expected 4 or 5 finite numbers or none, found {bends.tolist()}")
-        if not (matrix[0, 0] > 0 and matrix[1, 1] > 0) or not np.allclose(matrix[2], [0, 0, 1]):
+        if not (matrix[0, 0] > 0 and matrix[1, 1] > 0 and matrix[1, 0] == 0) or not np.allclose(matrix[2], [0, 0, 1]):
             raise ValueError(
-                f"matrix: expected focal lengths above 0 and a last row of 0, 0, 1, found {matrix.tolist()}"
+                "matrix: expected focal lengths above 0, a 0 below the first one and a last row of 0, 0, 1, found "
+                f"{matrix.tolist()}"
             )
     except (ValueError, TypeError) as error:
         raise InputError(f"{where}: {error}") from error

@@ -48,8 +48,11 @@ def solve_pose(camera: Camera, landmarks: Floats, model: Floats, *, weights: Flo
         )
     model, landmarks = np.asarray(model, np.float64), np.asarray(landmarks, np.float64)
     roots = np.ones(len(model)) if weights is None else np.sqrt(np.asarray(weights, np.float64))
-    rays = camera.rays(landmarks)[:, :2]
-    found = [_refined(camera, landmarks, model, roots, start) for start in _starts(rays, model)]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a lens that no pose explains; said below
+        rays = camera.rays(landmarks)[:, :2]
+        if not np.isfinite(rays).all():  # how it bends cannot be undone there
+            rays = Camera(camera.matrix, np.zeros(0)).rays(landmarks)[:, :2]
+        found = [_refined(camera, landmarks, model, roots, start) for start in _starts(rays, model)]
     cost, rotation, translation = min(found, key=lambda each: each[0])
     if not np.isfinite(cost) or (model @ rotation.T + translation)[:, 2].min() <= 0:
         raise InputError(
@@ -105,6 +108,8 @@ def _refined(
     cost, damping = float(residuals @ residuals), 1e-3
     for _ in range(STEPS):
         jacobian = _jacobian(camera, roots, turned, turned + translation)
+        if not (np.isfinite(cost) and np.isfinite(jacobian).all()):
+            return np.inf, rotation, translation
         square, slope = jacobian.T @ jacobian, jacobian.T @ residuals
         gained = 0.0
         while damping < 1e12:
