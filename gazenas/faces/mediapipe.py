@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ EYES = (33, 263)  # outer corners, by which a face is upright
 CORNERS = ((33, 133), (362, 263))  # of each eye, from the image's left
 LEAST_PRESENCE, SAME_FACE = 0.5, 0.5  # of the mesh network's own score; overlap of two that are one face
 SMALLEST = 8.0  # pixels across, of a face that is worth a look
-MOST_LOOKS, STAYS = 5, 0.03  # at a detection; sides that its square moves or grows where it stays
+Square = tuple[Floats, float, float]  # center, side and angle in an image
 LOOK_AGAIN = 8  # frames after which the detector looks for newcomers
 
 
@@ -49,7 +50,7 @@ class MediapipeFinder:
         """Faces of an image, as :class:`gazenas.faces.face.Finder` says."""
         faces: list[Face] = []
         for face in before:
-            self._add(faces, self._look(image, *_around(face.landmarks), face.id))
+            self._add(faces, self._settled(image, _around(face.landmarks), face.id, 0.12, 3))
         self._frames = self._frames + 1 if before else 0
         if not before or len(faces) < len(before) or self._frames % LOOK_AGAIN == 0:
             for box, keys in self._detections(image):
@@ -66,22 +67,34 @@ class MediapipeFinder:
         return []
 
     def _found(self, image: Pixels, box: Floats, keys: Floats) -> Face | None:
-        """The face of a detection: placed again until its square stays, since the first is the detector's guess."""
+        """The face of a detection, whose square is a guess."""
         across = keys[1] - keys[0]
-        center: Floats = box[:2] + box[2:] / 2
-        side = ROOM * float(box[2:].max())
         angle = float(np.arctan2(across[1], across[0]))
+        square = box[:2] + box[2:] / 2, ROOM * float(box[2:].max()), angle
+        return self._settled(image, square, NEW, 0.03, 5)
+
+    def _settled(self, image: Pixels, square: Square, number: int, stays: float, most: int) -> Face | None:
+        """The face that is seen once its square stays where it is.
+
+        Args:
+            image: RGB.
+            square: to begin with.
+            number: the face's id.
+            stays: sides of the square that it may still move or grow by.
+            most: looks.
+        """
         face = None
-        for _ in range(MOST_LOOKS):
-            face = self._look(image, center, side, angle, NEW)
+        for look in range(most):
+            face = self._look(image, *square, number)
             if face is None:
                 break
-            around = _around(face.landmarks)
-            moved = max(float(np.abs(around[0] - center).max()), abs(around[1] - side))
-            if moved < STAYS * side:
+            (center, side, _), (next_center, next_side, angle) = square, _around(face.landmarks)
+            if max(float(np.abs(next_center - center).max()), abs(next_side - side)) < stays * side:
                 break
-            center, side, angle = (center + around[0]) / 2, (side + around[1]) / 2, around[2]
-        return face
+            if look:  # halfway, where it might go to and fro
+                next_center, next_side = (center + next_center) / 2, (side + next_side) / 2
+            square = next_center, next_side, angle
+        return None if face is None else self._with_irises(image, face)
 
     def _look(self, image: Pixels, center: Floats, side: float, angle: float, number: int) -> Face | None:
         """The face inside a square, if the mesh network says that it is one."""
@@ -92,14 +105,15 @@ class MediapipeFinder:
         landmarks, score = self._mesh(image, center, side, angle)
         if score < LEAST_PRESENCE:
             return None
-        irises = None
-        if self._iris is not None:
-            both = [
-                self._iris(image, landmarks[left], landmarks[right], mirrored=eye == 1)
-                for eye, (left, right) in enumerate(CORNERS)
-            ]
-            irises = np.stack(both)
-        return Face(box_around(landmarks), score, landmarks, irises, number)
+        return Face(box_around(landmarks), score, landmarks, None, number)
+
+    def _with_irises(self, image: Pixels, face: Face) -> Face:
+        """The face with its irises, where they are wanted."""
+        if self._iris is None:
+            return face
+        ends = [(face.landmarks[left], face.landmarks[right]) for left, right in CORNERS]
+        irises = [self._iris(image, *corners, mirrored=eye == 1) for eye, corners in enumerate(ends)]
+        return replace(face, irises=np.stack(irises))
 
     def _add(self, faces: list[Face], face: Face | None) -> None:
         """Keeps a face, unless it is one that is there already."""
@@ -107,7 +121,7 @@ class MediapipeFinder:
             faces.append(face)
 
 
-def _around(landmarks: Floats) -> tuple[Floats, float, float]:
+def _around(landmarks: Floats) -> Square:
     """Center, side and angle of the square around a mesh.
 
     The points farthest out count little: hats and hair hide them, and the square would jump with them from look to
