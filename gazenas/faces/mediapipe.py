@@ -19,6 +19,7 @@ OUTSIDE, WITHOUT = 0.02, 1.16  # share of the mesh's points left out on each sid
 EYES = (33, 263)  # outer corners, by which a face is upright
 CORNERS = ((33, 133), (362, 263))  # of each eye, from the image's left
 LEAST_PRESENCE, SAME_FACE = 0.5, 0.5  # of the mesh network's own score; overlap of two that are one face
+FAST, KEPT = 0.1, 0.5  # widths that a face moves from frame to frame, overlap with its detection: worse is not trusted
 SMALLEST = 8.0  # pixels across, of a face that is worth a look
 Square = tuple[Floats, float, float]  # center, side and angle in an image
 LOOK_AGAIN = 8  # frames after which the detector looks for newcomers
@@ -49,14 +50,29 @@ class MediapipeFinder:
     def __call__(self, image: Pixels, before: Sequence[Face]) -> list[Face]:
         """Faces of an image, as :class:`gazenas.faces.face.Finder` says."""
         faces: list[Face] = []
+        fast: set[int] = set()
         for face in before:
-            self._add(faces, self._settled(image, _around(face.landmarks), face.id, 0.12, 3))
+            followed = self._settled(image, _around(face.landmarks), face.id, 0.12, 2)
+            if followed is not None and _moved(face, followed) > FAST:
+                fast.add(face.id)
+            self._add(faces, followed)
         self._frames = self._frames + 1 if before else 0
-        if not before or len(faces) < len(before) or self._frames % LOOK_AGAIN == 0:
+        if not before or len(faces) < len(before) or fast or self._frames % LOOK_AGAIN == 0:
             for box, keys in self._detections(image):
-                if all(overlap(box, face.box) < SAME_FACE / 2 for face in faces):
-                    self._add(faces, self._found(image, box, keys))
+                self._compare(image, faces, box, keys, fast)
         return faces
+
+    def _compare(self, image: Pixels, faces: list[Face], box: Floats, keys: Floats, fast: set[int]) -> None:
+        """Adds the face of a detection, or places one anew that was followed badly: its mesh goes along with its square
+        where the face was faster."""
+        shared = [overlap(box, face.box) for face in faces]
+        index = int(np.argmax(shared)) if shared else -1
+        if index < 0 or shared[index] < SAME_FACE / 2:
+            self._add(faces, self._found(image, box, keys))
+        elif shared[index] < KEPT or faces[index].id in fast:
+            anew = self._found(image, box, keys)
+            if anew is not None:
+                faces[index] = replace(anew, id=faces[index].id)
 
     def _detections(self, image: Pixels) -> list[tuple[Floats, Floats]]:
         """Boxes and key points by the first detector that sees any: the second sees faces that fill the image."""
@@ -119,6 +135,12 @@ class MediapipeFinder:
         """Keeps a face, unless it is one that is there already."""
         if face is not None and all(overlap(face.box, other.box) < SAME_FACE for other in faces):
             faces.append(face)
+
+
+def _moved(face: Face, followed: Face) -> float:
+    """How far a face's middle moved, in its widths."""
+    off = face.box[:2] + face.box[2:] / 2 - followed.box[:2] - followed.box[2:] / 2
+    return float(np.hypot(*off)) / max(float(face.box[2]), 1e-9)
 
 
 def _around(landmarks: Floats) -> Square:
