@@ -83,6 +83,28 @@ def test_the_detector_runs_where_a_face_was_lost_and_now_and_then(world: World) 
     assert world.detected == 3
 
 
+def test_a_face_that_was_faster_than_its_mesh_is_placed_by_its_detection(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mesh goes half of the way: without the detector, it would stay behind."""
+    finder = MediapipeFinder(far=False)
+
+    def lagging(image: Array, center: Array, side: float, angle: float) -> tuple[Array, float]:
+        points, score = world.mesh(image, center, side, angle)
+        return points - (points.mean(0) - center) / 2, score
+
+    monkeypatch.setattr(finder, "_mesh", lagging)
+    world.faces = [(100.0, 100, 60)]
+    faces = [replace(face, id=4) for face in finder(IMAGE, [])]
+    for x in (118.0, 136.0, 154.0):
+        world.faces = [(x, 100.0, 60)]
+        faces = finder(IMAGE, faces)
+        assert [face.id for face in faces] == [4]
+        middle = faces[0].box[:2] + faces[0].box[2:] / 2
+        assert np.abs(middle - [x, 100]).max() < 4
+    assert world.detected == 4
+
+
 def test_a_newcomer_is_found_beside_those_that_are_followed(world: World) -> None:
     finder = MediapipeFinder(far=False)
     world.faces = [(100.0, 100, 60)]
