@@ -4,7 +4,7 @@
 
 The error of the whole chain (finder, pose, patch, network, back into the camera's frame) stands beside the error of the
 same network on the patch by the true pose. Time is of a 1280 x 720 frame with one face on one thread,
-beside the mesh network's own: the least, which other work on the machine disturbs least, and the median.
+beside the mesh network's own, in processor time, which other work on the machine disturbs least.
 """
 
 from __future__ import annotations
@@ -190,9 +190,9 @@ def clock(model: str, rounds: int) -> None:
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
-            begun = time.perf_counter()
+            begun = time.process_time()
             work()
-            times[name].append(1000 * (time.perf_counter() - begun))
+            times[name].append(1000 * (time.process_time() - begun))
     alone = min(times["mesh network alone"])
     for name, values in times.items():
         least, median = min(values), float(np.median(values))

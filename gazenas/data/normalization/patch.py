@@ -18,7 +18,7 @@ from gazenas.errors import InputError
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two excluded
 CELLS = 16  # a side, inside which a lens that bends is taken to bend evenly
-GROWS = 1.05  # pixels of the photo a pixel of the patch up to which nothing is averaged
+GROWS = 1.25  # pixels of the photo a pixel of the patch up to which nothing is averaged
 
 
 def warp_image(image: NDArray[np.uint8], camera: Camera, view: View, target: Target) -> NDArray[np.uint8]:
