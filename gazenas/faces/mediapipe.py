@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -158,9 +159,15 @@ def _around(landmarks: Floats) -> Square:
 
 def far_finder(folder: Path | None = None, *, irises: bool = False) -> Finder:
     """Finds small faces as well: 12 pixels of 256 are enough, wherever the image is cut."""
-    return MediapipeFinder(folder, irises=irises)
+    return _made(folder, irises, far=True)
 
 
 def near_finder(folder: Path | None = None, *, irises: bool = False) -> Finder:
     """For webcams: finds faces that fill an eighth of the image's longer side or more, in a tenth of the time."""
-    return MediapipeFinder(folder, irises=irises, far=False)
+    return _made(folder, irises, far=False)
+
+
+def _made(folder: Path | None, irises: bool, *, far: bool) -> Finder:
+    """The finder; without LiteRT nothing is fetched for it."""
+    import_module("ai_edge_litert")
+    return MediapipeFinder(folder, irises=irises, far=far)

@@ -244,7 +244,10 @@ REFUSED: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "no such finder": (words("--finder", "nobody"), "--finder"),
     "no such module": (words("--finder", "nobody.at.all:Finder"), "No module"),
     "no such face model": (words("--face-model", "DIR/none.txt"), "--face-model: expected a file"),
-    "files that are not there": (words("--finder", "mediapipe", "--finder-files", "DIR"), "face_landmark.tflite"),
+    "files that are not there": (
+        words("--finder", "mediapipe", "--finder-files", "DIR"),
+        "face_landmark.tflite|ai_edge_litert",
+    ),
     "no such smoothing": (words("--smooth", "much"), "--smooth"),
     "photos smoothed": (words("--smooth", "one-euro"), "--smooth: expected with a film"),
     "landmarks have no irises": (words("--with", "iris", "--landmarks", "DIR/x.csv"), "--with iris"),
