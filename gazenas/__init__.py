@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gazenas import search
     from gazenas.counting import count_macs, count_params
     from gazenas.errors import InputError
+    from gazenas.faces.predictor import GazePredictor
     from gazenas.gaze import angular_error
     from gazenas.models.zoo import build_model, build_subnet, build_supernet, list_subnets, load_model, load_space
     from gazenas.space.architecture import Architecture
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Architecture",
+    "GazePredictor",
     "InputError",
     "SearchSpace",
     "angular_error",
@@ -35,6 +37,7 @@ __all__ = [
 _HOMES = {
     "counting": ("count_macs", "count_params"),
     "errors": ("InputError",),
+    "faces.predictor": ("GazePredictor",),
     "gaze": ("angular_error",),
     "models.zoo": ("build_model", "build_subnet", "build_supernet", "list_subnets", "load_model", "load_space"),
     "space.architecture": ("Architecture",),

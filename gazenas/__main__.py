@@ -18,12 +18,23 @@ VERBS = {
     "compare": "put networks side by side: size, latency, memory, error",
     "benchmark": "time networks in one process, turn by turn",
     "latency": "measure a search space's layers on this machine or another, for a budget of milliseconds",
+    "predict": "say where the people in photos and films look",
+    "screen": "say where a screen stands before its camera, for predict --screen",
     "export": "write a verified ONNX file",
     "prune": "make a trained network smaller: weights, channels or layers leave, the rest trains on",
     "compress": "make a trained network's file smaller: pruned, distilled, int8, coded",
     "report": "a page about one run or several: one HTML file",
     "doctor": "what this machine has, what which verb lacks, and a short self-test",
     "summary": "MACs, parameters, and what survived in each block",
+}
+
+# Of modules that a verb may lack, the extra that brings them.
+EXTRAS = {
+    "ai_edge_litert": "faces",
+    "cv2": "video",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
 }
 
 
@@ -47,8 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("gazenas"):
             raise
-        extra = "export" if error.name in ("onnx", "onnxruntime", "onnxscript") else "search"
-        return _refuse(f"{verb} needs {error.name}: pip install 'gazenas[{extra}]'")
+        return _refuse(f"{verb} needs {error.name}: pip install 'gazenas[{EXTRAS.get(error.name or '', 'search')}]'")
     try:
         command.run(argv[1:])
     except InputError as error:
@@ -60,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         _refuse(str(stopped))
         return 128 + stopped.signal
     except ModuleNotFoundError as error:
-        return _refuse(f"{verb} needs {error.name}: pip install 'gazenas[all]'")
+        return _refuse(f"{verb} needs {error.name}: pip install 'gazenas[{EXTRAS.get(error.name or '', 'all')}]'")
     except OSError as error:
         return _refuse(
             f"{error.filename or 'writing'}: {error.strerror or error}; nothing that was there before is harmed"

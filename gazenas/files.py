@@ -115,5 +115,5 @@ def safe_name(text: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where tables of this machine are kept."""
+    """Where tables of this machine are kept, and what can be fetched again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gazenas"

@@ -141,7 +141,8 @@ def exported(tuned: Path, data_folder: Path, once: Once) -> Path:
 
     def export(folder: Path) -> None:
         folder.mkdir()
-        run(["export", "--model", str(tuned), "--data", str(data_folder), "--out", str(folder / "tuned.onnx")])
+        words = ["export", "--model", str(tuned), "--data", str(data_folder), "--face-model", "rendered68"]
+        run([*words, "--out", str(folder / "tuned.onnx")])
 
     return once("exported", export) / "tuned.onnx"
 

@@ -29,7 +29,7 @@ ORDER = (
     ("costs",),
     ("search",),
     ("evaluation",),
-    ("compression", "report"),
+    ("compression", "faces", "report"),
     ("commands",),
     ("__main__",),
 )

@@ -20,7 +20,9 @@ from gazenas.data.synthetic.person import sample_person
 from gazenas.data.synthetic.rendering import render
 from gazenas.data.synthetic.scene import sample_scene
 from gazenas.errors import InputError
-from gazenas.export.onnx import BATCHES, LIMITS, export_onnx
+from gazenas.export.onnx import BATCHES, LIMITS, export_onnx, with_metadata
+from gazenas.faces.contract import contract_of
+from gazenas.faces.face_models import FACE_MODELS, MESH, with_frame
 from gazenas.models.zoo import GazeModel, load_model
 from gazenas.tasks.task import UNITS, Task
 
@@ -78,6 +80,13 @@ def _parse(argv: list[str]) -> Namespace:
     parser.add_argument(
         "--data", type=str, default="", help="data folder whose test faces are compared on; rendered faces without it"
     )
+    parser.add_argument(
+        "--face_model",
+        type=str,
+        default="",
+        help=f"with which the training images were normalized: {', '.join(FACE_MODELS)}, or a file; 'gazenas predict' "
+        "then refuses another",
+    )
     parser.add_argument("--images", type=int, default=256, help="how many faces are compared")
     parser.add_argument(
         "--max_loss",
@@ -102,7 +111,8 @@ def _write_float(arguments: Namespace, network: GazeModel, out: Path, faces: NDA
     """Writes the file; rows of the table."""
     sign = UNITS[network.task.error_unit][0]
     multiple, precision = arguments.channel_multiple, arguments.precision
-    report = export_onnx(network, out, faces, precision=precision, channel_multiple=multiple)
+    contract = _face_model(arguments)
+    report = export_onnx(network, out, faces, precision=precision, channel_multiple=multiple, face_model=contract)
     whole = f"every kernel size and hidden layer a multiple of {multiple} channels or full"
     filled = [["filled up", f"{_size(report.network)}, {whole}"]] if multiple > 1 else []
     return [
@@ -129,6 +139,9 @@ def _write_rounded(arguments: Namespace, network: GazeModel, out: Path, faces: N
         data, how = int8_of_run(network, ranges)
     else:
         data, how = _calibrated(arguments, network)
+    contract = _face_model(arguments)
+    if contract:
+        data = with_metadata(data, {"face_model": contract})
     report = write_rounded(data, how, out, network=network, images=faces, precision=precision)
     return [
         ["size", _bytes(report.size, network)],
@@ -164,6 +177,11 @@ def _calibrated(arguments: Namespace, network: GazeModel) -> tuple[bytes, str]:
     )
     loss = f"{found.judged.loss:+.3f}\u00b0 on {found.judged.images} validation faces"
     return found.model, f"{found.scheme}; {source}; {loss}"
+
+
+def _face_model(arguments: Namespace) -> str:
+    """What the file says of the face model that its images were normalized with; empty where nobody said it."""
+    return contract_of(with_frame(MESH, arguments.face_model)) if arguments.face_model else ""
 
 
 def _bytes(size: int, network: GazeModel) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from gazenas.compression.gate import GateError, Judged, Reference
@@ -22,6 +21,7 @@ from gazenas.compression.quantization import (
     schemes,
 )
 from gazenas.errors import InputError
+from gazenas.export.onnx import with_metadata
 
 WEIGHTS_ALONE = "weights alone, a scale a channel"
 
@@ -108,8 +108,4 @@ def quantize_int8_weights(reference: Reference) -> Quantized:
 
 def with_story(data: bytes, precision: str, story: Mapping[str, Any]) -> bytes:
     """The file with its precision and what was done to it in its metadata."""
-    model = onnx.load_from_string(data)
-    notes = {entry.key: entry.value for entry in model.metadata_props}
-    onnx.helper.set_model_props(model, notes | {"precision": precision, "quantization": json.dumps(dict(story))})
-    noted: bytes = model.SerializeToString()
-    return noted
+    return with_metadata(data, {"precision": precision, "quantization": json.dumps(dict(story))})

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gazenas.data.dataset import Images
+from gazenas.data.normalization.cameras import film_focal_of
 from gazenas.errors import InputError
+
+T = TypeVar("T")
 
 
 def read_picture(path: Path, size: int = 0) -> NDArray[np.uint8]:
@@ -20,9 +24,35 @@ def read_picture(path: Path, size: int = 0) -> NDArray[np.uint8]:
     Raises:
         InputError: where the file is absent, is no image, is cut off or has another side than expected.
     """
+    return _open_picture(path, lambda picture: resized(_as_rgb(ImageOps.exif_transpose(picture)), size))
+
+
+def read_photo(path: Path) -> tuple[NDArray[np.uint8], float]:
+    """As :func:`read_picture`, and the 35-mm equivalent focal length in mm that its EXIF states, 0 where it states
+    none.
+
+    Raises:
+        InputError: as there.
+    """
+
+    def read(picture: Image.Image) -> tuple[NDArray[np.uint8], float]:
+        focal = film_focal_of(picture)
+        return resized(_as_rgb(ImageOps.exif_transpose(picture)), 0), focal
+
+    return _open_picture(path, read)
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    """Any picture as RGB: gray ones three times, 16 bits as 8, transparency left out."""
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _open_picture(path: Path, read: Callable[[Image.Image], T]) -> T:
     try:
         with Image.open(path) as picture:
-            return resized(ImageOps.exif_transpose(picture).convert("RGB"), size)
+            return read(picture)
     except FileNotFoundError:
         raise InputError(f"{path}: no such image") from None
     except IsADirectoryError:

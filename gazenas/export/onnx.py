@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,13 @@ class ExportReport:
 
 
 def export_onnx(
-    network: GazeModel, path: Path, images: NDArray[np.uint8], *, precision: str = "fp32", channel_multiple: int = 1
+    network: GazeModel,
+    path: Path,
+    images: NDArray[np.uint8],
+    *,
+    precision: str = "fp32",
+    channel_multiple: int = 1,
+    face_model: str = "",
 ) -> ExportReport:
     """Writes ``path`` once the file has been verified; where it fails, nothing is left and nothing is replaced.
 
@@ -63,6 +70,8 @@ def export_onnx(
         precision: ``fp32`` or ``fp16`` (weights and arithmetic; input and output stay float32).
         channel_multiple: channels are filled up to multiples of this, see
             :func:`gazenas.models.channel_multiple.fill_channels`.
+        face_model: name and fingerprint of the 3-D face with which the training images were normalized, where it is
+            known.
 
     Raises:
         InputError: for an unknown precision, a channel multiple where there are no search blocks, or where the file
@@ -75,7 +84,8 @@ def export_onnx(
         if not isinstance(network, Network):
             raise InputError(f"--channel-multiple: expected a network of search blocks, found {type(network).__name__}")
         written = fill_channels(network, channel_multiple)
-    data = onnx_bytes(written, precision, fingerprint=network.architecture().fingerprint())
+    fingerprint = network.architecture().fingerprint()
+    data = onnx_bytes(written, precision, fingerprint=fingerprint, face_model=face_model)
     with write_aside(path) as aside:
         aside.write_bytes(data)
         differences = differences_from_torch(network, aside, images)
@@ -88,7 +98,7 @@ def export_onnx(
     return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images), written)
 
 
-def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str = "") -> bytes:
+def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str = "", face_model: str = "") -> bytes:
     """The file that :func:`export_onnx` writes, not yet verified; it names the network's architecture without
     ``fingerprint``."""
     model = _stripped(_exported(network))
@@ -110,12 +120,23 @@ def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str 
         "macs": str(count_macs(network, network.input_size)),
         "params": str(count_params(network)),
     }
+    if face_model:
+        metadata["face_model"] = face_model
     if task is not GAZE:
         metadata |= {"task": task.name, "outputs": json.dumps(task.outputs), "unit": task.unit}
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
     return data
+
+
+def with_metadata(data: bytes, entries: Mapping[str, str]) -> bytes:
+    """The file with further entries in its metadata."""
+    model = onnx.load_from_string(data)
+    notes = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, notes | dict(entries))
+    noted: bytes = model.SerializeToString()
+    return noted
 
 
 def differences_from_torch(network: GazeModel, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:

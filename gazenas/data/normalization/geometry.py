@@ -14,16 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.optimize import least_squares
-from scipy.spatial.transform import Rotation
 
 from gazenas.data.arrays import Floats
 from gazenas.errors import InputError
 from gazenas.gaze import angles_to_vectors, vectors_to_angles
-
-STARTS = ((0, 0, 0), (0.4, 0, 0), (-0.4, 0, 0), (0, 0.6, 0), (0, -0.6, 0), (0, 0, 0.5), (0, 0, -0.5))
 
 
 @dataclass(frozen=True)
@@ -154,62 +148,6 @@ def view_face(camera: Camera, rotation: Floats, center: Floats, target: Target) 
     warp = target.matrix @ np.diag([1, 1, scale]) @ turn @ np.linalg.inv(camera.matrix)
     facing = (turn @ rotation)[:, 2]  # into the head
     return View(turn, scale, np.asarray(center, np.float64), warp, vectors_to_angles(-facing))
-
-
-def warp_image(image: NDArray[np.uint8], camera: Camera, view: View, target: Target) -> NDArray[np.uint8]:
-    """``(S, S, 3)`` normalized patch of an ``(H, W, 3)`` image, bilinear; black where the image ends."""
-    across, down = np.meshgrid(np.arange(target.size), np.arange(target.size))
-    there = np.stack([across.ravel(), down.ravel(), np.ones(across.size)], 1).astype(np.float64)
-    rays = there @ np.linalg.inv(view.warp).T @ np.linalg.inv(camera.matrix).T  # in the real camera's frame
-    source = camera.distort(rays[:, :2] / rays[:, 2:]) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
-    coordinates = [source[:, 1], source[:, 0]]
-    channels = [ndimage.map_coordinates(image[..., c].astype(np.float32), coordinates, order=1) for c in range(3)]
-    patch = np.stack(channels, -1).reshape(target.size, target.size, 3)
-    return patch.round().clip(0, 255).astype(np.uint8)
-
-
-def solve_pose(camera: Camera, landmarks: Floats, model: Floats) -> tuple[Floats, Floats]:
-    """Head rotation ``(3, 3)`` and translation ``(3,)`` in mm under which a model is seen at landmarks (PnP).
-
-    The reprojection error is minimized from several rotations, faces looking toward the camera.
-
-    Args:
-        camera: the real one.
-        landmarks: ``(n, 2)`` image positions, n at least 4.
-        model: ``(n, 3)`` the same points in the head frame, mm.
-
-    Raises:
-        InputError: where shapes differ or no pose in front of the camera explains the landmarks.
-    """
-    if landmarks.shape != (len(model), 2) or len(model) < 4:
-        raise InputError(
-            f"expected as many landmarks as model points, at least 4, found {landmarks.shape} and {model.shape}"
-        )
-    rays = camera.rays(landmarks)
-    spread_model = np.sqrt(((model[:, :2] - model[:, :2].mean(0)) ** 2).sum(1).mean())
-    spread_seen = np.sqrt(((rays[:, :2] - rays[:, :2].mean(0)) ** 2).sum(1).mean())
-    depth = spread_model / max(float(spread_seen), 1e-9)
-
-    def residuals(pose: Floats) -> Floats:
-        points = Rotation.from_rotvec(pose[:3]).apply(model) + pose[3:]
-        safe = np.concatenate([points[:, :2], np.maximum(points[:, 2:], 1.0)], 1)
-        difference: Floats = (camera.project(safe) - landmarks).ravel()
-        return difference
-
-    best = None
-    for start in STARTS:
-        turned = Rotation.from_rotvec(start).apply(model).mean(0)
-        begin = np.concatenate([start, rays.mean(0) * depth - turned])
-        found = least_squares(residuals, begin, x_scale=[0.1] * 3 + [10.0] * 3, xtol=1e-12, ftol=1e-12)
-        if best is None or found.cost < best.cost:
-            best = found
-    assert best is not None, "there are starts"
-    rotation, translation = Rotation.from_rotvec(best.x[:3]).as_matrix(), best.x[3:]
-    if not np.isfinite(best.cost) or (model @ rotation.T + translation)[:, 2].min() <= 0:
-        raise InputError(
-            "found no head pose in front of the camera that explains the landmarks; are they in the model's order?"
-        )
-    return rotation, translation
 
 
 @dataclass(frozen=True)

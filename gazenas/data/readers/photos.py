@@ -20,15 +20,10 @@ from scipy.spatial.transform import Rotation
 from gazenas.data.arrays import Floats
 from gazenas.data.dataset import GazeFolder, GazeSplit, RowFault
 from gazenas.data.hdf5_layout import ROTATION
-from gazenas.data.normalization.geometry import (
-    Camera,
-    Target,
-    View,
-    face_center,
-    solve_pose,
-    view_face,
-    warp_image,
-)
+from gazenas.data.normalization.cameras import finite_array, parse_camera
+from gazenas.data.normalization.geometry import Camera, Target, View, face_center, view_face
+from gazenas.data.normalization.patch import warp_image
+from gazenas.data.normalization.pose import solve_pose
 from gazenas.data.pictures import read_picture
 from gazenas.data.readers.reading import DEFAULTS, Reading
 from gazenas.errors import InputError
@@ -89,8 +84,8 @@ def open_photos(folder: Path, reading: Reading = DEFAULTS, target: Target | None
     target = target or Target(size, 960.0 * size / 224, 600.0)
     path = folder / FILE
     values = _read(path)
-    cameras = {name: _camera(path, name, entry) for name, entry in values["cameras"].items()}
-    model = None if "face_model" not in values else _array(values["face_model"], (6, 3), "face_model")
+    cameras = {name: parse_camera(entry, f"{path}: camera {name!r}") for name, entry in values["cameras"].items()}
+    model = None if "face_model" not in values else finite_array(values["face_model"], (6, 3), "face_model")
     photos, faults = [], []
     for number, entry in enumerate(values["images"]):
         try:
@@ -146,31 +141,6 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _array(value: Any, shape: tuple[int, ...], what: str) -> Floats:
-    try:
-        array = np.array(value, np.float64)
-    except (ValueError, TypeError):
-        raise ValueError(f"{what}: expected numbers of shape {shape}, found {str(value)[:60]!r}") from None
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"{what}: expected finite numbers of shape {shape}, found shape {array.shape}")
-    return array
-
-
-def _camera(path: Path, name: str, entry: Any) -> Camera:
-    try:
-        matrix = _array(entry.get("matrix") if isinstance(entry, dict) else None, (3, 3), "matrix")
-        bends = np.array(entry.get("distortion", []), np.float64).ravel()
-        if bends.size not in (0, 4, 5) or not np.isfinite(bends).all():
-            raise ValueError(f"distortion: expected 4 or 5 finite numbers or none, found {bends.tolist()}")
-        if not (matrix[0, 0] > 0 and matrix[1, 1] > 0) or not np.allclose(matrix[2], [0, 0, 1]):
-            raise ValueError(
-                f"matrix: expected focal lengths above 0 and a last row of 0, 0, 1, found {matrix.tolist()}"
-            )
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: camera {name!r}: {error}") from error
-    return Camera(matrix, bends)
-
-
 def _photo(entry: Any, cameras: dict[str, Camera], model: Floats | None, target: Target) -> Photo:
     """One row; a ValueError or InputError says why it cannot be used."""
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "person", "camera")):
@@ -180,7 +150,7 @@ def _photo(entry: Any, cameras: dict[str, Camera], model: Floats | None, target:
     if entry["camera"] not in cameras:
         raise ValueError(f"camera: expected one of {', '.join(cameras) or 'none'}, found {entry['camera']!r}")
     camera = cameras[entry["camera"]]
-    seen = _array(entry["landmarks"], (6, 2), "landmarks") if "landmarks" in entry else None
+    seen = finite_array(entry["landmarks"], (6, 2), "landmarks") if "landmarks" in entry else None
     if model is None:
         raise ValueError(
             "face_model: expected six points in mm at the top of the file, by which the face center is known"
@@ -188,9 +158,11 @@ def _photo(entry: Any, cameras: dict[str, Camera], model: Floats | None, target:
     if "head_rotation" in entry and "head_translation" in entry:
         given = np.array(entry["head_rotation"], np.float64)
         rotation = (
-            given if given.shape == (3, 3) else Rotation.from_rotvec(_array(given, (3,), "head_rotation")).as_matrix()
+            given
+            if given.shape == (3, 3)
+            else Rotation.from_rotvec(finite_array(given, (3,), "head_rotation")).as_matrix()
         )
-        translation = _array(entry["head_translation"], (3,), "head_translation")
+        translation = finite_array(entry["head_translation"], (3,), "head_translation")
         if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
             raise ValueError("head_rotation: expected a rotation, found a matrix that is none")
     elif seen is not None:
@@ -200,8 +172,8 @@ def _photo(entry: Any, cameras: dict[str, Camera], model: Floats | None, target:
     view = view_face(camera, rotation, face_center(model, rotation, translation), target)
     gaze = None
     if "gaze_target" in entry:
-        gaze = view.gaze_at(_array(entry["gaze_target"], (3,), "gaze_target"))
+        gaze = view.gaze_at(finite_array(entry["gaze_target"], (3,), "gaze_target"))
     elif "gaze" in entry:
-        gaze = view.gaze(_array(entry["gaze"], (3,), "gaze"))
+        gaze = view.gaze(finite_array(entry["gaze"], (3,), "gaze"))
     within = None if seen is None else view.landmarks(camera, seen)
     return Photo(entry["image"], entry["person"], str(entry.get("session", "")), camera, view, gaze, within)

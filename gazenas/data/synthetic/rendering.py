@@ -22,18 +22,19 @@ EDGE_SAMPLES, EYE_SAMPLES = 3, 4  # along each side of a pixel
 NECK_RADIUS = 54.0
 
 
-def render(head: HeadShape, scene: Scene, size: int) -> NDArray[np.uint8]:
+def render(head: HeadShape, scene: Scene, size: int, zoom: float = 1.0) -> NDArray[np.uint8]:
     """Draws a face.
 
     Args:
         head: from :func:`gazenas.data.synthetic.head.build_head`.
         scene: what the image shows.
         size: side in pixels; the field of view is the same at every size.
+        zoom: of the focal length; below 1 more than the face is seen.
 
     Returns:
         ``(size, size, 3)`` RGB.
     """
-    image = render_linear(head, scene, size)[0]
+    image = render_linear(head, scene, size, zoom)[0]
     sigma = scene.blur * size / REFERENCE_SIZE
     if sigma > 0.1:
         image = ndimage.gaussian_filter(image, (sigma, sigma, 0), mode="nearest")
@@ -45,7 +46,7 @@ def render(head: HeadShape, scene: Scene, size: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def render_linear(head: HeadShape, scene: Scene, size: int) -> tuple[Floats, Floats]:
+def render_linear(head: HeadShape, scene: Scene, size: int, zoom: float = 1.0) -> tuple[Floats, Floats]:
     """Linear RGB before blur, noise and exposure, and what each pixel shows.
 
     Returns:
@@ -61,7 +62,7 @@ def render_linear(head: HeadShape, scene: Scene, size: int) -> tuple[Floats, Flo
     )
     line = np.arange(size, dtype=np.float32) + np.float32(0.5)
     y, x = (grid.reshape(-1) for grid in np.meshgrid(line, line, indexing="ij"))
-    color, ident = _trace(head, lit, x, y, size)
+    color, ident = _trace(head, lit, x, y, size, zoom)
     iris = (ident == IRIS).astype(np.float32)
     edges, eyes = _needs_more(color.reshape(size, size, 3), ident.reshape(size, size))
     for again, samples in ((np.flatnonzero(edges), EDGE_SAMPLES), (np.flatnonzero(eyes), EYE_SAMPLES)):
@@ -69,7 +70,8 @@ def render_linear(head: HeadShape, scene: Scene, size: int) -> tuple[Floats, Flo
             continue
         within = (np.arange(samples, dtype=np.float32) + np.float32(0.5)) / samples - np.float32(0.5)
         dy, dx = (grid.reshape(-1) for grid in np.meshgrid(within, within, indexing="ij"))
-        fine, fine_ident = _trace(head, lit, (x[again, None] + dx).reshape(-1), (y[again, None] + dy).reshape(-1), size)
+        finer = (x[again, None] + dx).reshape(-1), (y[again, None] + dy).reshape(-1)
+        fine, fine_ident = _trace(head, lit, *finer, size, zoom)
         color[again] = fine.reshape(again.size, -1, 3).mean(1)
         iris[again] = (fine_ident == IRIS).reshape(again.size, -1).mean(1)
     return color.reshape(size, size, 3), iris.reshape(size, size)
@@ -90,9 +92,9 @@ def _needs_more(color: Floats, ident: NDArray[np.int8]) -> tuple[NDArray[np.bool
     return differs & (ident != LID) & ~eye, eye
 
 
-def _trace(head: HeadShape, lit: Lit, x: Floats, y: Floats, size: int) -> tuple[Floats, NDArray[np.int8]]:
+def _trace(head: HeadShape, lit: Lit, x: Floats, y: Floats, size: int, zoom: float) -> tuple[Floats, NDArray[np.int8]]:
     """Color ``(n, 3)`` and surface ``(n,)`` seen at image positions ``x``, ``y`` (pixels)."""
-    focal = np.float32(FOCAL_LENGTH * size / REFERENCE_SIZE)
+    focal = np.float32(zoom * FOCAL_LENGTH * size / REFERENCE_SIZE)
     across, down = (x - np.float32(size / 2)) / focal, (y - np.float32(size / 2)) / focal
     in_camera = np.stack([across, down, np.ones_like(across)])
     rays = lit.rotation.T @ in_camera
