@@ -49,10 +49,17 @@ def data_fingerprint(splits: Mapping[str, GazeSplit]) -> str:
 
 
 def _two_labels(split: GazeSplit) -> NDArray[np.float32]:
-    """``(N, 2)`` gaze; where there is none, the first two numbers of other labels; without these, zeros."""
+    """``(N, 2)`` gaze; where there is none, how the first two numbers of other labels rank among a person's images,
+    which stays the same where pixels are scaled along with images; without these, zeros."""
+    if split.gaze is not None:
+        return split.gaze
+    ranks = np.zeros((len(split), 2), np.float32)
     wide = [values for values in split.columns.values() if values.ndim == 2 and values.shape[1] >= 2]
-    others = [values[:, :2].astype(np.float32) for values in wide if values.dtype.kind == "f"]
-    return next((each for each in (split.gaze, *others) if each is not None), np.zeros((len(split), 2), np.float32))
+    for values in [values[:, :2] for values in wide if values.dtype.kind == "f"][:1]:
+        for number in range(len(split.people)):
+            rows = np.flatnonzero(split.person == number)
+            ranks[rows] = np.argsort(np.argsort(values[rows], axis=0, kind="stable"), axis=0)
+    return ranks
 
 
 def people_record(folder: GazeFolder) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from tests.running import run_bad
 ONCE = ("--epochs", "1", "--batch-size", "8", "--threads", "1")
 
 
-@pytest.mark.parametrize("layout", DATASETS)
+@pytest.mark.parametrize("layout", [name for name in DATASETS if name in WRITERS])
 def test_a_data_set_is_known_again(layout: str, few_faces: Faces, tmp_path: Path) -> None:
     """In another folder, at another size, split otherwise, prepared; not with a label or a row changed."""
     WRITERS[layout](tmp_path / "one" / "data", few_faces)
