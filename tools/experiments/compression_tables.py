@@ -23,7 +23,8 @@ from gazenas.evaluation.experiment import Trial, error_table, keep_settings, run
 from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
 from gazenas.files import write_records
 
-BACKBONES = ("resnet50", "resnet18", "mobilenetv2", "squeezenet")
+BACKBONES = ("squeezenet", "mobilenetv2", "resnet18", "resnet50")
+STEP_SIZES = {"squeezenet": "1e-3"}  # without BatchNorm the usual one does not train it
 SHARES = (0.1, 0.2, 0.3, 0.4)  # that leave, as in the thesis
 LAYERS = (11, 10, 9, 7, 6, 4)
 LESSONS = (
@@ -53,8 +54,14 @@ class Plan:
     def trained(self, name: str, seed: int) -> Path:
         """The run of a network by name."""
         path = self.out / f"seed{seed}" / name.replace("@", "_until_")
-        self.make(path, ["finetune", "--arch", name, "--input-size", "64", "--epochs", str(self.epochs)], seed)
+        self.make(path, self.training(name), seed)
         return path
+
+    def training(self, name: str) -> Words:
+        """The verb that trains a network by name from fresh weights."""
+        step = STEP_SIZES.get(name.partition("@")[0])
+        words = ["finetune", "--arch", name, "--input-size", "64", "--epochs", str(self.epochs)]
+        return [*words, "--lr", step] if step else words
 
     def make(self, path: Path, words: Words, seed: int) -> None:
         """Makes a run where it is not finished."""
@@ -122,7 +129,7 @@ class Plan:
         self.make(path, ["prune", str(self.trained("squeezenet", seed)), *words], seed)
 
     def _taught(self, path: Path, teacher: str, student: str, way: str, seed: int) -> None:
-        words = ["finetune", "--arch", student, "--input-size", "64", "--epochs", str(self.epochs)]
+        words = self.training(student)
         words += ["--teacher", str(self.trained(teacher, seed)), "--distillation", way]
         self.make(path, words, seed)
 
