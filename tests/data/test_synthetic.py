@@ -133,6 +133,12 @@ def test_landmarks_lie_on_the_eyes() -> None:
     assert points[48:68, 1].min() > points[33, 1]
 
 
+def test_a_head_whose_mesh_meets_the_lips_pole() -> None:
+    """Warnings of floating point are errors here."""
+    head = build_head(sample_person(np.random.default_rng(1500)))
+    assert np.isfinite(render(head, sample_scene(np.random.default_rng(0)), 32)).all()
+
+
 def test_files_do_not_depend_on_the_number_of_workers(data_folder: Path, tmp_path: Path) -> None:
     generate(tmp_path / "one", subjects=5, per_subject=16, size=32, seed=3, workers=1)
     files = sorted(path.relative_to(data_folder) for path in data_folder.rglob("*") if path.is_file())

@@ -275,9 +275,10 @@ def _albedo(person: Person, aside: Floats, x: Floats, y: Floats, front: Floats, 
     shade = shade + 0.45 * _step(y, mouth_y + 34, mouth_y + 52)
     color *= 1 - (shade * front)[..., None]
     lip_edge = 23 * (1 - 0.02 * np.abs(y - mouth_y))
+    lip_height = np.where(aside < 26, 7.5 - 0.16 * aside, 1.0)  # further out it would pass through zero
     lips = (
         _step(lip_edge - aside, 0, 6)
-        * np.exp(-(((y - mouth_y - 0.5) / (7.5 - 0.16 * aside)) ** 4))
+        * np.exp(-(((y - mouth_y - 0.5) / lip_height) ** 4))
         * front
         * (aside < 26)
     )
