@@ -24,6 +24,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = (".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "build", "demo", "runs")
+TESTS = ("core", "near", "quick")
+TESTS_HELP = "near: also ruff, mypy and the tests of the file's room, a lower bound of quick, all that make test runs"
 OPERATORS: dict[type[ast.AST], tuple[str, str]] = {
     ast.Add: ("+", "-"),
     ast.Sub: ("-", "+"),
@@ -220,6 +222,8 @@ def checks_of(tests: str, name: str, workers: int, tree: Path) -> list[tuple[str
         ("ruff", [sys.executable, "-m", "ruff", "check", "--quiet", name]),
         ("mypy", [sys.executable, "-m", "mypy"]),
     ]
+    if tests == "near":
+        return [*lint, *core, *(("room", [*pytest, folder]) for folder in folders)]
     return [*lint, *core, ("quick", [*pytest, *folders, "tests"])]
 
 
@@ -245,7 +249,7 @@ def trial(
         root: of the tree, which has ``gazenas/`` and ``tests/``.
         seed: of the lines and of how each is broken.
         count: of lines.
-        tests: ``core``, or ``quick`` for all that ``make test`` runs.
+        tests: of ``TESTS``.
         workers: processes of the tests.
         seconds: a check that takes longer does not end.
 
@@ -271,7 +275,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of the lines and of how each is broken")
     parser.add_argument("--lines", type=int, default=50, help="how many lines are broken")
-    parser.add_argument("--tests", choices=("core", "quick"), default="core", help="quick: all that make test runs")
+    parser.add_argument("--tests", choices=TESTS, default="core", help=TESTS_HELP)
     parser.add_argument("--workers", type=int, default=1, help="processes of the tests")
     parser.add_argument("--seconds", type=float, default=1800, help="a check that takes longer does not end")
     given = parser.parse_args()
