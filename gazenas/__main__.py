@@ -25,6 +25,7 @@ VERBS = {
     "compress": "make a trained network's file smaller: pruned, distilled, int8, coded",
     "report": "a page about one run or several: one HTML file",
     "doctor": "what this machine has, what which verb lacks, and a short self-test",
+    "ls": "everything that goes by a name: models, spaces, data sets, tasks",
     "summary": "MACs, parameters, and what survived in each block",
 }
 

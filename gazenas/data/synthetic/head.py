@@ -276,12 +276,7 @@ def _albedo(person: Person, aside: Floats, x: Floats, y: Floats, front: Floats, 
     color *= 1 - (shade * front)[..., None]
     lip_edge = 23 * (1 - 0.02 * np.abs(y - mouth_y))
     lip_height = np.where(aside < 26, 7.5 - 0.16 * aside, 1.0)  # further out it would pass through zero
-    lips = (
-        _step(lip_edge - aside, 0, 6)
-        * np.exp(-(((y - mouth_y - 0.5) / lip_height) ** 4))
-        * front
-        * (aside < 26)
-    )
+    lips = _step(lip_edge - aside, 0, 6) * np.exp(-(((y - mouth_y - 0.5) / lip_height) ** 4)) * front * (aside < 26)
     red = skin * np.array([0.86, 0.52, 0.52], np.float32)
     color += (lips * (0.35 + 0.65 * person.lips))[..., None] * (red - color)
     slit = 0.75 * np.exp(-(((y - mouth_y) / 1.1) ** 2)) * _step(24 - aside, 0, 4) * front
