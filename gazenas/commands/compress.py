@@ -26,7 +26,7 @@ from gazenas.commands._stage_runs import PRUNE_BUDGETS, train_stage
 from gazenas.compression.faces import calibration_faces, validation_reference
 from gazenas.compression.gate import GAINS, Reference, check_gate, median_latencies
 from gazenas.compression.pipeline import STAGES, StageResult, StageSettings, check_stages, run_stages, write_stage
-from gazenas.compression.plan import plans_for, run_plans
+from gazenas.compression.plan import coded_sizes, plans_for, run_plans
 from gazenas.compression.pruning import PruneRecipe
 from gazenas.costs import COSTS
 from gazenas.costs.budget import parse_amount
@@ -175,7 +175,7 @@ def _stages(
     if chosen or settings.quantize != "none" or {"prune", "distill"} & set(names):
         output.resolve_config(recorded_config(arguments))  # what is trained is kept, and --resume goes on
     if chosen:
-        plans = plans_for(network, settings.calibration, target)
+        plans = plans_for(coded_sizes(network, settings.calibration), count_params(network), target)
         return run_plans(plans, arguments.model, reference, settings, target)[1]
     stages = run_stages(names, arguments.model, reference, settings)
     if target and stages[-1].judged.size > target:

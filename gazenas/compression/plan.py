@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,6 @@ from gazenas.compression.coding import encode
 from gazenas.compression.gate import GateError, Reference
 from gazenas.compression.pipeline import StageResult, StageSettings, run_stages
 from gazenas.compression.quantization import quantize_static, quantize_with_ranges, schemes
-from gazenas.counting import count_params
 from gazenas.errors import InputError
 from gazenas.export.onnx import onnx_bytes
 from gazenas.layers.fake_quantize import WEIGHT_BITS, FakeQuantization
@@ -66,18 +65,17 @@ def coded_sizes(network: GazeModel, faces: NDArray[np.float32]) -> dict[str, tup
     return {name: (len(encode(data)), len(encode(_without_weights(data)))) for name, data in files.items()}
 
 
-def plans_for(network: GazeModel, faces: NDArray[np.float32], target: int) -> list[CompressionPlan]:
+def plans_for(sizes: Mapping[str, tuple[int, int]], params: int, target: int) -> list[CompressionPlan]:
     """Ways to a coded file of at most ``target`` bytes, the gentlest first.
 
     Args:
-        network: in eval mode.
-        faces: ``(N, 3, S, S)``, normalized.
+        sizes: of :func:`coded_sizes`.
+        params: of the network.
         target: bytes.
 
     Raises:
         InputError: where what is no weight takes as many bytes already.
     """
-    sizes, params = coded_sizes(network, faces), count_params(network)
     plans = [CompressionPlan(("quantize", "code"), "none", 0, sizes["int8"][0])]
     plans += [CompressionPlan(("quantize", "code"), name, 0, size) for name, (size, _) in sizes.items()]
     fitting = [plan for plan in plans if plan.size <= target]

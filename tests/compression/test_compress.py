@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from gazenas.__main__ import main
 from gazenas.compression.coding import encode
@@ -16,21 +15,12 @@ from gazenas.compression.gate import GateError, Reference
 from gazenas.compression.pipeline import StageSettings, TrainingOrder
 from gazenas.compression.plan import CompressionPlan, coded_sizes, plans_for, run_plans
 from gazenas.compression.precision import int8_of_run, trained_ranges
-from gazenas.counting import count_macs
+from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
-from gazenas.models.build import full_architecture
-from gazenas.models.zoo import build_model, load_model, load_space
-from tests.running import MICRO_CHAIN, TUNE, Once, begin, run_bad
+from gazenas.models.zoo import build_model, load_model
+from tests.running import TUNE, begin, run_bad
 
 SHORT = ("--epochs", "1", "--batch-size", "16", "--threads", "1", "--calibration-images", "20", "--must-be", "")
-
-
-@pytest.fixture(scope="module")
-def trained(once: Once, data_folder: Path) -> Path:
-    """A small plain network."""
-    arch = once("chain.json", lambda path: full_architecture(load_space(MICRO_CHAIN)).save(path))
-    words = ["finetune", "--arch", str(arch), "--data", str(data_folder), *TUNE]
-    return once("plain", lambda out: main([*words, "--out", str(out)]))
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -74,27 +64,24 @@ def test_a_size_chooses_its_stages(trained: Path, data_folder: Path, tmp_path: P
     """The gentlest that fit: calibration where bytes of 8 bits are few enough, training for fewer where not."""
     network = load_model(trained)
     faces = np.random.default_rng(0).standard_normal((20, 3, 32, 32)).astype(np.float32)
-    sizes = {name: size for name, (size, _) in coded_sizes(network, faces).items()}
+    known, params = coded_sizes(network, faces), count_params(network)
+    sizes = {name: size for name, (size, _) in known.items()}
     assert sizes["int8"] > sizes["int6"] > sizes["int4"]
-    plans = plans_for(network, faces, sizes["int8"])
+    plans = plans_for(known, params, sizes["int8"])
     assert [(plan.stages, plan.quantize) for plan in plans] == [
         (("quantize", "code"), quantize) for quantize in ("none", "int8", "int6", "int4")
     ]
-    assert [plan.quantize for plan in plans_for(network, faces, sizes["int6"])] == ["int6", "int4"]
-    (plan,) = plans_for(network, faces, sizes["int4"] - 500)
+    assert [plan.quantize for plan in plans_for(known, params, sizes["int6"])] == ["int6", "int4"]
+    (plan,) = plans_for(known, params, sizes["int4"] - 500)
     assert plan.stages[0] == "prune"
-    assert 0 < plan.params < network_params(network)
+    assert 0 < plan.params < params
     with pytest.raises(InputError, match="--target-size: 100 bytes are out of reach: without any weight the file has"):
-        plans_for(network, faces, 100)
+        plans_for(known, params, 100)
     target = (sizes["int6"] + sizes["int4"]) // 2
     words = ["compress", str(trained), "--data", str(data_folder), *SHORT, "--max-loss", "90", "--out", str(tmp_path)]
     assert main([*words, "--target-size", str(target)]) == 0
     assert (tmp_path / "model.onnx.xz").stat().st_size <= target
     assert rows_of(tmp_path)[1]["how"] == "trained for int4, ranges of the training"
-
-
-def network_params(network: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_sizes_are_known_before_training(trained: Path, data_folder: Path, tmp_path: Path) -> None:

@@ -160,8 +160,8 @@ def test_stages_run_in_order_and_unknown_ones_are_named(reference: Reference, ca
         run_stages(["prune"], "", reference, settings)
 
 
-def test_the_verb(tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["compress", str(tuned), "--data", str(data_folder), "--calibration-images", "20", "--must-be", ""]
+def test_the_verb(trained: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compress", str(trained), "--data", str(data_folder), "--calibration-images", "20", "--must-be", ""]
     assert main([*words, "--out", str(tmp_path / "out"), "--max-loss", "30"]) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [stage["stage"] for stage in summary["stages"]] == ["float", "quantize", "code"]
@@ -178,7 +178,7 @@ def test_the_verb(tuned: Path, data_folder: Path, tmp_path: Path, capsys: pytest
     split = json.loads((other / "train_test_split.json").read_text())
     moved = {"train": split["val"], "val": split["train"], "test": split["test"]}
     (other / "train_test_split.json").write_text(json.dumps(moved))
-    said = run_bad(["compress", str(tuned), "--data", str(other), "--out", str(tmp_path / "bad")], capsys)
+    said = run_bad(["compress", str(trained), "--data", str(other), "--out", str(tmp_path / "bad")], capsys)
     assert "subject0000" in said
     assert "whom the network never saw" in said
     said = run_bad([*words, "--out", str(tmp_path / "bad"), "--stages", "distil"], capsys)

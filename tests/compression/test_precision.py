@@ -24,18 +24,12 @@ from gazenas.export.runtime import GazeEstimator
 from gazenas.gaze import angular_error
 from gazenas.layers.fake_quantize import FakeQuantization
 from gazenas.models.baselines import BASELINES
-from gazenas.models.build import full_architecture
 from gazenas.models.zoo import GazeModel, build_model, build_subnet, load_model, load_space
 from tests.running import MICRO, MICRO_CHAIN, TUNE, Once, assert_same_run, begin, disturb, run_bad, thinned
 
 
 def words_of(data: Path, arch: Path, out: Path, *more: str) -> list[str]:
     return ["finetune", "--arch", str(arch), "--data", str(data), "--out", str(out), *TUNE, *more]
-
-
-@pytest.fixture(scope="module")
-def arch(once: Once) -> Path:
-    return once("chain.json", lambda path: full_architecture(load_space(MICRO_CHAIN)).save(path))
 
 
 @pytest.fixture(scope="module")
@@ -98,21 +92,16 @@ def test_a_killed_training_goes_on_to_the_same_file(
     assert (rounded / "quantization.json").read_bytes() == (tmp_path / "run" / "quantization.json").read_bytes()
 
 
-@pytest.fixture(scope="module")
-def plain_run(once: Once, data_folder: Path, arch: Path) -> Path:
-    return once("plain", lambda out: main(words_of(data_folder, arch, out)))
-
-
-def test_weights_alone_need_nothing(plain_run: Path, tmp_path: Path) -> None:
+def test_weights_alone_need_nothing(trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "gaze.onnx"
-    assert main(["export", "--model", str(plain_run), "--out", str(out), "--precision", "int8-weights"]) == 0
+    assert main(["export", "--model", str(trained), "--out", str(out), "--precision", "int8-weights"]) == 0
     assert {entry.key: entry.value for entry in onnx.load(str(out)).metadata_props}["precision"] == "int8-weights"
 
 
 def test_calibrated_on_training_people(
-    plain_run: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = plain_run
+    run = trained
     words = ["export", "--model", str(run), "--out", str(tmp_path / "gaze.onnx"), "--precision", "int8"]
     assert main([*words, "--data", str(data_folder), "--max-loss", "5", "--calibration-images", "20"]) == 0
     said = " ".join(capsys.readouterr().out.split())
