@@ -42,7 +42,10 @@ def test_every_task_is_rendered_and_drawn() -> None:
     assert set(RENDERED) == set(MARKS) == set(TASKS)
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name != "gaze"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n == "eye_landmarks" else pytest.mark.slow) for n in TASKS if n != "gaze"],
+)
 def test_from_data_to_a_file(name: str, tmp_path: Path, once: Once, capsys: pytest.CaptureFixture[str]) -> None:
     task, data = TASKS[name], data_for(name, once)
     found, file = tmp_path / "found", tmp_path / "model.onnx"

@@ -84,6 +84,7 @@ def test_a_size_chooses_its_stages(trained: Path, data_folder: Path, tmp_path: P
     assert rows_of(tmp_path)[1]["how"] == "trained for int4, ranges of the training"
 
 
+@pytest.mark.slow
 def test_sizes_are_known_before_training(trained: Path, data_folder: Path, tmp_path: Path) -> None:
     network = load_model(trained)
     faces = np.random.default_rng(0).standard_normal((20, 3, 32, 32)).astype(np.float32)

@@ -72,7 +72,7 @@ def test_two_other_counters_agree(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n == "gazetr-hybrid" else pytest.mark.slow) for n in BASELINES]
+    "name", [pytest.param(n, marks=[] if n == "gazecapture-shuffle" else pytest.mark.slow) for n in BASELINES]
 )
 def test_exports_and_agrees_to_a_hundredth_of_a_degree(name: str, tmp_path: Path) -> None:
     network = small(name)
