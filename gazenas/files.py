@@ -19,6 +19,21 @@ from gazenas.errors import InputError
 NAME_BYTES = 120  # of a name that a text gives, before its hash; file systems take 255
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file by the titles of its first line; cells that a row lacks are empty.
+
+    Raises:
+        InputError: where it is absent or cannot be read as one.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file, restkey="", restval=""))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: expected a CSV file: {error}") from error
+
+
 def write_csv(path: Path, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes a line of titles and the rows."""
     text = io.StringIO()

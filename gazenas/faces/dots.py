@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from gazenas.data.normalization.pose import rotation_matrix
 from gazenas.errors import InputError
 from gazenas.faces.records import OK
 from gazenas.faces.screen import Look
+from gazenas.files import read_csv
 
 NEEDED = ("pitch", "yaw", "origin_x", "origin_y", "origin_z", "head_rotation_x", "head_rotation_y", "head_rotation_z")
 
@@ -64,13 +64,7 @@ def _place(row: Mapping[str, str], titles: Sequence[str]) -> tuple[str, ...]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, restkey="", restval=""))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: expected a CSV file: {error}") from error
+    rows = read_csv(path)
     if not rows:
         raise InputError(f"{path}: expected rows, found none")
     return rows

@@ -6,7 +6,6 @@ at will; then ``x0``, ``y0``, ``x1``, ``y1`` and so on in pixels, as many as a f
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from gazenas.errors import InputError
 from gazenas.faces.face import NEW, Face, box_around
 from gazenas.faces.face_models import FaceModel, model_for
 from gazenas.faces.frame import Frame, Pixels
+from gazenas.files import read_csv
 
 Key = tuple[str, str]  # source and frame, empty where the file has no such column
 
@@ -32,13 +32,9 @@ class KnownFaces:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                rows = list(csv.DictReader(file, restkey="", restval=""))
-        except FileNotFoundError:
-            raise InputError(f"--landmarks: no such file: {path}") from None
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path}: expected a CSV file: {error}") from error
+        if not path.exists():
+            raise InputError(f"--landmarks: no such file: {path}")
+        rows = read_csv(path)
         titles = set(rows[0]) if rows else set()
         if not titles & {"source", "frame"}:
             found = ", ".join(sorted(titles)[:6]) or "nothing"

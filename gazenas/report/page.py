@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import yaml
 
 from gazenas.errors import InputError
-from gazenas.files import read_json, write_aside
+from gazenas.files import read_csv, read_json, write_aside
 from gazenas.models.build import build_network, full_architecture
 from gazenas.report.architecture import group_label
 from gazenas.report.svg import bar_rows, line_chart
@@ -158,10 +157,7 @@ def _cell(value: Any, form: str, task: Task) -> str:
 
 
 def _table(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return read_csv(path) if path.is_file() else []
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Faults:
 
 
 def is_count(value: object, least: int = 1) -> bool:
+    """Whether a value is a whole number, no truth value, of at least ``least``."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
