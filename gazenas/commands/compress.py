@@ -225,5 +225,7 @@ def _print(out: str, stages: list[StageResult], ms: list[float], test: tuple[flo
         [
             ["milliseconds, one thread, in turns", f"{ms[0]:.3f}", f"{ms[-1]:.3f}"],
             ["test error", *map(degrees, test)],
+            ["95% of changes by saturated products", "none", f"{stages[-1].judged.saturation:.2f}\u00b0"],
+            ["machine", *2 * [describe_machine(1)["processor"]]],
         ],
     )

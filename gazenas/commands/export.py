@@ -149,6 +149,7 @@ def _write_rounded(arguments: Namespace, network: GazeModel, out: Path, faces: N
         ["mean difference from PyTorch", f"{report.mean:.3f}\u00b0"],
         ["95% of differences", f"{report.most:.3f}\u00b0 (at most {ROUNDED_LIMITS[precision]}\u00b0 allowed)"],
         ["largest difference", f"{report.worst:.3f}\u00b0"],
+        ["of it saturated products", f"{report.saturation:.3f}\u00b0 in 95%"],
         ["machine", describe_machine(1)["processor"]],
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gazenas.compression.gate import saturation
 from gazenas.compression.int8 import WEIGHTS_ALONE, with_story
 from gazenas.compression.quantization import quantize_weights, quantize_with_ranges
 from gazenas.errors import InputError
@@ -27,6 +28,7 @@ class RoundedReport:
     Attributes:
         size: bytes of the file.
         mean, most, worst: the mean angular difference, the 95th percentile, the largest.
+        saturation: what of it is saturated products, as :func:`gazenas.compression.gate.saturation` measures it.
         images: how many faces were compared.
         how: the file was made, in words.
     """
@@ -35,6 +37,7 @@ class RoundedReport:
     mean: float
     most: float
     worst: float
+    saturation: float
     images: int
     how: str
 
@@ -94,12 +97,20 @@ def write_rounded(
         aside.write_bytes(data)
         differences = differences_from_torch(network, aside, images)
         most = float(np.percentile(differences, 95))
+        saturated = saturation(aside, images)
         if not most <= ROUNDED_LIMITS[precision]:
             raise InputError(
                 f"the {precision} file's answers differ from PyTorch's by up to {most:.2f} degrees in 95% of "
                 f"{len(images)} images, at most {ROUNDED_LIMITS[precision]:g} is allowed: {path} was not written; "
+                f"saturated products of this CPU make {saturated:.2f} of it, which --reduce-range avoids; "
                 "'gazenas finetune --quantize int8' trains a network for it"
             )
     return RoundedReport(
-        path.stat().st_size, float(differences.mean()), most, float(differences.max()), len(images), how
+        size=path.stat().st_size,
+        mean=float(differences.mean()),
+        most=most,
+        worst=float(differences.max()),
+        saturation=saturated,
+        images=len(images),
+        how=how,
     )

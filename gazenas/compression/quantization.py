@@ -230,8 +230,10 @@ def quantize_weights(model: bytes) -> bytes:
         shape = [1] * values.ndim
         shape[axis] = -1
         rounded = np.clip(np.rint(values / scale.reshape(shape)), -127, 127).astype(np.int8)
-        names = [f"{tensor.name}_{part}" for part in ("int8", "scale")]
-        kept += [numpy_helper.from_array(array, name) for array, name in zip((rounded, scale), names, strict=True)]
+        # onnxruntime's x64quantprecision fails on weights without zero points
+        parts = {"int8": rounded, "scale": scale, "zero": np.zeros(len(scale), np.int8)}
+        names = [f"{tensor.name}_{part}" for part in parts]
+        kept += [numpy_helper.from_array(array, name) for array, name in zip(parts.values(), names, strict=True)]
         added.append(onnx.helper.make_node("DequantizeLinear", names, [tensor.name], axis=axis))
     del graph.initializer[:]
     graph.initializer.extend(kept)

@@ -30,6 +30,7 @@ class GazeEstimator:
     Args:
         path: written by ``gazenas export`` or ``gazenas compress``; one that ends in ``.xz`` is unpacked in memory.
         threads: CPU threads; 0 leaves the number to onnxruntime.
+        saturate: products of int8 may saturate where an x86 CPU has no VNNI, which is fast; False asks for exact ones.
 
     Raises:
         FileNotFoundError: where there is no such file.
@@ -41,11 +42,13 @@ class GazeEstimator:
         unit: of them: ``rad``, ``px`` or ``cm``.
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
+    def __init__(self, path: str | Path, *, threads: int = 1, saturate: bool = True) -> None:
         if not Path(path).is_file():
             raise FileNotFoundError(ENOENT, "no such ONNX file", str(path))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        if not saturate:
+            options.add_session_config_entry("session.x64quantprecision", "1")
         model = _unpacked(Path(path)) if Path(path).suffix == ".xz" else str(path)
         try:
             self.session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

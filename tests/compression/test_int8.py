@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 from gazenas.__main__ import main
 from gazenas.compression.coding import decode, encode
-from gazenas.compression.gate import Reference, check_gate
+from gazenas.compression.gate import Reference, check_gate, saturation
 from gazenas.compression.int8 import quantize_int8, quantize_int8_weights
 from gazenas.compression.pipeline import StageSettings, run_stages
 from gazenas.compression.quantization import Scheme, heavy_nodes, quantize_static, quantize_weights
@@ -112,6 +112,60 @@ def test_nodes_go_back_to_float_until_the_loss_is_allowed(reference: Reference, 
     assert "nodes float" in fine.scheme
     with pytest.raises(InputError, match="calibration: expected faces"):
         quantize_int8(reference, calibration[:0], max_loss=1.0)
+
+
+def test_products_do_not_saturate_where_that_is_asked_for(tmp_path: Path) -> None:
+    """Sums of 255 times 127 pass 16 bits at the second product; the answer is known whatever the CPU."""
+    count = 3 * 8 * 8
+    weight = np.array([np.full(count, 127), np.tile([127, -127], count // 2)], np.int8)
+    made = [
+        ("QuantizeLinear", ["images", "scale", "zero"], "bytes"),
+        ("DequantizeLinear", ["bytes", "scale", "zero"], "maps"),
+        ("Flatten", ["maps"], "flat"),
+        ("DequantizeLinear", ["weight", "step"], "wide"),
+        ("Gemm", ["flat", "wide"], "sums"),
+        ("QuantizeLinear", ["sums", "coarse", "middle"], "angle_bytes"),
+        ("DequantizeLinear", ["angle_bytes", "coarse", "middle"], "angles"),
+    ]
+    nodes = [onnx.helper.make_node(op, given, [out]) for op, given, out in made]
+    nodes[4].attribute.extend([onnx.helper.make_attribute("transB", 1)])
+    values = {"scale": np.float32(1 / 255), "zero": np.uint8(0), "weight": weight, "step": np.float32(1 / 127 / count)}
+    values |= {"coarse": np.float32(1 / 100), "middle": np.uint8(128)}
+    kind = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        nodes,
+        "sums",
+        [onnx.helper.make_tensor_value_info("images", kind, ["n", 3, 8, 8])],
+        [onnx.helper.make_tensor_value_info("angles", kind, ["n", 2])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    contract = {"input_size": "8", "mean": "[0, 0, 0]", "std": "[1, 1, 1]", "color_order": "RGB"}
+    onnx.helper.set_model_props(model, contract | {"output": "angles", "convention": "any"})
+    onnx.save(model, str(tmp_path / "sums.onnx"))
+    estimator = GazeEstimator(tmp_path / "sums.onnx", saturate=False)
+    assert estimator.session.get_session_options().get_session_config_entry("session.x64quantprecision") == "1"
+    assert estimator(np.full((8, 8, 3), 255, np.uint8)) == pytest.approx([1.0, 0.0], abs=0.006)
+
+
+def test_what_saturates_is_told_from_what_is_rounded(
+    reference: Reference, plain: Path, faces: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert saturation(plain, faces) == 0  # floats
+
+    class Weak:
+        """A file on a CPU whose saturated products turn every answer by 5 degrees of pitch."""
+
+        def __init__(self, path: Path, *, saturate: bool = True) -> None:
+            self.estimator, self.saturate = GazeEstimator(path), saturate
+
+        def __call__(self, images: np.ndarray) -> np.ndarray:
+            answers = self.estimator(images) * np.float32([1, 0])
+            return answers + np.float32([np.deg2rad(5) if self.saturate else 0, 0])
+
+    monkeypatch.setattr("gazenas.compression.gate.GazeEstimator", Weak)
+    assert saturation(plain, faces) == pytest.approx(5, abs=1e-3)
+    assert reference.judge(reference.model).saturation == pytest.approx(5, abs=1e-3)
 
 
 def test_the_gate_refuses_and_says_by_how_much(reference: Reference) -> None:
