@@ -9,6 +9,8 @@ from gazenas.search.importance import IMPORTANCES
 from gazenas.training.recipe import TrainingRecipe, below_zero, not_above_zero, refuse
 
 REGULARIZERS = ("proximal", "l1")
+IMPORTANCE_SCHEDULES = ("constant", "weights")
+IMPORTANCE_SCALES = ("pinned", "free")
 PROXIMAL = ("muon", "adamw", "adam")  # the optimizers whose metric the proximal step knows
 PAPER_RECIPE = {
     "epochs": 50,
@@ -20,21 +22,25 @@ PAPER_RECIPE = {
     "decay_every": 5,
     "weight_decay": 1e-5,
     "average": 0.9999,
-    "augment": "plain",
+    "augment": "none",
     "amp": "none",
     "penalty_weight": 1e-5,
-    "penalty_warm_up": 0.5,
+    "penalty_warm_up": 0.0,
+    "cost": "paper",
     "regularizer": "l1",
     "importance": "alpha",
     "importance_lr": 1e-3,
-    "shrink_from": 0.2,
-    "shrink_until": 0.7,
-    "shrink_every": 1.0,
+    "importance_schedule": "weights",
+    "importance_scale": "free",
+    "shrink_from": 0.0,
+    "shrink_until": 1.0,
+    "shrink_every": 5.0,
     "start_at": 0.0,
     "keep_stream": 0.0,
     "keep_block": 0.0,
     "shrink_at_most": 1.0,
     "press": 0.75,
+    "shrink_macs": 0.0,
 }
 
 
@@ -48,9 +54,12 @@ class SearchRecipe(TrainingRecipe):
         cost: what the penalty weighs units by.
         regularizer: how the penalty acts: proximal, a soft threshold after the optimizer's step, or l1, by gradient.
         importance: what ranks the units.
-        importance_lr: learning rate of importance factors, the same throughout; 0 derives it from the planned steps.
+        importance_lr: largest learning rate of importance factors; 0 derives it from the planned steps.
+        importance_schedule: of that rate: constant, or weights, as the weights' rate goes.
+        importance_scale: pinned, where each epoch begins with the largest factor of every path at 1, the function
+            unchanged; free, where factors keep what the penalty took, also of paths whose scale BatchNorm cancels.
         shrink_from: share of the search after which shrinks begin.
-        shrink_until: share of the search after which the budget is met.
+        shrink_until: share of the search after which the budget is met, or without one the last shrink is done.
         shrink_every: epochs between shrinks, or a part of one.
         start_at: how many times its budget the supernet takes at most, thinned alike everywhere before it is trained; 0
             for all that the space offers.
@@ -71,6 +80,8 @@ class SearchRecipe(TrainingRecipe):
     regularizer: str = field(default="proximal", metadata={"one_of": REGULARIZERS})
     importance: str = field(default="taylor", metadata={"one_of": IMPORTANCES})
     importance_lr: float = 0.0
+    importance_schedule: str = field(default="constant", metadata={"one_of": IMPORTANCE_SCHEDULES})
+    importance_scale: str = field(default="pinned", metadata={"one_of": IMPORTANCE_SCALES})
     shrink_from: float = 0.04
     shrink_until: float = 0.25
     shrink_every: float = 0.5

@@ -126,7 +126,12 @@ class Search(Trainer):
         recipe = self.recipe
         # Adam moves a factor by about its learning rate a step: a useless one reaches 0 in a third of the search.
         derived = min(3 / (recipe.epochs * len(self.loader)), 0.02)
-        return recipe.make_optimizer(self.network, self.network.importances(), recipe.importance_lr or derived)
+        return recipe.make_optimizer(
+            self.network,
+            self.network.importances(),
+            recipe.importance_lr or derived,
+            follows=recipe.importance_schedule == "weights",
+        )
 
     def run(self) -> GazeModel:
         """As every training, once it is said how well a latency table fits."""
@@ -140,10 +145,11 @@ class Search(Trainer):
         return super().run()
 
     def begin_epoch(self) -> None:
-        """Nothing was removed in it yet; fixes the scale of importance factors."""
+        """Nothing was removed in it yet; fixes the scale of importance factors where the recipe pins it."""
         self.removed = self._no_shrink()
-        for network in {self.network, as_network(self.average)}:
-            pin_scale(network)
+        if self.recipe.importance_scale == "pinned":
+            for network in {self.network, as_network(self.average)}:
+                pin_scale(network)
 
     def restructure(self) -> None:
         """Removes what is due after the present step, and counts which units left for which reason."""

@@ -31,9 +31,20 @@ def make_optimizer(
     weight_decay: float,
     importances: Sequence[nn.Parameter] = (),
     importance_lr: float = 0.0,
+    follows: bool = False,
 ) -> Optimizer:
     """An optimizer of ``OPTIMIZERS``: matrices, other weights, then importance factors with a rate of their own and
-    no decay."""
+    no decay.
+
+    Args:
+        name: a key of ``OPTIMIZERS``.
+        network: whose parameters are trained.
+        lr: of the weights, the largest.
+        weight_decay: of the weights.
+        importances: parameters of the network that are importance factors.
+        importance_lr: their rate.
+        follows: whether their rate keeps its ratio to the weights' as a schedule moves that.
+    """
     special = {id(alpha) for alpha in importances}
     inner = {id(weight) for weight in _inner_weights(network)}
     weights = [parameter for parameter in network.parameters() if id(parameter) not in special]
@@ -50,7 +61,8 @@ def make_optimizer(
                 "weight_decay": 0.0,
                 "lr": importance_lr,
                 "matrices": False,
-                "scheduled": False,
+                "scheduled": follows,
+                "ratio": importance_lr / lr,
             }
         )
     return OPTIMIZERS[name](groups, lr)

@@ -68,9 +68,15 @@ class TrainingRecipe:
         return LearningRate(self.schedule, numbers)
 
     def make_optimizer(
-        self, network: nn.Module, importances: Sequence[nn.Parameter] = (), importance_lr: float = 0.0
+        self,
+        network: nn.Module,
+        importances: Sequence[nn.Parameter] = (),
+        importance_lr: float = 0.0,
+        *,
+        follows: bool = False,
     ) -> Optimizer:
-        """The optimizer of the network's weights and, apart from them, of its importance factors."""
+        """The optimizer of the network's weights and, apart from them, of its importance factors, whose rate stays or
+        follows the weights'."""
         return make_optimizer(
             self.optimizer,
             network,
@@ -78,6 +84,7 @@ class TrainingRecipe:
             weight_decay=self.weight_decay,
             importances=importances,
             importance_lr=importance_lr,
+            follows=follows,
         )
 
     def faults(self) -> list[str]:

@@ -65,7 +65,7 @@ class LearningRate:
     """The weights' learning rate as training goes on.
 
     torch's scheduler moves the rate of an optimizer that holds a single number and trains nothing. So a shrink may
-    replace the parameters of the real optimizer, and the importance factors' rate stays as it is.
+    replace the parameters of the real optimizer, and the importance factors' rate may stay as it is.
 
     Args:
         schedule: a key of ``SCHEDULES``.
@@ -86,11 +86,12 @@ class LearningRate:
         return float(self._carrier.param_groups[0]["lr"])
 
     def apply(self, optimizer: Optimizer) -> None:
-        """Gives the weights' parameter groups of ``optimizer`` the rate of its next step."""
+        """Gives the parameter groups of ``optimizer`` that follow the schedule the rate of its next step, or the
+        ``ratio`` of it that they keep."""
         rise = 1.0 if self.schedule == "onecycle" else min(1.0, (self.steps + 1) / WARM_UP_STEPS)
         for group in optimizer.param_groups:
             if group.get("scheduled", True):
-                group["lr"] = self.scheduled * rise
+                group["lr"] = self.scheduled * rise * group.get("ratio", 1.0)
 
     def after_step(self, optimizer: Optimizer) -> None:
         """To be called after each step of ``optimizer``, which it prepares for the next one."""

@@ -169,6 +169,22 @@ def test_a_fixed_lambda_decides_by_itself_and_may_leave_nothing(
     assert "no unit survived lambda 1000" in said
 
 
+@pytest.mark.parametrize("threshold", ["0.85", "0.34"])
+def test_the_papers_search_goes_as_written(threshold: str, data_folder: Path, tmp_path: Path) -> None:
+    """Lambda is constant, L1 acts by gradient, the threshold decides after every few epochs, and nothing gives the
+    factors back what they lost."""
+    words = ["search", "--data", str(data_folder), "--space", str(MICRO), "--recipe", "paper", "--out", str(tmp_path)]
+    words += ["--epochs", "5", "--batch-size", "8", "--threads", "1", "--shrink-every", "2", "--decay-every", "1"]
+    assert main([*words, "--lambda", "1000", "--importance-lr", "0.5", "--threshold", threshold]) == 0
+    columns = by_column(tmp_path)
+    assert columns["lambda"][1:] == [1000.0] * 4
+    assert [bool(count) for count in columns["fell"]] == [False, True, False, False, False]
+    network = build_supernet(MICRO)
+    assert columns["macs"][1] == MACS.of(network).floor(network)  # factors are at 0.8 after an epoch, 0.24 after two
+    assert sum(columns["pressed"]) + sum(columns["cut"]) == 0
+    assert columns["lr"] == pytest.approx([0.001 * 0.97**epoch for epoch in range(5)])
+
+
 def test_against_chance(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "chance"
     words = search(data_folder, out, "--control", "random", "--control-seeds", "1")

@@ -155,6 +155,21 @@ def test_factors_keep_their_rate_and_never_decay(name: str, micro_net: Network) 
     assert weights["lr"] == matrices["lr"] == pytest.approx(0.01 / 25e4, rel=1e-6)
 
 
+def test_factors_may_follow_the_weights_rate(micro_net: Network) -> None:
+    recipe = TrainingRecipe(epochs=2, optimizer="adam", schedule="exp", decay=0.5, lr=0.01)
+    optimizer, rate = (
+        recipe.make_optimizer(micro_net, micro_net.importances(), 0.02, follows=True),
+        recipe.learning_rate(4),
+    )
+    seen = []
+    for _ in range(3):
+        for _ in range(WARM_UP_STEPS):
+            rate.after_step(optimizer)
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        rate.after_epoch(optimizer, 1.0)
+    assert seen == [pytest.approx([0.01 * fall, 0.01 * fall, 0.02 * fall]) for fall in (1, 0.5, 0.25)]
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_decay_is_decoupled_only_with_adamw(name: str) -> None:
     """Where the gradient is 0, AdamW, and Muon for what is no matrix, take lr x decay of a weight; the others make
