@@ -26,11 +26,8 @@ from gazenas.models.zoo import GazeModel, build_model, find_model
 from gazenas.report.curves import draw_finetuning
 from gazenas.tasks import TASKS
 from gazenas.tasks.gaze import GAZE
-from gazenas.training.finetuning import PAPER_RECIPE, FinetuneRecipe, Finetuning
+from gazenas.training.finetuning import RECIPES, FinetuneRecipe, Finetuning
 from gazenas.training.job import Job
-
-RECIPES = {"short": {}, "paper": PAPER_RECIPE}
-
 
 ADVICE = (
     "draw people as that run did (--split-seed), train from fresh weights, or give --allow-seen-people, and the "

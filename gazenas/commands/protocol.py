@@ -25,6 +25,7 @@ from gazenas.commands._common import (
     degrees,
     expect_gaze,
     make_parser,
+    parse_with_recipe,
     print_table,
     reading_of,
     recipe_of,
@@ -50,8 +51,8 @@ from gazenas.evaluation.protocols.runs import (
 )
 from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
 from gazenas.files import read_json, write_json
-from gazenas.models.zoo import GazeModel, build_model, load_model
-from gazenas.training.finetuning import FinetuneRecipe
+from gazenas.models.zoo import GazeModel, build_model, find_model, load_model
+from gazenas.training.finetuning import RECIPES, FinetuneRecipe
 from gazenas.training.loop import predict
 from gazenas.training.signals import Interruption
 from gazenas.training.trainer import EVALUATION_BATCH
@@ -97,7 +98,10 @@ def _parse(name: str, argv: list[str]) -> Namespace:
         "--input_size", "--input-size", type=int, default=0, help="side of the images; 0 for the network's own"
     )
     parser.add_argument(
-        "--weights", type=str, default="", help="safetensors to begin every fold with; fresh ones without it"
+        "--weights",
+        type=str,
+        default="",
+        help="safetensors to begin every fold with; without it fresh ones, or those of --arch with --recipe paper",
     )
     parser.add_argument(
         "--model", type=str, default="", help="run folder or shipped name: evaluated on every fold, not trained"
@@ -126,11 +130,20 @@ def _parse(name: str, argv: list[str]) -> Namespace:
     )
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn but people")
     add_device_arguments(parser)
+    parser.add_argument(
+        "--recipe",
+        type=Literal["short", "paper"],
+        default="short",
+        help="which defaults to begin with; the paper's folds begin with the weights of --arch where it has any",
+    )
     add_recipe(parser, FinetuneRecipe, leave_out=("keep",))
     add_reading_arguments(parser)
-    arguments = parser.parse_args(argv)
+    arguments = parse_with_recipe(parser, argv, FinetuneRecipe, RECIPES)
     if bool(arguments.arch) == bool(arguments.model):
         raise InputError("expected either --arch, to fine-tune, or --model, to evaluate; found both or neither")
+    if arguments.recipe == "paper" and arguments.arch and not arguments.weights:
+        own = find_model(arguments.arch).weights
+        arguments.weights = "" if own is None else str(own)
     return arguments
 
 
@@ -183,7 +196,18 @@ def _refuse_other_frame(model: str, folder: GazeFolder) -> None:
 
 def _config(name: str, arguments: Namespace, folder: GazeFolder) -> dict[str, Any]:
     """What must stay the same from a fold's beginning to its end."""
-    free = ("config", "recorded", "out", "folds", "device", "threads", "workers", "save_minutes", "allow_seen_people")
+    free = (
+        "config",
+        "recorded",
+        "recipe",
+        "out",
+        "folds",
+        "device",
+        "threads",
+        "workers",
+        "save_minutes",
+        "allow_seen_people",
+    )
     values = {key: value for key, value in arguments.as_dict().items() if key not in free}
     values |= {"protocol": name, "frame": folder.frame, "choices": folder.choices}
     plain: dict[str, Any] = json.loads(json.dumps(values))

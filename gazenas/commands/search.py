@@ -25,7 +25,7 @@ from gazenas.errors import InputError
 from gazenas.models.zoo import build_supernet, load_space
 from gazenas.report.curves import draw_search
 from gazenas.report.search import draw_family, draw_importances
-from gazenas.search.recipe import PAPER_RECIPE, SearchRecipe
+from gazenas.search.recipe import RECIPES, SearchRecipe
 from gazenas.search.rival import scaled_rival
 from gazenas.search.searching import FOUND, Search
 from gazenas.search.targets import Targets, make_plan
@@ -33,8 +33,6 @@ from gazenas.space.architecture import Architecture
 from gazenas.tasks import TASKS, find_task
 from gazenas.tasks.gaze import GAZE
 from gazenas.training.run_folder import RunFolder
-
-RECIPES = {"short": {}, "paper": PAPER_RECIPE}
 
 
 def _parse(argv: list[str]) -> Namespace:

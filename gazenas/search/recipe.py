@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gazenas.costs import COSTS
 from gazenas.search.importance import IMPORTANCES
@@ -42,6 +43,7 @@ PAPER_RECIPE = {
     "press": 0.75,
     "shrink_macs": 0.0,
 }
+RECIPES: dict[str, dict[str, Any]] = {"short": {}, "paper": PAPER_RECIPE}  # by name: what differs from the defaults
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,10 @@ PAPER_RECIPE = {
     "decay_every": 5,
     "weight_decay": 1e-5,
     "average": 0.9999,
-    "augment": "plain",
+    "augment": "none",
     "amp": "none",
 }
+RECIPES: dict[str, dict[str, Any]] = {"short": {}, "paper": PAPER_RECIPE}  # by name: what differs from the defaults
 
 
 @dataclass(frozen=True)

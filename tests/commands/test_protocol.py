@@ -19,6 +19,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from gazenas.__main__ import main
 from gazenas.commands.protocol import threads_of_each
@@ -132,6 +134,21 @@ def test_end_to_end(name: str, layout: str, more: tuple[str, ...], folds: int, s
         assert ("--select" in more) == bool(sides["val_people"])
         trained = rows_of(fold / "metrics.csv") if "--model" not in more else []
         assert all((row["val_error_deg"] != "") == ("--select" in more) for row in trained)
+
+
+def test_the_paper_s_folds_begin_with_the_search_s_weights(sources: Path, tmp_path: Path) -> None:
+    """A run folder's own, by RMSprop, whatever the defaults; an arch.json alone still means fresh weights."""
+    words = ["protocol", "held-out", "--data", str(sources / "table"), "--folds", "0", "--allow-seen-people", *TRAIN]
+    words += ["--people", "2", "--lr", "1e-12"]
+    for recipe, begins_with_them in (("paper", True), ("short", False)):
+        out = tmp_path / recipe
+        assert main([*words, "--arch", str(sources / "model"), "--recipe", recipe, "--out", str(out)]) == 0
+        (fold,) = (out / "folds").iterdir()
+        assert (json.loads((out / "protocol.json").read_text())["optimizer"] == "rmsprop") == begins_with_them
+        kept, began = (load_file(path / "weights.safetensors") for path in (fold, sources / "model"))
+        filters = [name for name, tensor in began.items() if tensor.dim() == 4]
+        same = [torch.allclose(kept[name], began[name], atol=1e-4) for name in filters]
+        assert all(same) if begins_with_them else not any(same)
 
 
 def test_subsets_follow_from_the_predictions(sources: Path, tmp_path: Path) -> None:
