@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +44,7 @@ PAPER_RECIPE = {
     "press": 0.75,
     "shrink_macs": 0.0,
 }
-RECIPES: dict[str, dict[str, Any]] = {"short": {}, "paper": PAPER_RECIPE}  # by name: what differs from the defaults
+RECIPES: Mapping[str, Mapping[str, Any]] = {"short": {}, "paper": PAPER_RECIPE}  # by name: what differs from the defaults
 
 
 @dataclass(frozen=True)
