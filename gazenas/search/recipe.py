@@ -44,7 +44,7 @@ PAPER_RECIPE = {
     "press": 0.75,
     "shrink_macs": 0.0,
 }
-RECIPES: Mapping[str, Mapping[str, Any]] = {"short": {}, "paper": PAPER_RECIPE}  # by name: what differs from the defaults
+RECIPES: Mapping[str, Mapping[str, Any]] = {"short": {}, "paper": PAPER_RECIPE}  # what differs from the defaults
 
 
 @dataclass(frozen=True)

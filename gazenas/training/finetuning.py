@@ -37,7 +37,7 @@ PAPER_RECIPE = {
     "augment": "none",
     "amp": "none",
 }
-RECIPES: Mapping[str, Mapping[str, Any]] = {"short": {}, "paper": PAPER_RECIPE}  # by name: what differs from the defaults
+RECIPES: Mapping[str, Mapping[str, Any]] = {"short": {}, "paper": PAPER_RECIPE}  # what differs from the defaults
 
 
 @dataclass(frozen=True)
