@@ -150,7 +150,7 @@ def test_ranges_pass_through_what_leaves_them() -> None:
 
 SMALL = {name: 64 for name in BASELINES if name.startswith(("handmade", "resnet", "squeeze", "mobile", "shuffle"))}
 QUICK = [("chain", MICRO_CHAIN, 0.7), ("fast", "gazenas_fast_tiny", 0.3), ("handmade-5m", "handmade-5m", 1.0)]
-SPACES = ("gazenas_tiny", "atomnas_vit_tiny", "hrnas_tiny", MICRO, MICRO_CHAIN, "gazenas_fast_tiny")
+SPACES = ("gazenas_tiny", "atomnas_vit_tiny", "hrnas_vit_tiny", MICRO, MICRO_CHAIN, "gazenas_fast_tiny")
 MANY = [
     *((f"{Path(name).stem}-{share}-{n}", name, share) for name in SPACES for share in (0.2, 0.5, 0.9) for n in (0, 1)),
     *((name, name, 1.0) for name in BASELINES if name != "handmade-5m"),
