@@ -22,6 +22,7 @@ from gazenas.report.architecture import draw_architecture
 from gazenas.report.page import write_report
 from gazenas.report.predictions import draw_prediction_plots
 from gazenas.tasks.task import Task
+from gazenas.training.conclusion import conclude
 from gazenas.training.job import Job
 from gazenas.training.loop import train_step
 from gazenas.training.processes import joined
@@ -97,20 +98,22 @@ def _train(verb: TrainingVerb[T], arguments: Namespace, job: Job) -> None:
         world.wait()  # for the folder that rank 0 opened
         trainer.resume()
     network = trainer.run()
-    summary = trainer.conclude(verb.name, network, verb.extra)
+    end = conclude(trainer, verb.name, network, verb.extra)
     if not world.main:
         return
     verb.draw(trainer, run)
     if isinstance(network, Network):
         draw_architecture(network.architecture(), run.plot_path("architecture"))
     task, shown = verb.task, job.reference_split(verb.task)
-    draw_prediction_plots(job.split(shown), trainer.predictions[shown], run.path / "plots", task)
+    draw_prediction_plots(job.split(shown), end.predictions[shown], run.path / "plots", task)
     write_report([run.path], run.path / "report.html")
     rows = verb.sizes(trainer) | {
-        "result": f"{summary['macs'] / 1e6:.2f} M MACs, {summary['params']:,} parameters",
-        "validation error": task.show(summary[task.key("val_error")]),
-        "test error": task.show(summary[task.key("test_error")]),
-        **{f"{each.title} on {shown}": task.show(summary[task.key(word)]) for word, each in task.references.items()},
+        "result": f"{end.summary['macs'] / 1e6:.2f} M MACs, {end.summary['params']:,} parameters",
+        "validation error": task.show(end.summary[task.key("val_error")]),
+        "test error": task.show(end.summary[task.key("test_error")]),
+        **{
+            f"{each.title} on {shown}": task.show(end.summary[task.key(word)]) for word, each in task.references.items()
+        },
     }
     print_table(f"{verb.name}: {run.path}", ["", ""], [list(row) for row in rows.items()])
     console.print(f"architecture, weights, metrics and plots are in {run.path}, a page about it is report.html")

@@ -16,16 +16,15 @@ from gazenas.commands._common import (
     RichProgress,
     add_device_arguments,
     add_reading_arguments,
-    add_recipe,
     console,
     counting_bar,
     degrees,
     make_parser,
     print_table,
     reading_of,
-    recipe_of,
     use_device,
 )
+from gazenas.commands._recipes import add_recipe, recipe_of
 from gazenas.commands.benchmark import Latencies, measure, middle, write_latency
 from gazenas.data.dataset import GazeFolder
 from gazenas.data.people import check_unseen

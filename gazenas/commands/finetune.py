@@ -9,15 +9,9 @@ from typing import Any, Literal
 import torch
 from jsonargparse import Namespace
 
-from gazenas.commands._common import (
-    add_recipe,
-    add_teacher_arguments,
-    add_training_arguments,
-    make_parser,
-    parse_with_recipe,
-    recipe_of,
-    teacher_of,
-)
+from gazenas.commands._arguments import add_teacher_arguments, add_training_arguments, teacher_of
+from gazenas.commands._common import make_parser
+from gazenas.commands._recipes import add_recipe, parse_with_recipe, recipe_of
 from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
 from gazenas.data.people import check_unseen, trained_people

@@ -7,14 +7,9 @@ from typing import Any
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
 
-from gazenas.commands._common import (
-    add_recipe,
-    add_teacher_arguments,
-    add_training_arguments,
-    make_parser,
-    recipe_of,
-    teacher_of,
-)
+from gazenas.commands._arguments import add_teacher_arguments, add_training_arguments, teacher_of
+from gazenas.commands._common import make_parser
+from gazenas.commands._recipes import add_recipe, recipe_of
 from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.compression.channels import CHANNEL_SCORES, SUBNET_SCORES
 from gazenas.compression.pruning import PRUNINGS, PruneRecipe, PruneTarget, Pruning

@@ -7,16 +7,10 @@ from typing import Literal
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from gazenas.commands._common import (
-    add_recipe,
-    add_teacher_arguments,
-    add_training_arguments,
-    make_parser,
-    parse_with_recipe,
-    recipe_of,
-    teacher_of,
-)
+from gazenas.commands._arguments import add_teacher_arguments, add_training_arguments, teacher_of
+from gazenas.commands._common import make_parser
 from gazenas.commands._control import CONTROLS, HANDMADE, controls_of, run_control
+from gazenas.commands._recipes import add_recipe, parse_with_recipe, recipe_of
 from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.costs import budgets, tables
 from gazenas.costs.budget import show

@@ -15,14 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from gazenas.counting import count_macs, count_params
 from gazenas.data.loader import Batch, Loader
-from gazenas.data.people import merged
 from gazenas.errors import InputError, StoppedError
 from gazenas.layers.linear import StandardizedLinear
 from gazenas.models.baselines import Baseline
 from gazenas.models.zoo import GazeModel
-from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
 from gazenas.training.averaging import WeightAverage
 from gazenas.training.checkpoint import random_state, set_random_state
@@ -57,7 +54,6 @@ class Trainer(ABC):
         network: what is trained.
         average: of its weights, which is validated and kept.
         shown: numbers for the progress bar besides the losses.
-        predictions: by split, of the finished network, once :meth:`conclude` has made them.
     """
 
     recipe: TrainingRecipe
@@ -80,7 +76,6 @@ class Trainer(ABC):
         self.channels, self.teacher = channels, teacher
         self.clock, self.straggler = Clock(), Straggler()
         self.shown: dict[str, float] = {}
-        self.predictions: dict[str, Floats] = {}
         self.saved = time.monotonic()
         torch.manual_seed(job.seed)
         loader = self.batches("train", recipe.batch_size, train=True)
@@ -338,7 +333,7 @@ class Trainer(ABC):
         names = [images.name(int(row)) for row in error.rows]
         return error.story(clock.epoch + 1, clock.epoch_steps + 1, names, self.job.run.newest_checkpoint())
 
-    # Measuring, and the end.
+    # Measuring.
 
     def measure(self, network: GazeModel, name: str) -> float:
         """Mean error of ``network`` on a labeled split."""
@@ -362,39 +357,3 @@ class Trainer(ABC):
             everything[np.concatenate(rows)] = torch.from_numpy(found)
         predictions: Floats = self.job.world.sum(everything).numpy()
         return predictions
-
-    def conclude(self, verb: str, network: GazeModel, extra: Mapping[str, Any]) -> dict[str, Any]:
-        """Measures the finished network and writes the summary, and predictions where the test set has no labels."""
-        job, splits = self.job, self.job.folder.splits
-        errors: dict[str, float | None] = {}
-        for name in [name for name in ("val", "test") if name in splits]:
-            self.predictions[name] = self.predict(network, name)
-            labels = self.labels(name)
-            errors[name] = None if labels is None else self.task.mean_error(self.predictions[name], labels)
-            if name == "test" or labels is None:
-                path = job.run.write_predictions(job.split(name), self.predictions[name], self.task)
-                if labels is None:
-                    job.say(f"the {name} files carry no labels: no error; predictions are in {path}")
-        task = self.task
-        train, reference = job.split("train"), job.split(job.reference_split(task))
-        summary: dict[str, Any] = {
-            "verb": verb,
-            **({} if task is GAZE else {"task": task.name}),
-            "macs": count_macs(network, network.input_size),
-            "params": count_params(network),
-            "input_size": network.input_size,
-            task.key("test_error"): errors.get("test"),
-            task.key("val_error"): errors.get("val"),
-            **task.reference_errors(train, reference),
-            "reference_split": reference.name,
-            "seconds": round(time.monotonic() - self.clock.started, 1),
-            "seed": job.seed,
-            "fingerprint": network.architecture().fingerprint(),
-            "data": job.data_record(),
-        }
-        summary |= self.summary() | dict(extra)
-        if self.teacher is not None:
-            taught_by = merged(summary.get("began_with") or {}, self.teacher.people)
-            summary |= {"teacher": self.teacher.record(), "began_with": taught_by}
-        job.run.write_summary(summary)
-        return summary

@@ -1,0 +1,62 @@
+"""What training verbs take besides their recipes."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
+
+from gazenas.commands._common import add_device_arguments, add_split_seed
+from gazenas.training.distillation import DISTILLATIONS, Teacher, load_teacher
+from gazenas.training.job import Job
+
+
+def add_training_arguments(parser: ArgumentParser) -> None:
+    """What every training verb takes besides its recipe."""
+    parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
+    parser.add_argument("--out", type=str, required=True, help="run folder to write")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn but people")
+    add_split_seed(parser)
+    add_device_arguments(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out; from the beginning where nothing was saved yet",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="remove the run in --out and start again")
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print the resolved recipe, sizes, memory and hours; train nothing",
+    )
+
+
+def add_teacher_arguments(parser: ArgumentParser) -> None:
+    """What a training verb may learn from besides true gaze."""
+    parser.add_argument(
+        "--teacher",
+        type=str,
+        default="",
+        help="run folder or shipped name of a trained network whose answers are learned as well; none without it",
+    )
+    parser.add_argument(
+        "--distillation",
+        type=str,
+        default="bounded",
+        metavar=f"{{{','.join(DISTILLATIONS)}}}",
+        help="which of the teacher's answers count: plain, all; bounded, where it is nearer to the truth than the "
+        "student; weighted, the less the further it is from the truth; trimmed, all but the tenth of a batch on which "
+        "it is worst",
+    )
+    parser.add_argument(
+        "--distill_weight",
+        type=NonNegativeFloat,
+        default=0.5,
+        help="share of the teacher's term in the loss, 0 to 1",
+    )
+
+
+def teacher_of(arguments: Namespace, job: Job) -> Teacher | None:
+    """The teacher that was asked for, if one was."""
+    return load_teacher(
+        arguments.teacher, job, distillation=arguments.distillation, weight=float(arguments.distill_weight)
+    )
