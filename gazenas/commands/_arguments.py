@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
-from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from gazenas.commands._common import add_device_arguments, add_split_seed
 from gazenas.training.distillation import DISTILLATIONS, Teacher, load_teacher
@@ -27,6 +27,24 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         "--dry_run",
         action="store_true",
         help="print the resolved recipe, sizes, memory and hours; train nothing",
+    )
+
+
+def add_trial_arguments(parser: ArgumentParser) -> None:
+    """For people with much data or little time."""
+    parser.add_argument(
+        "--hours",
+        type=NonNegativeFloat,
+        default=0.0,
+        help="that the whole run may take: --epochs is then what fits, by the first steps as they are timed; 0 goes by "
+        "--epochs",
+    )
+    parser.add_argument(
+        "--fraction",
+        type=PositiveFloat,
+        default=1.0,
+        help="part of the training images to train on, such as 0.05 for a trial, the same part of each person's, drawn "
+        "by --seed",
     )
 
 
