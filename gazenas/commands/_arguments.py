@@ -48,6 +48,21 @@ def add_trial_arguments(parser: ArgumentParser) -> None:
     )
 
 
+def add_following_arguments(parser: ArgumentParser) -> None:
+    """How a run can be followed, besides on the terminal."""
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write curves for TensorBoard into tensorboard/ of the run folder"
+    )
+    parser.add_argument(
+        "--log_json",
+        type=str,
+        default="",
+        metavar="FILE",
+        help="write one JSON object a line and epoch or event, for machines; - for standard output, and what people "
+        "read then goes to standard error",
+    )
+
+
 def add_teacher_arguments(parser: ArgumentParser) -> None:
     """What a training verb may learn from besides true gaze."""
     parser.add_argument(

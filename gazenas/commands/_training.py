@@ -14,6 +14,7 @@ import yaml
 from jsonargparse import Namespace
 
 from gazenas.commands._common import RichProgress, console, print_table, recorded_config, use_device
+from gazenas.commands._following import apart_from_events, check_following, followers
 from gazenas.commands._pace import TIMED_STEPS, Pace, measure_pace, passes_within, peak_memory_words
 from gazenas.data.fraction import keep_fraction
 from gazenas.data.readers import open_data
@@ -62,8 +63,9 @@ class TrainingVerb(Generic[T]):
 def run_training(verb: TrainingVerb[T], arguments: Namespace) -> None:
     """Runs a training verb with parsed arguments, alone or as one of several processes."""
     begun = time.monotonic()
+    check_following(arguments)
     device = use_device(arguments.device, arguments.threads, arguments.workers, deterministic=arguments.deterministic)
-    with joined(device) as world, Interruption() as interruption:
+    with joined(device) as world, Interruption() as interruption, apart_from_events(arguments):
         if not world.main:
             console.quiet = True
         folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed, needs=verb.task.keys))
@@ -85,9 +87,9 @@ def run_training(verb: TrainingVerb[T], arguments: Namespace) -> None:
             with _aside(verb.name) as run:
                 _dry_run(verb, verb.begin(job_in(run, RichProgress())), arguments)
             return
-        with run, RichProgress() as progress:
+        with run, RichProgress() as progress, followers(arguments, run) as following:
             job = job_in(run, progress)
-            job.interruption, job.save_minutes = interruption, arguments.save_minutes
+            job.followers, job.interruption, job.save_minutes = following, interruption, arguments.save_minutes
             _train(verb, arguments, job)
 
 

@@ -10,7 +10,13 @@ from typing import Any, Literal
 import torch
 from jsonargparse import Namespace
 
-from gazenas.commands._arguments import add_teacher_arguments, add_training_arguments, add_trial_arguments, teacher_of
+from gazenas.commands._arguments import (
+    add_following_arguments,
+    add_teacher_arguments,
+    add_training_arguments,
+    add_trial_arguments,
+    teacher_of,
+)
 from gazenas.commands._common import make_parser
 from gazenas.commands._recipes import add_recipe, parse_with_recipe, recipe_of
 from gazenas.commands._training import TrainingVerb, run_training
@@ -59,6 +65,7 @@ def parse_arguments(argv: list[str]) -> Namespace:
         help="validate and test on people that --weights were trained on as well; the output says so",
     )
     add_training_arguments(parser)
+    add_following_arguments(parser)
     add_trial_arguments(parser)
     add_teacher_arguments(parser)
     parser.add_argument(

@@ -7,7 +7,13 @@ from typing import Literal
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from gazenas.commands._arguments import add_teacher_arguments, add_training_arguments, add_trial_arguments, teacher_of
+from gazenas.commands._arguments import (
+    add_following_arguments,
+    add_teacher_arguments,
+    add_training_arguments,
+    add_trial_arguments,
+    teacher_of,
+)
 from gazenas.commands._common import make_parser
 from gazenas.commands._control import CONTROLS, HANDMADE, controls_of, run_control
 from gazenas.commands._recipes import add_recipe, parse_with_recipe, recipe_of
@@ -45,6 +51,7 @@ def _parse(argv: list[str]) -> Namespace:
         "'gazenas prune RUN --kind channels --target-macs N' goes on from a finished search to a smaller budget.",
     )
     add_training_arguments(parser)
+    add_following_arguments(parser)
     add_trial_arguments(parser)
     add_teacher_arguments(parser)
     parser.add_argument("--task", type=str, default=GAZE.name, help=f"what is predicted: {', '.join(TASKS)}")

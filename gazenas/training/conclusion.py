@@ -70,5 +70,5 @@ def conclude(trainer: Trainer, verb: str, network: GazeModel, extra: Mapping[str
     if trainer.teacher is not None:
         taught_by = merged(summary.get("began_with") or {}, trainer.teacher.people)
         summary |= {"teacher": trainer.teacher.record(), "began_with": taught_by}
-    job.run.write_summary(summary)
+    job.end(summary)
     return Conclusion(summary, predictions)

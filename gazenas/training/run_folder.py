@@ -39,6 +39,8 @@ FREE_KEYS = frozenset(
         "save_minutes",
         "recorded",
         "allow_seen_people",
+        "tensorboard",
+        "log_json",
     }
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -53,6 +53,8 @@ class Trainer(ABC):
     Attributes:
         network: what is trained.
         average: of its weights, which is validated and kept.
+        val_loss: the task's loss on the validation people, after each epoch; not a number where nobody is held out, or
+            where a comparator's own loss is trained on, which is another quantity.
         shown: numbers for the progress bar besides the losses.
     """
 
@@ -76,6 +78,7 @@ class Trainer(ABC):
         self.channels, self.teacher = channels, teacher
         self.clock, self.straggler = Clock(), Straggler()
         self.shown: dict[str, float] = {}
+        self.val_loss = float("nan")
         self.saved = time.monotonic()
         torch.manual_seed(job.seed)
         loader = self.batches("train", recipe.batch_size, train=True)
@@ -121,11 +124,11 @@ class Trainer(ABC):
             InputError: where the loss or a gradient is not finite.
             StoppedError: after a signal, once everything is saved.
         """
-        self.job.run.write_metrics(self.clock.rows)  # a killed process may have saved an epoch and not its row
+        self.job.write_rows(self.clock.rows)  # a killed process may have saved an epoch and not its row
         while self.clock.epoch < self.recipe.epochs and not self.is_done():
             self.train_epoch()
             self.save()
-            self.job.run.write_metrics(self.clock.rows)
+            self.job.write_rows(self.clock.rows)
             self._pause(within=False)
         network = self.finish()
         self.job.run.write_network(network)
@@ -188,9 +191,13 @@ class Trainer(ABC):
                 self.job.say(advice)
             self._pause(within=clock.epoch_steps < len(self.loader))
 
+    def own_objective(self) -> Callable[..., Losses] | None:
+        """The loss that a comparator's paper gives it, if it has one of its own."""
+        return self.network.objective if isinstance(self.network, Baseline) else None
+
     def objective(self, output: Any, batch: Batch) -> Losses:
         """The loss that a comparator's paper gives it, or the task's, and the teacher's part."""
-        own = self.network.objective if isinstance(self.network, Baseline) else None
+        own = self.own_objective()
         if own is not None:
             parts = own(output, batch.images, batch.labels)
             losses = {self.task.name if name == "gaze" else name: part for name, part in parts.items()}
@@ -230,9 +237,26 @@ class Trainer(ABC):
 
     def validate(self) -> float:
         """Mean error of what is kept, on the validation people; not a number where nobody is held out."""
-        if "val" not in self.job.folder.splits:
+        labels = self.labels("val") if "val" in self.job.folder.splits else None
+        if labels is None:
             return float("nan")
-        return self.measure(self.average.module, "val")  # type: ignore[arg-type]
+        predictions = self.predict(self.average.module, "val")  # type: ignore[arg-type]
+        if self.own_objective() is None:
+            self.val_loss = float(self.task.loss(torch.from_numpy(predictions), torch.from_numpy(labels)))
+        return self.task.mean_error(predictions, labels)
+
+    def loss_entries(self, losses: Mapping[str, float]) -> dict[str, Any]:
+        """Of ``metrics.csv``: the task's loss in training and in validation, in one unit and of one size."""
+        share = 1.0 if self.teacher is None else 1 - self.teacher.weight
+        trained = losses[self.task.name] / share if share else ""
+        held_out = self.val_loss if self.val_loss == self.val_loss else ""
+        return {f"{self.task.name}_loss": trained, f"{self.task.name}_val_loss": held_out}
+
+    def loss_story(self, losses: Mapping[str, float]) -> str:
+        """The same in words."""
+        trained, held_out = self.loss_entries(losses).values()
+        words = f"{self.task.name} loss {trained:.4f}" if trained != "" else f"{self.task.name} loss not trained on"
+        return f"{words}{f', in validation {held_out:.4f}' if held_out != '' else ''} {self.task.unit}"
 
     def is_done(self) -> bool:
         """Whether training ends before its last epoch."""
