@@ -36,6 +36,7 @@ EXTRAS = {
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",
+    "tensorboardX": "tensorboard",
 }
 
 

@@ -6,12 +6,11 @@ import json
 import os
 import shutil
 from argparse import BooleanOptionalAction
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import Field, fields, replace
-from typing import Any, TypeVar, get_type_hints
+from dataclasses import replace
+from typing import Any
 
-import docstring_parser.google
 import torch
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
@@ -26,11 +25,6 @@ from gazenas.errors import InputError
 from gazenas.models.zoo import GazeModel
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
-from gazenas.training.distillation import DISTILLATIONS, Teacher, load_teacher
-from gazenas.training.job import Job
-from gazenas.training.recipe import TrainingRecipe
-
-R = TypeVar("R", bound=TrainingRecipe)
 
 # Flags that have another name now, and what to write instead.
 RENAMED = {
@@ -75,58 +69,6 @@ def make_parser(verb: str, description: str) -> ArgumentParser:
     )
     parser.add_argument("--recorded", type=dict[str, str], default={}, help=SUPPRESS)  # what config.yaml adds
     return parser
-
-
-def add_training_arguments(parser: ArgumentParser) -> None:
-    """What every training verb takes besides its recipe."""
-    parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
-    parser.add_argument("--out", type=str, required=True, help="run folder to write")
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn but people")
-    add_split_seed(parser)
-    add_device_arguments(parser)
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run in --out; from the beginning where nothing was saved yet",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="remove the run in --out and start again")
-    parser.add_argument(
-        "--dry_run",
-        action="store_true",
-        help="print the resolved recipe, sizes, memory and hours; train nothing",
-    )
-
-
-def add_teacher_arguments(parser: ArgumentParser) -> None:
-    """What a training verb may learn from besides true gaze."""
-    parser.add_argument(
-        "--teacher",
-        type=str,
-        default="",
-        help="run folder or shipped name of a trained network whose answers are learned as well; none without it",
-    )
-    parser.add_argument(
-        "--distillation",
-        type=str,
-        default="bounded",
-        metavar=f"{{{','.join(DISTILLATIONS)}}}",
-        help="which of the teacher's answers count: plain, all; bounded, where it is nearer to the truth than the "
-        "student; weighted, the less the further it is from the truth; trimmed, all but the tenth of a batch on which "
-        "it is worst",
-    )
-    parser.add_argument(
-        "--distill_weight",
-        type=NonNegativeFloat,
-        default=0.5,
-        help="share of the teacher's term in the loss, 0 to 1",
-    )
-
-
-def teacher_of(arguments: Namespace, job: Job) -> Teacher | None:
-    """The teacher that was asked for, if one was."""
-    return load_teacher(
-        arguments.teacher, job, distillation=arguments.distillation, weight=float(arguments.distill_weight)
-    )
 
 
 def add_split_seed(parser: ArgumentParser, *aliases: str) -> None:
@@ -194,69 +136,6 @@ def reading_of(arguments: Namespace, size: int = 0, task: Task = GAZE) -> Readin
     names = ("order", "flip", "unit", "frame", "colors", "undetected")
     own = Reading(split_seed=arguments.split_seed, size=size, needs=task.keys)
     return replace(own, **{name: arguments[name] for name in names})
-
-
-def flag_of(recipe_field: Field[Any]) -> str:
-    """The name of a recipe's field on the command line and in ``config.yaml``."""
-    name: str = recipe_field.metadata.get("flag", recipe_field.name)
-    return name
-
-
-def add_recipe(parser: ArgumentParser, recipe: type[TrainingRecipe], leave_out: Collection[str] = ()) -> None:
-    """One argument for each field of a recipe, whose help is the field's text in the docstring of its class.
-
-    Args:
-        parser: gets the arguments.
-        recipe: the class, whose defaults are the arguments'.
-        leave_out: fields that the verb decides itself.
-    """
-    types = get_type_hints(recipe)
-    texts = {
-        each.arg_name: " ".join((each.description or "").split()).removesuffix(".")
-        for base in reversed(recipe.__mro__)
-        for each in docstring_parser.google.parse(base.__doc__ or "").params
-    }
-    for each in fields(recipe):
-        if each.name not in leave_out:
-            default: Any = each.default
-            words: dict[str, Any] = {"type": types[each.name], "default": default, "help": texts[each.name]}
-            if isinstance(default, tuple):
-                words |= {"type": list[int], "default": list(default)}  # of which YAML knows more than of tuples
-            if "one_of" in each.metadata:
-                words["metavar"] = f"{{{','.join(each.metadata['one_of'])}}}"
-            parser.add_argument(f"--{flag_of(each)}", **words)
-
-
-def recipe_of(arguments: Namespace, recipe: type[R]) -> R:
-    """The recipe out of parsed arguments; fields that are no arguments keep their defaults."""
-    values: dict[str, Any] = {
-        each.name: arguments[flag_of(each)] for each in fields(recipe) if flag_of(each) in arguments
-    }
-    for name, value in values.items():
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return recipe(**values)
-
-
-def parse_with_recipe(
-    parser: ArgumentParser,
-    argv: list[str],
-    recipe: type[TrainingRecipe],
-    recipes: Mapping[str, Mapping[str, Any]],
-) -> Namespace:
-    """Parses ``argv``; ``--recipe NAME`` first replaces defaults, which other arguments override.
-
-    Args:
-        parser: has the arguments of ``recipe``, and ``--recipe``.
-        argv: the words.
-        recipe: the class.
-        recipes: by name, what differs from the recipe's defaults, by field.
-    """
-    printing = [word for word in argv if word.startswith(("--print_config", "--print-config"))]
-    named = recipes[parser.parse_args([word for word in argv if word not in printing]).recipe]
-    flags = {each.name: flag_of(each) for each in fields(recipe)}
-    parser.set_defaults({flags[name]: value for name, value in named.items()})
-    arguments: Namespace = parser.parse_args(argv)
-    return arguments
 
 
 def recorded_config(arguments: Namespace) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 from jsonargparse import Namespace
 
 from gazenas.commands import finetune
-from gazenas.commands._common import console, flag_of, print_table, recorded_config
+from gazenas.commands._common import console, print_table, recorded_config
+from gazenas.commands._recipes import flag_of
 from gazenas.errors import InputError
 from gazenas.evaluation.experiment import ErrorRow, Trial, error_table, run_trials
 from gazenas.files import write_records

@@ -8,7 +8,8 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from gazenas.commands import finetune, prune
-from gazenas.commands._common import console, flag_of
+from gazenas.commands._common import console
+from gazenas.commands._recipes import flag_of
 from gazenas.compression.pipeline import TrainingOrder
 from gazenas.compression.pruning import PruneRecipe
 from gazenas.errors import InputError

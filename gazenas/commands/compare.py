@@ -16,16 +16,15 @@ from gazenas.commands._common import (
     RichProgress,
     add_device_arguments,
     add_reading_arguments,
-    add_recipe,
     console,
     counting_bar,
     degrees,
     make_parser,
     print_table,
     reading_of,
-    recipe_of,
     use_device,
 )
+from gazenas.commands._recipes import add_recipe, recipe_of
 from gazenas.commands.benchmark import Latencies, measure, middle, write_latency
 from gazenas.data.dataset import GazeFolder
 from gazenas.data.people import check_unseen
@@ -42,6 +41,7 @@ from gazenas.evaluation.comparison import (
     write_onnx,
 )
 from gazenas.evaluation.experiment import Record, TrainingOptions, error_table, run_trials
+from gazenas.evaluation.paired import errors_by_person, paired_difference
 from gazenas.export.footprint import interleaved_latency, live_activations, peak_memory, sparsity
 from gazenas.export.timing import describe_machine
 from gazenas.files import safe_name, write_aside, write_csv, write_json, write_records
@@ -52,6 +52,7 @@ from gazenas.training.signals import Interruption
 
 MEGA = 1e6
 BATCH = 16  # images at once, besides single ones
+DIFFERENCES = ("difference_deg", "difference_low_deg", "difference_high_deg", "difference_people")  # to the first one
 DEVIATIONS = ("deviation_mean_deg", "deviation_95_deg", "deviation_largest_deg")  # from the first one's answers
 
 
@@ -161,7 +162,7 @@ def _rows(
     at_once: Mapping[str, NDArray[np.float64]],
 ) -> list[dict[str, Any]]:
     """A row of ``comparison.csv`` for each candidate."""
-    errors, apart = error_table(records), deviations(records)
+    errors, apart, people = error_table(records), deviations(records), errors_by_person(records)
     rows = []
     for each in found:
         own, file = errors[each.name], files[each.name]
@@ -182,6 +183,7 @@ def _rows(
                 f"median_ms_batch_{BATCH}": middle(at_once[each.name])[0],
                 "error_deg": own.mean,
                 "spread_deg": own.deviation,
+                **_difference(people, each.name, found[0].name),
                 **dict(zip(DEVIATIONS, apart.get(each.name, (None,) * len(DEVIATIONS)), strict=True)),
                 "peak_memory_bytes": peak_memory(file, each.input_size),
                 "live_activation_bytes": live_activations(file, each.input_size),
@@ -189,6 +191,15 @@ def _rows(
             }
         )
     return rows
+
+
+def _difference(people: Mapping[str, Mapping[str, float]], name: str, first: str) -> dict[str, Any]:
+    """Of a network's errors to the first one's, person by person: columns, and a verdict."""
+    found = None if name == first else paired_difference(people[name], people[first])
+    if found is None:
+        return dict.fromkeys((*DIFFERENCES, "verdict"))
+    numbers = (found.mean, *(found.interval or (None, None)), found.people)
+    return {**dict(zip(DIFFERENCES, numbers, strict=True)), "verdict": found.story}
 
 
 def _write(
@@ -213,8 +224,16 @@ def _write(
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Titles and cells of the table that is printed and written."""
-    titles = ["network", "trained", "pixels", "params", "MACs", "file", "error", "ms, 1 thread (p95)", "ms, all (p95)"]
-    titles += [f"ms, batch {BATCH}", "memory", "live activations", "zeros", "from the first: mean / 95% / most"]
+    titles = ["network", "trained", "pixels", "params", "MACs", "file", "error", "against the first (95%)"]
+    titles += [
+        "ms, 1 thread (p95)",
+        "ms, all (p95)",
+        f"ms, batch {BATCH}",
+        "memory",
+        "live activations",
+        "zeros",
+        "from the first: mean / 95% / most",
+    ]
     cells = []
     for row in rows:
         spread = "" if row["spread_deg"] is None else f" ± {row['spread_deg']:.2f}°"
@@ -227,6 +246,7 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
                 "not known" if row["macs"] is None else f"{row['macs'] / MEGA:.1f} M",
                 f"{row['file_bytes'] / MEGA:.2f} MB",
                 f"{degrees(row['error_deg'])}{spread}",
+                _against(row),
                 f"{row['median_ms_1']:.2f} ({row['p95_ms_1']:.2f})",
                 f"{row['median_ms_all']:.2f} ({row['p95_ms_all']:.2f})",
                 f"{row[f'median_ms_batch_{BATCH}']:.2f}",
@@ -239,7 +259,16 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
     return titles, cells
 
 
+def _against(row: Mapping[str, Any]) -> str:
+    """How a network's errors differ from the first one's."""
+    mean, low, high, _ = (row[name] for name in DIFFERENCES)
+    if mean is None:
+        return ""
+    between = "" if low is None else f" ({low:+.2f} to {high:+.2f})"
+    return f"{mean:+.2f}\u00b0{between}, {row['verdict']}"
+
+
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     titles, cells = _cells(rows)
-    print_table("error on the test people, mean and deviation over seeds", titles[:7], [line[:7] for line in cells])
-    print_table("what they cost where they run", [titles[0], *titles[7:]], [[line[0], *line[7:]] for line in cells])
+    print_table("error on the test people, mean and deviation over seeds", titles[:8], [line[:8] for line in cells])
+    print_table("what they cost where they run", [titles[0], *titles[8:]], [[line[0], *line[8:]] for line in cells])

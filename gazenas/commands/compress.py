@@ -10,10 +10,8 @@ import numpy as np
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeFloat, PositiveInt
 
+from gazenas.commands._arguments import add_teacher_arguments, add_training_arguments
 from gazenas.commands._common import (
-    add_recipe,
-    add_teacher_arguments,
-    add_training_arguments,
     console,
     degrees,
     expect_gaze,
@@ -22,6 +20,7 @@ from gazenas.commands._common import (
     recorded_config,
     use_device,
 )
+from gazenas.commands._recipes import add_recipe
 from gazenas.commands._stage_runs import PRUNE_BUDGETS, train_stage
 from gazenas.compression.faces import calibration_faces, validation_reference
 from gazenas.compression.gate import GAINS, Reference, check_gate, median_latencies

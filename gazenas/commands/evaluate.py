@@ -12,14 +12,7 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from numpy.typing import NDArray
 
-from gazenas.commands._common import (
-    add_split_seed,
-    console,
-    make_parser,
-    print_table,
-    recorded_config,
-    use_device,
-)
+from gazenas.commands._common import add_split_seed, console, make_parser, print_table, recorded_config, use_device
 from gazenas.counting import count_macs, count_params
 from gazenas.data.dataset import GazeFolder, GazeSplit
 from gazenas.data.loader import Loader

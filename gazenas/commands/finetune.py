@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from jsonargparse import Namespace
 
-from gazenas.commands._common import (
-    add_recipe,
+from gazenas.commands._arguments import (
+    add_following_arguments,
     add_teacher_arguments,
     add_training_arguments,
-    make_parser,
-    parse_with_recipe,
-    recipe_of,
+    add_trial_arguments,
     teacher_of,
 )
+from gazenas.commands._common import make_parser
+from gazenas.commands._recipes import add_recipe, parse_with_recipe, recipe_of
 from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.counting import count_macs, count_params
 from gazenas.data.people import check_unseen, trained_people
@@ -61,6 +62,8 @@ def parse_arguments(argv: list[str]) -> Namespace:
         help="validate and test on people that --weights were trained on as well; the output says so",
     )
     add_training_arguments(parser)
+    add_following_arguments(parser)
+    add_trial_arguments(parser)
     add_teacher_arguments(parser)
     parser.add_argument(
         "--recipe", type=Literal["short", "paper"], default="short", help="which defaults to begin with"
@@ -76,7 +79,6 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
         arguments: of :func:`parse_arguments`.
         extra: further entries of the summary.
     """
-    recipe = recipe_of(arguments, FinetuneRecipe)
     torch.manual_seed(arguments.seed)
     network = _build(arguments)
     began_with = trained_people(arguments.weights) if arguments.weights else {}
@@ -87,7 +89,8 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
             seen = check_unseen(arguments.weights, job.folder, ("val", "test"), advice=ADVICE, allow=allow)
             if seen:
                 job.folder.notes.append(f"{arguments.weights} was trained on people of val or test: {', '.join(seen)}")
-        return Finetuning(recipe, network, job, teacher=teacher_of(arguments, job))
+        recipe = recipe_of(arguments, FinetuneRecipe)  # of which --hours may have changed the passes
+        return Finetuning(recipe, deepcopy(network), job, teacher=teacher_of(arguments, job))
 
     verb = TrainingVerb(
         "finetune",

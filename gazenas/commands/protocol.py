@@ -20,18 +20,16 @@ from gazenas.commands._common import (
     RichProgress,
     add_device_arguments,
     add_reading_arguments,
-    add_recipe,
     console,
     degrees,
     expect_gaze,
     make_parser,
-    parse_with_recipe,
     print_table,
     reading_of,
-    recipe_of,
     usable_cores,
     use_device,
 )
+from gazenas.commands._recipes import add_recipe, parse_with_recipe, recipe_of
 from gazenas.data.dataset import GazeFolder, plural
 from gazenas.data.loader import Loader
 from gazenas.data.people import check_unseen

@@ -7,14 +7,14 @@ from typing import Any
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
 
-from gazenas.commands._common import (
-    add_recipe,
+from gazenas.commands._arguments import (
+    add_following_arguments,
     add_teacher_arguments,
     add_training_arguments,
-    make_parser,
-    recipe_of,
     teacher_of,
 )
+from gazenas.commands._common import make_parser
+from gazenas.commands._recipes import add_recipe, recipe_of
 from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.compression.channels import CHANNEL_SCORES, SUBNET_SCORES
 from gazenas.compression.pruning import PRUNINGS, PruneRecipe, PruneTarget, Pruning
@@ -115,6 +115,7 @@ def parse_pruning(argv: list[str]) -> Namespace:
         help="validate and test on people that the network was trained on as well; the output says so",
     )
     add_training_arguments(parser)
+    add_following_arguments(parser)
     add_teacher_arguments(parser)
     add_recipe(parser, PruneRecipe)
     arguments: Namespace = parser.parse_args(argv)

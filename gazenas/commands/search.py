@@ -7,16 +7,16 @@ from typing import Literal
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from gazenas.commands._common import (
-    add_recipe,
+from gazenas.commands._arguments import (
+    add_following_arguments,
     add_teacher_arguments,
     add_training_arguments,
-    make_parser,
-    parse_with_recipe,
-    recipe_of,
+    add_trial_arguments,
     teacher_of,
 )
+from gazenas.commands._common import make_parser
 from gazenas.commands._control import CONTROLS, HANDMADE, controls_of, run_control
+from gazenas.commands._recipes import add_recipe, parse_with_recipe, recipe_of
 from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.costs import budgets, tables
 from gazenas.costs.budget import show
@@ -25,6 +25,7 @@ from gazenas.errors import InputError
 from gazenas.models.zoo import build_supernet, load_space
 from gazenas.report.curves import draw_search
 from gazenas.report.search import draw_family, draw_importances
+from gazenas.search.random_baseline import UNIFORM
 from gazenas.search.recipe import RECIPES, SearchRecipe
 from gazenas.search.rival import scaled_rival
 from gazenas.search.searching import FOUND, Search
@@ -32,16 +33,25 @@ from gazenas.search.targets import Targets, make_plan
 from gazenas.space.architecture import Architecture
 from gazenas.tasks import TASKS, find_task
 from gazenas.tasks.gaze import GAZE
+from gazenas.training.job import Job
 from gazenas.training.run_folder import RunFolder
+
+ADVICE = (
+    "use another --out, or go on from a finished search to a smaller budget: gazenas prune RUN --kind channels "
+    "--target-macs N --data DIR --out DIR"
+)
 
 
 def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "search",
         "Searches a gaze network: trains a supernet and shrinks it to a stated size. One budget, or two together, or a "
-        "family; without any, a fixed --lambda decides how much goes, as in the paper (--recipe paper).",
+        "family; without any, a fixed --lambda decides how much goes, as in the paper (--recipe paper). "
+        "'gazenas prune RUN --kind channels --target-macs N' goes on from a finished search to a smaller budget.",
     )
     add_training_arguments(parser)
+    add_following_arguments(parser)
+    add_trial_arguments(parser)
     add_teacher_arguments(parser)
     parser.add_argument("--task", type=str, default=GAZE.name, help=f"what is predicted: {', '.join(TASKS)}")
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
@@ -92,15 +102,20 @@ def run(argv: list[str]) -> None:
         raise InputError("--target-macs: expected a budget, or a --lambda that decides how much goes; found neither")
     targets = Targets(wanted, family=family, tables=files, channel_multiple=arguments.channel_multiple)
 
+    def search_of(values: Namespace, job: Job, control: str, given: Architecture | None = None) -> Search:
+        own = recipe_of(values, SearchRecipe)  # of which --hours may have changed the passes
+        return Search(own, space, targets, job, control, given, task, teacher=teacher_of(values, job))
+
     def run_one(values: Namespace, control: str, given: Architecture | None = None) -> None:
+        shrinks = control == FOUND and bool(family or any(wanted.values()))
         verb = TrainingVerb(
             "search",
-            begin=lambda job: Search(
-                recipe, space, targets, job, control, given, task, teacher=teacher_of(arguments, job)
-            ),
+            begin=lambda job: search_of(values, job, control, given),
             sizes=_sizes,
             draw=_draw,
             task=task,
+            settled=(lambda job: search_of(values, job, UNIFORM), recipe.shrink_until) if shrinks else None,
+            advice=ADVICE,
         )
         run_training(verb, values)
 
@@ -109,6 +124,11 @@ def run(argv: list[str]) -> None:
         return
     if not (family or any(wanted.values())):
         raise InputError("--control: expected a budget such as --target-macs, which the others share")
+    if arguments.hours:
+        raise InputError(
+            "--control: expected --epochs, which the others share, found --hours; --dry-run --hours without --control "
+            "says how many passes fit"
+        )
     recipe.check()
     amounts = make_plan(targets, build_supernet(space, task=task.name)).targets if HANDMADE in controls else {}
     run_control(arguments, controls, recipe, run_one, lambda: scaled_rival(amounts, space.input_size, task=task))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -17,7 +18,7 @@ Rows = list[dict[str, Any]]
 
 
 def draw_search(rows: Rows, target: float | None, path: Path, task: Task = GAZE) -> None:
-    """Loss, penalty, MACs and validation error of a search against its epochs.
+    """Losses, penalty, MACs and validation error of a search against its epochs.
 
     Args:
         rows: of ``metrics.csv``.
@@ -29,8 +30,7 @@ def draw_search(rows: Rows, target: float | None, path: Path, task: Task = GAZE)
     figure = Figure((10, 7), layout="constrained")
     (loss, error), (penalty, macs) = figure.subplots(2, 2, sharex=True)
     key = task.key("val_error")
-    loss.plot(epochs, [row[f"{task.name}_loss"] for row in rows], "o-", color=BLUE)
-    loss.set(ylabel=_loss_label(task), title="training loss")
+    _draw_losses(loss, rows, task)
     error.plot(epochs, [row[key] for row in rows], "o-", color=RED)
     error.set(ylabel=_error_label(task), title="validation error")
     penalty.plot(epochs, [row["penalty"] for row in rows], "o-", color=GRAY)
@@ -45,13 +45,13 @@ def draw_search(rows: Rows, target: float | None, path: Path, task: Task = GAZE)
 
 
 def draw_finetuning(rows: Rows, best_epoch: int, path: Path, task: Task = GAZE) -> None:
-    """Loss, learning rate and validation error of a fine-tuning against its epochs; ``best_epoch`` counts from 0."""
+    """Losses, learning rate and validation error of a fine-tuning against its epochs; ``best_epoch`` counts from 0."""
     key = task.key("val_error")
     epochs = [row["epoch"] + 1 for row in rows]
     figure = Figure((13, 4), layout="constrained")
     loss, rate, error = figure.subplots(1, 3)
-    loss.plot(epochs, [row[f"{task.name}_loss"] for row in rows], "o-", color=BLUE)
-    loss.set(ylabel=_loss_label(task), xlabel="epoch", title="training loss")
+    _draw_losses(loss, rows, task)
+    loss.set(xlabel="epoch")
     rate.plot(epochs, [row["lr"] for row in rows], "o-", color=GRAY)
     rate.set(ylabel="learning rate", xlabel="epoch", title="schedule", yscale="log")
     error.plot(epochs, [row[key] for row in rows], "o-", color=RED)
@@ -61,6 +61,16 @@ def draw_finetuning(rows: Rows, best_epoch: int, path: Path, task: Task = GAZE) 
     for axes in (loss, rate, error):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     save_figure(figure, path)
+
+
+def _draw_losses(axes: Axes, rows: Rows, task: Task) -> None:
+    """Training and validation loss, where they are known."""
+    for column, word, color in ((f"{task.name}_loss", "training", BLUE), (f"{task.name}_val_loss", "validation", RED)):
+        points = [(row["epoch"] + 1, row[column]) for row in rows if row.get(column, "") != ""]
+        if points:
+            axes.plot(*zip(*points, strict=True), "o-", color=color, label=word)
+    axes.set(ylabel=_loss_label(task), title="loss")
+    axes.legend()
 
 
 def _loss_label(task: Task) -> str:

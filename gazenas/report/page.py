@@ -39,6 +39,7 @@ SHOWN = {
 # Of metrics.csv: what is drawn over the epochs, where a run has it.
 CURVES = {
     "loss": "training loss",
+    "val_loss": "validation loss",
     "val_error": "validation error",
     "macs": "MACs",
     "penalty": "lambda x penalty",

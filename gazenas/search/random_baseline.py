@@ -8,7 +8,8 @@ from torch import Tensor
 from gazenas.models.network import Network
 from gazenas.search.units import unit_groups
 
-KINDS = ("uniform", "random")
+UNIFORM = "uniform"
+KINDS = (UNIFORM, "random")
 
 
 def random_scores(network: Network, kind: str, costs: dict[str, float], seed: int) -> dict[str, Tensor]:

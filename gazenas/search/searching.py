@@ -240,7 +240,7 @@ class Search(Trainer):
     def row(self, losses: Mapping[str, float], error: float) -> dict[str, Any]:
         """Losses, rates, the size that is left, the error, and how many units left for which reason."""
         return {
-            f"{self.task.name}_loss": losses[self.task.name],
+            **self.loss_entries(losses),
             "penalty": losses["penalty"],
             "lambda": self.penalty_weight(),
             "lr": self.learning_rate.scheduled,
@@ -252,7 +252,7 @@ class Search(Trainer):
     def story(self, losses: Mapping[str, float]) -> str:
         """The loss of the task, and the size that is left."""
         macs = count_macs(self.network, self.space.input_size)
-        return f"{self.task.name} loss {losses[self.task.name]:.4f} {self.task.unit}, {macs / 1e6:.2f} M MACs"
+        return f"{self.loss_story(losses)}, {macs / 1e6:.2f} M MACs"
 
     def finish(self) -> Network:
         """The frozen network."""

@@ -138,7 +138,7 @@ class Finetuning(Trainer):
     def row(self, losses: Mapping[str, float], error: float) -> dict[str, Any]:
         """The loss of the task, the learning rate, the error."""
         return {
-            f"{self.task.name}_loss": losses[self.task.name],
+            **self.loss_entries(losses),
             "lr": self.learning_rate.scheduled,
             self.task.key("val_error"): error if error == error else "",
         }
@@ -146,7 +146,7 @@ class Finetuning(Trainer):
     def story(self, losses: Mapping[str, float]) -> str:
         """The loss of the task, or the parts of a comparator's own."""
         if set(losses) == {self.task.name}:
-            return f"{self.task.name} loss {losses[self.task.name]:.4f} {self.task.unit}"
+            return self.loss_story(losses)
         return f"losses {', '.join(f'{name} {value:.4f}' for name, value in losses.items())}"
 
     def best_epoch(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -34,6 +34,22 @@ class Progress(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """Whoever wants to know how a run comes along, besides the person."""
+
+    def epochs(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows of ``metrics.csv``: all of them, after each epoch and as a run begins or is gone on with."""
+        ...
+
+    def say(self, text: str) -> None:
+        """What the person is told."""
+        ...
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """What ``summary.json`` says of the finished run."""
+        ...
+
+
 @dataclass
 class Job:
     """The surroundings of a training run.
@@ -48,6 +64,7 @@ class Job:
         world: the processes that train together.
         interruption: a signal to stop, looked at after each step.
         save_minutes: between two checkpoints within an epoch.
+        followers: who else is told, by the process that writes.
     """
 
     folder: GazeFolder
@@ -59,11 +76,26 @@ class Job:
     world: World = ALONE
     interruption: Interruption = field(default_factory=Interruption)
     save_minutes: float = 5.0
+    followers: Sequence[Follower] = ()
 
     def say(self, text: str) -> None:
         """Tells the person and the log."""
         self.progress.say(text)
         self.run.log(text)
+        for follower in self.followers:
+            follower.say(text)
+
+    def write_rows(self, rows: list[dict[str, Any]]) -> None:
+        """Writes ``metrics.csv``, and tells who follows."""
+        self.run.write_metrics(rows)
+        for follower in self.followers:
+            follower.epochs(rows)
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Writes ``summary.json``, and tells who follows."""
+        self.run.write_summary(summary)
+        for follower in self.followers:
+            follower.end(summary)
 
     def split(self, name: str) -> GazeSplit:
         """A split, its images in memory where they are few."""

@@ -39,6 +39,8 @@ FREE_KEYS = frozenset(
         "save_minutes",
         "recorded",
         "allow_seen_people",
+        "tensorboard",
+        "log_json",
     }
 )
 
@@ -80,7 +82,7 @@ class RunFolder:
                 f"--out: {path} is not empty and holds no run (but {', '.join(others[:3])}): choose another folder"
             )
         if others:
-            held = self._recorded().get("recorded", {}).get("verb")
+            held = self.recorded().get("recorded", {}).get("verb")
             if held != verb:
                 raise InputError(f"--out: {path} holds a run of {held!r}, not of {verb!r}: choose another folder")
             if not resume and not overwrite:
@@ -119,8 +121,12 @@ class RunFolder:
         self._lock.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
         self._lock.flush()
 
-    def resolve_config(self, config: dict[str, Any]) -> dict[str, Any]:
+    def resolve_config(self, config: dict[str, Any], advice: str = "use another --out") -> dict[str, Any]:
         """Writes ``config.yaml``, or, resuming, checks that the run goes on as it began.
+
+        Args:
+            config: plain values.
+            advice: what to do where it did not.
 
         Returns:
             The configuration to use: the recorded one where there is one.
@@ -129,7 +135,7 @@ class RunFolder:
             InputError: naming every value that differs from the recorded one and matters.
         """
         if not self.main:
-            return self._recorded()
+            return self.recorded()
         # What a verb records is its flags by name; other runs have settings that nobody typed.
         dashes = "--" if "recorded" in config else ""
         config = config | {"recorded": {"verb": self.verb, **config.get("recorded", {})}}
@@ -138,7 +144,7 @@ class RunFolder:
         if not (self.path / "config.yaml").exists():
             self._write("config.yaml", yaml.safe_dump(config, sort_keys=False))
             return config
-        recorded = self._recorded()
+        recorded = self.recorded()
         # Older runs drew people by the seed of everything.
         recorded.setdefault("split_seed", recorded.get("seed"))
         changed = [
@@ -148,9 +154,7 @@ class RunFolder:
             if key not in FREE_KEYS and key in recorded and recorded[key] != value
         ]
         if changed:
-            raise InputError(
-                f"--resume: {self.path} was begun otherwise: " + "; ".join(changed) + "; use another --out"
-            )
+            raise InputError(f"--resume: {self.path} was begun otherwise: " + "; ".join(changed) + f"; {advice}")
         surroundings = recorded.get("recorded", {})
         self.notes = [
             f"{key.replace('_', ' ')} was {surroundings.get(key)!r} when the run began, is {value!r} now: it goes on "
@@ -159,6 +163,21 @@ class RunFolder:
             for key, value in config["recorded"].items()
             if surroundings.get(key) != value
         ]
+        return recorded
+
+    def recorded(self) -> dict[str, Any]:
+        """What ``config.yaml`` says.
+
+        Raises:
+            InputError: where it cannot be read.
+        """
+        path = self.path / "config.yaml"
+        try:
+            recorded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: expected YAML: {error}; choose another --out") from error
+        if not isinstance(recorded, dict):
+            raise InputError(f"{path}: expected the configuration of a run; choose another --out")
         return recorded
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
@@ -215,16 +234,6 @@ class RunFolder:
         """``plots/NAME.png``; the folder is made."""
         (self.path / "plots").mkdir(exist_ok=True)
         return self.path / "plots" / f"{name}.png"
-
-    def _recorded(self) -> dict[str, Any]:
-        path = self.path / "config.yaml"
-        try:
-            recorded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: expected YAML: {error}; choose another --out") from error
-        if not isinstance(recorded, dict):
-            raise InputError(f"{path}: expected the configuration of a run; choose another --out")
-        return recorded
 
     def _clear(self) -> None:
         """Removes what the run left, but for the log, which holds the lock: aside first, and its configuration last.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,14 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from gazenas.counting import count_macs, count_params
 from gazenas.data.loader import Batch, Loader
-from gazenas.data.people import merged
 from gazenas.errors import InputError, StoppedError
 from gazenas.layers.linear import StandardizedLinear
 from gazenas.models.baselines import Baseline
 from gazenas.models.zoo import GazeModel
-from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
 from gazenas.training.averaging import WeightAverage
 from gazenas.training.checkpoint import random_state, set_random_state
@@ -56,8 +53,9 @@ class Trainer(ABC):
     Attributes:
         network: what is trained.
         average: of its weights, which is validated and kept.
+        val_loss: the task's loss on the validation people, after each epoch; not a number where nobody is held out, or
+            where a comparator's own loss is trained on, which is another quantity.
         shown: numbers for the progress bar besides the losses.
-        predictions: by split, of the finished network, once :meth:`conclude` has made them.
     """
 
     recipe: TrainingRecipe
@@ -80,7 +78,7 @@ class Trainer(ABC):
         self.channels, self.teacher = channels, teacher
         self.clock, self.straggler = Clock(), Straggler()
         self.shown: dict[str, float] = {}
-        self.predictions: dict[str, Floats] = {}
+        self.val_loss = float("nan")
         self.saved = time.monotonic()
         torch.manual_seed(job.seed)
         loader = self.batches("train", recipe.batch_size, train=True)
@@ -126,11 +124,11 @@ class Trainer(ABC):
             InputError: where the loss or a gradient is not finite.
             StoppedError: after a signal, once everything is saved.
         """
-        self.job.run.write_metrics(self.clock.rows)  # a killed process may have saved an epoch and not its row
+        self.job.write_rows(self.clock.rows)  # a killed process may have saved an epoch and not its row
         while self.clock.epoch < self.recipe.epochs and not self.is_done():
             self.train_epoch()
             self.save()
-            self.job.run.write_metrics(self.clock.rows)
+            self.job.write_rows(self.clock.rows)
             self._pause(within=False)
         network = self.finish()
         self.job.run.write_network(network)
@@ -193,9 +191,13 @@ class Trainer(ABC):
                 self.job.say(advice)
             self._pause(within=clock.epoch_steps < len(self.loader))
 
+    def own_objective(self) -> Callable[..., Losses] | None:
+        """The loss that a comparator's paper gives it, if it has one of its own."""
+        return self.network.objective if isinstance(self.network, Baseline) else None
+
     def objective(self, output: Any, batch: Batch) -> Losses:
         """The loss that a comparator's paper gives it, or the task's, and the teacher's part."""
-        own = self.network.objective if isinstance(self.network, Baseline) else None
+        own = self.own_objective()
         if own is not None:
             parts = own(output, batch.images, batch.labels)
             losses = {self.task.name if name == "gaze" else name: part for name, part in parts.items()}
@@ -235,9 +237,26 @@ class Trainer(ABC):
 
     def validate(self) -> float:
         """Mean error of what is kept, on the validation people; not a number where nobody is held out."""
-        if "val" not in self.job.folder.splits:
+        labels = self.labels("val") if "val" in self.job.folder.splits else None
+        if labels is None:
             return float("nan")
-        return self.measure(self.average.module, "val")  # type: ignore[arg-type]
+        predictions = self.predict(self.average.module, "val")  # type: ignore[arg-type]
+        if self.own_objective() is None:
+            self.val_loss = float(self.task.loss(torch.from_numpy(predictions), torch.from_numpy(labels)))
+        return self.task.mean_error(predictions, labels)
+
+    def loss_entries(self, losses: Mapping[str, float]) -> dict[str, Any]:
+        """Of ``metrics.csv``: the task's loss in training and in validation, in one unit and of one size."""
+        share = 1.0 if self.teacher is None else 1 - self.teacher.weight
+        trained = losses[self.task.name] / share if share else ""
+        held_out = self.val_loss if self.val_loss == self.val_loss else ""
+        return {f"{self.task.name}_loss": trained, f"{self.task.name}_val_loss": held_out}
+
+    def loss_story(self, losses: Mapping[str, float]) -> str:
+        """The same in words."""
+        trained, held_out = self.loss_entries(losses).values()
+        words = f"{self.task.name} loss {trained:.4f}" if trained != "" else f"{self.task.name} loss not trained on"
+        return f"{words}{f', in validation {held_out:.4f}' if held_out != '' else ''} {self.task.unit}"
 
     def is_done(self) -> bool:
         """Whether training ends before its last epoch."""
@@ -338,7 +357,7 @@ class Trainer(ABC):
         names = [images.name(int(row)) for row in error.rows]
         return error.story(clock.epoch + 1, clock.epoch_steps + 1, names, self.job.run.newest_checkpoint())
 
-    # Measuring, and the end.
+    # Measuring.
 
     def measure(self, network: GazeModel, name: str) -> float:
         """Mean error of ``network`` on a labeled split."""
@@ -362,39 +381,3 @@ class Trainer(ABC):
             everything[np.concatenate(rows)] = torch.from_numpy(found)
         predictions: Floats = self.job.world.sum(everything).numpy()
         return predictions
-
-    def conclude(self, verb: str, network: GazeModel, extra: Mapping[str, Any]) -> dict[str, Any]:
-        """Measures the finished network and writes the summary, and predictions where the test set has no labels."""
-        job, splits = self.job, self.job.folder.splits
-        errors: dict[str, float | None] = {}
-        for name in [name for name in ("val", "test") if name in splits]:
-            self.predictions[name] = self.predict(network, name)
-            labels = self.labels(name)
-            errors[name] = None if labels is None else self.task.mean_error(self.predictions[name], labels)
-            if name == "test" or labels is None:
-                path = job.run.write_predictions(job.split(name), self.predictions[name], self.task)
-                if labels is None:
-                    job.say(f"the {name} files carry no labels: no error; predictions are in {path}")
-        task = self.task
-        train, reference = job.split("train"), job.split(job.reference_split(task))
-        summary: dict[str, Any] = {
-            "verb": verb,
-            **({} if task is GAZE else {"task": task.name}),
-            "macs": count_macs(network, network.input_size),
-            "params": count_params(network),
-            "input_size": network.input_size,
-            task.key("test_error"): errors.get("test"),
-            task.key("val_error"): errors.get("val"),
-            **task.reference_errors(train, reference),
-            "reference_split": reference.name,
-            "seconds": round(time.monotonic() - self.clock.started, 1),
-            "seed": job.seed,
-            "fingerprint": network.architecture().fingerprint(),
-            "data": job.data_record(),
-        }
-        summary |= self.summary() | dict(extra)
-        if self.teacher is not None:
-            taught_by = merged(summary.get("began_with") or {}, self.teacher.people)
-            summary |= {"teacher": self.teacher.record(), "began_with": taught_by}
-        job.run.write_summary(summary)
-        return summary

@@ -76,6 +76,11 @@ def test_a_mix_of_everything(
         assert float(row["median_ms_batch_16"]) > 0
     assert float(rows[tuned.name]["deviation_largest_deg"]) < 0.01  # from the first, which is its own file
     assert rows["tuned.onnx"]["deviation_mean_deg"] == rows["arch"]["deviation_mean_deg"] == ""
+    assert rows["tuned.onnx"]["difference_deg"] == rows["tuned.onnx"]["verdict"] == ""
+    people = [(row["name"], float(row["mean_deg"])) for row in rows_of(tmp_path / "out" / "people.csv")]
+    own, first = ([mean for name, mean in people if name == which] for which in ("arch", "tuned.onnx"))
+    assert float(rows["arch"]["difference_deg"]) == pytest.approx(np.mean(own) - np.mean(first), abs=2e-3)
+    assert rows["arch"]["verdict"] == "too few people to tell: 1"
     assert len((tmp_path / "out" / "comparison.md").read_text().splitlines()) == 6
     assert "always answering the training mean" in capsys.readouterr().out
     assert "arch/seed0: was finished with other images or settings: epochs was 1, is 2" in run_bad(

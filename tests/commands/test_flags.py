@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from gazenas.__main__ import main
-from gazenas.commands._common import add_recipe, flag_of, make_parser, recipe_of
+from gazenas.commands._common import make_parser
+from gazenas.commands._recipes import add_recipe, flag_of, recipe_of
 from gazenas.search.recipe import PAPER_RECIPE, SearchRecipe
 from gazenas.training.finetuning import PAPER_RECIPE as FINETUNE_PAPER
 from gazenas.training.finetuning import FinetuneRecipe

@@ -23,6 +23,7 @@ from gazenas.space.search_space import SearchSpace
 from gazenas.tasks import TASKS
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import ReferencePredictor
+from gazenas.training.conclusion import conclude
 from gazenas.training.finetuning import FinetuneRecipe, Finetuning
 from gazenas.training.job import Job
 from gazenas.training.run_folder import RunFolder
@@ -71,7 +72,7 @@ def test_a_task_decides_loss_error_and_references(
         batch = next(tuning.loader.epoch(0))
         first = float((small.train()(batch.images) - batch.labels).square().mean().detach())
         network = tuning.run()
-        summary = tuning.conclude("finetune", network, {"control": "none"})
+        summary = conclude(tuning, "finetune", network, {"control": "none"}).summary
     assert progress.losses[0] == {"square": pytest.approx(first, rel=1e-3)}
     with (tmp_path / "run" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))

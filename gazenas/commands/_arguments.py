@@ -1,0 +1,95 @@
+"""What training verbs take besides their recipes."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from gazenas.commands._common import add_device_arguments, add_split_seed
+from gazenas.training.distillation import DISTILLATIONS, Teacher, load_teacher
+from gazenas.training.job import Job
+
+
+def add_training_arguments(parser: ArgumentParser) -> None:
+    """What every training verb takes besides its recipe."""
+    parser.add_argument("--data", type=str, required=True, help="data folder in ETH-XGaze's layout")
+    parser.add_argument("--out", type=str, required=True, help="run folder to write")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn but people")
+    add_split_seed(parser)
+    add_device_arguments(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out; from the beginning where nothing was saved yet",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="remove the run in --out and start again")
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print the resolved recipe, sizes, memory and hours; train nothing",
+    )
+
+
+def add_trial_arguments(parser: ArgumentParser) -> None:
+    """For people with much data or little time."""
+    parser.add_argument(
+        "--hours",
+        type=NonNegativeFloat,
+        default=0.0,
+        help="that the whole run may take: --epochs is then what fits, by the first steps as they are timed; 0 goes by "
+        "--epochs",
+    )
+    parser.add_argument(
+        "--fraction",
+        type=PositiveFloat,
+        default=1.0,
+        help="part of the training images to train on, such as 0.05 for a trial, the same part of each person's, drawn "
+        "by --seed",
+    )
+
+
+def add_following_arguments(parser: ArgumentParser) -> None:
+    """How a run can be followed, besides on the terminal."""
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write curves for TensorBoard into tensorboard/ of the run folder"
+    )
+    parser.add_argument(
+        "--log_json",
+        type=str,
+        default="",
+        metavar="FILE",
+        help="write one JSON object a line and epoch or event, for machines; - for standard output, and what people "
+        "read then goes to standard error",
+    )
+
+
+def add_teacher_arguments(parser: ArgumentParser) -> None:
+    """What a training verb may learn from besides true gaze."""
+    parser.add_argument(
+        "--teacher",
+        type=str,
+        default="",
+        help="run folder or shipped name of a trained network whose answers are learned as well; none without it",
+    )
+    parser.add_argument(
+        "--distillation",
+        type=str,
+        default="bounded",
+        metavar=f"{{{','.join(DISTILLATIONS)}}}",
+        help="which of the teacher's answers count: plain, all; bounded, where it is nearer to the truth than the "
+        "student; weighted, the less the further it is from the truth; trimmed, all but the tenth of a batch on which "
+        "it is worst",
+    )
+    parser.add_argument(
+        "--distill_weight",
+        type=NonNegativeFloat,
+        default=0.5,
+        help="share of the teacher's term in the loss, 0 to 1",
+    )
+
+
+def teacher_of(arguments: Namespace, job: Job) -> Teacher | None:
+    """The teacher that was asked for, if one was."""
+    return load_teacher(
+        arguments.teacher, job, distillation=arguments.distillation, weight=float(arguments.distill_weight)
+    )
