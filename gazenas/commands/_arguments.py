@@ -6,8 +6,10 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from gazenas.commands._common import add_device_arguments, add_split_seed
+from gazenas.errors import InputError
 from gazenas.training.distillation import DISTILLATIONS, Teacher, load_teacher
 from gazenas.training.job import Job
+from gazenas.training.teacher_faces import add_teacher_faces
 
 
 def add_training_arguments(parser: ArgumentParser) -> None:
@@ -86,10 +88,23 @@ def add_teacher_arguments(parser: ArgumentParser) -> None:
         default=0.5,
         help="share of the teacher's term in the loss, 0 to 1",
     )
+    parser.add_argument(
+        "--teacher_faces",
+        type=str,
+        default="",
+        metavar="DIR",
+        help="data folder of more faces to train on, whose labels are not looked at: the teacher's answers are taken "
+        "for the truth; 'gazenas synth' renders as many as are wanted",
+    )
 
 
 def teacher_of(arguments: Namespace, job: Job) -> Teacher | None:
-    """The teacher that was asked for, if one was."""
-    return load_teacher(
+    """The teacher that was asked for, if one was; faces that it answers have joined the job's."""
+    teacher = load_teacher(
         arguments.teacher, job, distillation=arguments.distillation, weight=float(arguments.distill_weight)
     )
+    if arguments.teacher_faces:
+        if teacher is None:
+            raise InputError("--teacher-faces: expected --teacher, whose answers these faces get, found none")
+        add_teacher_faces(job, teacher, arguments.teacher_faces)
+    return teacher

@@ -17,7 +17,7 @@ from gazenas.models.zoo import find_model
 from gazenas.training.finetuning import FinetuneRecipe
 
 PASSED_ON = ("data", "seed", "split_seed", "device", "threads", "workers", "save_minutes")
-TAUGHT = ("teacher", "distillation", "distill_weight")
+TAUGHT = ("teacher", "distillation", "distill_weight", "teacher_faces")
 PRUNE_BUDGETS = ("macs", "params", "ms")
 
 
@@ -37,7 +37,12 @@ def train_stage(arguments: Namespace, order: TrainingOrder) -> Path:
         console.print(f"{order.stage}: {out} is finished")
         return out
     common = [word for flag in PASSED_ON for word in (f"--{flag}", str(arguments[flag]))]
-    common += [word for flag in TAUGHT if arguments.teacher for word in (f"--{flag}", str(arguments[flag]))]
+    common += [
+        word
+        for flag in TAUGHT
+        if arguments.teacher and arguments[flag] != ""
+        for word in (f"--{flag}", str(arguments[flag]))
+    ]
     common += ["--out", str(out), "--resume"]
     if order.stage == "prune":
         words = [order.model, "--kind", "channels", *_budget(arguments, order)]
