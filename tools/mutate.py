@@ -1,6 +1,6 @@
 """Breaks lines of the package one at a time and says which of them the tests notice.
 
-``python tools/mutate.py --seed 0 --lines 50 --tests quick`` draws 50 lines, breaks each in one way (an operator
+``python -m tools.mutate --seed 0 --lines 50 --tests quick`` draws 50 lines, breaks each in one way (an operator
 swapped, a number changed, a condition negated, a statement taken out), runs the checks from the fastest to the slowest
 until one fails, and restores the line. Docstrings, messages and annotations are left alone. Everything happens in a
 copy of the tree.
@@ -22,10 +22,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.probes import IMPORT, passing_tests
+
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = (".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "build", "demo", "runs")
-TESTS = ("core", "near", "quick")
-TESTS_HELP = "near: also ruff, mypy and the tests of the file's room, a lower bound of quick, all that make test runs"
+TESTS = ("core", "near", "passing", "quick")
+TESTS_HELP = (
+    "quick: ruff, mypy and all tests, as make test runs them; near: of the tests only core and those of the file's "
+    "room, a lower bound; passing: only those that pass the line, as one run of all tests finds first, nearly as good"
+)
+ONE_CALL = 400  # tests by name at most; of more, every so many-th
 OPERATORS: dict[type[ast.AST], tuple[str, str]] = {
     ast.Add: ("+", "-"),
     ast.Sub: ("-", "+"),
@@ -209,10 +215,27 @@ def broken(path: Path, mutation: Mutation) -> Iterator[None]:
         path.write_bytes(whole)
 
 
+def pytest_command(workers: int) -> list[str]:
+    """Runs tests until one fails."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    return [*command, *(["-n", str(workers), "--dist", "worksteal"] if workers > 1 else [])]
+
+
+def passing_checks(tests: Sequence[str], name: str, workers: int, tree: Path) -> list[tuple[str, list[str]]]:
+    """Ruff, mypy, and the tests that pass a line, those of the file's room first; near's checks where it runs as its
+    module is loaded."""
+    if IMPORT in tests:
+        return checks_of("near", name, workers, tree)
+    room = "/".join(["tests", *Path(name).parts[1:-1]])
+    ordered = sorted(tests, key=lambda test: (not test.startswith(room), test))
+    chosen = ordered[:: -(-len(ordered) // ONE_CALL) or 1]
+    lint = checks_of("near", name, workers, tree)[:2]
+    return [*lint, *([("passing", [*pytest_command(workers), *chosen])] if chosen else [])]
+
+
 def checks_of(tests: str, name: str, workers: int, tree: Path) -> list[tuple[str, list[str]]]:
     """What is run one after the other: names and commands; the tests of the file's own room come first."""
-    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    pytest += ["-n", str(workers), "--dist", "worksteal"] if workers > 1 else []
+    pytest = pytest_command(workers)
     room = Path("tests", *Path(name).parts[1:-1])
     folders = dict.fromkeys([str(room)] if len(room.parts) > 1 and (tree / room).is_dir() else [])
     core = [("core", [*pytest, "-m", "core", *folders, "tests"])]
@@ -261,13 +284,30 @@ def trial(
         shutil.copytree(root, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
         files = sorted((tree / "gazenas").rglob("*.py"))
         sources = {path.relative_to(tree).as_posix(): path.read_text(encoding="utf-8") for path in files}
-        failing = noticed(checks_of(tests, "gazenas", workers, tree), tree, seconds)
+        first = "core" if tests == "passing" else tests
+        failing = noticed(checks_of(first, "gazenas", workers, tree), tree, seconds)
         if failing:
             raise RuntimeError(f"{failing} fails with nothing broken: mend that first")
-        for name, mutation in choose(sources, seed, count):
+        chosen = choose(sources, seed, count)
+        passing = _passing(root, chosen, workers) if tests == "passing" else []
+        for number, (name, mutation) in enumerate(chosen):
+            checks = (
+                passing_checks(passing[number], name, workers, tree)
+                if passing
+                else checks_of(tests, name, workers, tree)
+            )
             with broken(tree / name, mutation):
-                by = noticed(checks_of(tests, name, workers, tree), tree, seconds)
+                by = noticed(checks, tree, seconds)
             yield name, mutation, by
+
+
+def _passing(root: Path, chosen: Sequence[tuple[str, Mutation]], workers: int) -> list[list[str]]:
+    """The tests that pass each of the lines, found in a copy of the tree."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(root, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        command = [word for word in pytest_command(workers) if word != "-x"]
+        return passing_tests(tree, [(name, mutation.line) for name, mutation in chosen], [*command, "tests"])
 
 
 def main() -> None:

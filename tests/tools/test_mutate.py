@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tools.mutate import broken, choose, mutations, trial
+from tools.mutate import broken, choose, mutations, passing_checks, trial
+from tools.probes import passing_tests, runs_at_import, with_probes
 
 SOURCE = '''"""A module: 1 + 1."""
 
@@ -80,6 +85,30 @@ def test_a_file_is_whole_again_whatever_happens(tmp_path: Path) -> None:
     assert path.read_bytes() == SOURCE.encode()
 
 
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+
+
+def _copy(tree: Path) -> Path:
+    return Path(shutil.copytree(tree, tree / "copy", ignore=shutil.ignore_patterns("copy")))
+
+
+def test_probes_change_no_behavior() -> None:
+    """Every line of a program that can hold one, in all kinds of statements."""
+    source = (
+        "from __future__ import annotations\n\n\ndef sign(x):\n    if x > 0:\n        return 1\n    elif x < 0:\n"
+        "        return -1\n    try:\n        return len(\n            x)\n    except TypeError:\n        y = 0\n"
+        "    return y\n"
+    )
+    lines = [5, 6, 7, 8, 10, 11, 13, 14]
+    assert [line for line in range(1, 15) if not runs_at_import(source, line)] == [*range(5, 15)]
+    hits: list[int] = []
+    probed: dict[str, Any] = {"__import__": lambda name: SimpleNamespace(hit=hits.append)}
+    exec(compile(with_probes(source, {line: line for line in lines}), "probed", "exec"), probed)
+    assert not hits
+    assert [probed["sign"](x) for x in (3, -3, 0)] == [1, -1, 0]
+    assert hits == [5, 6, 5, 7, 8, 5, 7, 10, 11, 13, 14]
+
+
 def test_what_tests_notice(tmp_path: Path) -> None:
     """In a package of two functions, of which one is tested; the tree itself is never touched."""
     (tmp_path / "gazenas").mkdir()
@@ -91,6 +120,10 @@ def test_what_tests_notice(tmp_path: Path) -> None:
     before = code.read_bytes()
     found = {mutation.line: by for _, mutation, by in trial(tmp_path, seed=0, count=2, tests="core", seconds=200)}
     assert found == {2: "core", 6: ""}
+    passing = passing_tests(_copy(tmp_path), [("gazenas/__init__.py", line) for line in (1, 2, 6)], PYTEST)
+    assert passing == [["import"], ["tests/test_it.py::test_it"], []]
+    assert [name for name, _ in passing_checks(passing[1], "gazenas/__init__.py", 1, tmp_path)][-1] == "passing"
+    assert [name for name, _ in passing_checks(passing[2], "gazenas/__init__.py", 1, tmp_path)] == ["ruff", "mypy"]
     assert code.read_bytes() == before
     (tmp_path / "tests" / "test_it.py").write_text(test.replace("== 4", "== 5"))
     with pytest.raises(RuntimeError, match="core fails with nothing broken"):
