@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gazenas.errors import InputError
 from gazenas.files import read_json
-from gazenas.models.baselines import BASELINES, SCALABLE, SOURCES, Baseline, BaselineSpec
+from gazenas.models.baselines import BASELINES, OPTIONS, SCALABLE, Baseline, BaselineSpec
 from gazenas.models.build import build_network, check_space, full_architecture
 from gazenas.models.network import Network
 from gazenas.models.resizing import resize_layers
@@ -65,13 +65,13 @@ def find_model(name_or_path: str | Path) -> ModelSource:
             f"unknown subnet {name!r}: no such run folder (with its arch.json), arch.json or YAML file, nor a name "
             f"of a shipped subnet "
             f"({', '.join(list_subnets())}), a search space or a comparator ({', '.join(BASELINES)}; "
-            f"squeezenet@9 and the like end at a layer)"
+            f"squeezenet@9 and the like end at a layer, gazecapture-ghost@kernel=5,ratio=4 has other Ghost modules)"
         )
     if path.exists():
         _log.warning("%s: no run, since it has no arch.json; the %s of the same name was taken", path.resolve(), kind)
     if kind == "comparator":
-        base, _, until = name.partition("@")
-        return ModelSource(BaselineSpec(base, 0, {"until": until} if until else {}))
+        base, _, words = name.partition("@")
+        return ModelSource(BaselineSpec(base, 0, _options(base, words)))
     if kind == "search space":
         return ModelSource(load_space(name))
     return _shipped(name)
@@ -79,11 +79,23 @@ def find_model(name_or_path: str | Path) -> ModelSource:
 
 def _kind_of(name: str) -> str:
     """What is known by a name, empty for nothing."""
-    if name in BASELINES or ("@" in name and name.partition("@")[0] in SOURCES):
+    if name in BASELINES or ("@" in name and name.partition("@")[0] in OPTIONS):
         return "comparator"
     if name in list_subnets():
         return "shipped subnet"
     return "search space" if name and (space_folder() / f"{name}.yaml").is_file() else ""
+
+
+def _options(base: str, words: str) -> dict[str, str]:
+    """What stands behind ``@`` in a comparator's name: ``key=value``, several with commas; a value alone is the first
+    key's."""
+    known, found = OPTIONS.get(base, ()), {}
+    for word in filter(None, words.split(",")):
+        key, _, value = word.rpartition("=")
+        if (key or known[0]) not in known:
+            raise InputError(f"{base}@{words}: expected {' or '.join(known)} before =, found {key!r}")
+        found[key or known[0]] = value
+    return found
 
 
 def _find_at(path: Path) -> ModelSource | None:
@@ -265,7 +277,7 @@ def build_model(
 def _build_baseline(spec: BaselineSpec, where: str) -> Baseline:
     builder = BASELINES.get(spec.baseline) or SCALABLE[spec.baseline]
     numbers = dict(spec.settings) | ({"input_size": spec.input_size} if spec.input_size else {})
-    if spec.baseline in BASELINES and set(spec.settings) - ({"until"} if spec.baseline in SOURCES else set()):
+    if spec.baseline in BASELINES and set(spec.settings) - set(OPTIONS.get(spec.baseline, ())):
         raise InputError(f"{where}: settings: expected none with {spec.baseline}, found {spec.settings}")
     try:
         inspect.signature(builder).bind(**numbers)

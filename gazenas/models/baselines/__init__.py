@@ -4,7 +4,7 @@
 ``SCALABLE`` are builders that also take numbers, which their ``arch.json`` keeps as ``settings``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from gazenas.models.baselines.backbones import SOURCES, backbone
@@ -49,6 +49,10 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
     "handmade-280m": partial(named_handmade, "handmade-280m", (32, 48, 48, 80, 112), 224),
     "handmade-mobile-9m": partial(named_mobile, "handmade-mobile-9m", (24, 24, 48, 96), 64),
 }
+OPTIONS: Mapping[str, tuple[str, ...]] = {  # what may follow a name behind @, as squeezenet@until=9 or squeezenet@9
+    **dict.fromkeys(SOURCES, ("until",)),
+    "gazecapture-ghost": ("kernel", "ratio"),
+}
 SCALABLE: dict[str, Callable[..., Baseline]] = {"handmade": handmade, "handmade-mobile": handmade_mobile}
 
-__all__ = ["BASELINES", "SCALABLE", "SOURCES", "Baseline", "BaselineSpec"]
+__all__ = ["BASELINES", "OPTIONS", "SCALABLE", "SOURCES", "Baseline", "BaselineSpec"]

@@ -7,38 +7,43 @@ of stride 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gazenas.errors import InputError
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec, Losses
 from gazenas.models.baselines.resnet import BasicBlock, shortcut
 
 WIDTHS = (32, 64, 128, 256)
+FOUR = len(WIDTHS)
+GHOST_RATIOS = ("2", "4", "8", "16")  # that divide every width
 RECONSTRUCTION_WEIGHT = 0.1
 
 
 class GhostModule(nn.Module):
-    """Half of the maps by a 1x1 convolution, the other half from those by a cheap depthwise one (Han et al., CVPR
-    2020).
+    """Some of the maps by a 1x1 convolution, the others from those by a cheap depthwise one (Han et al., CVPR 2020).
 
     Args:
         in_channels: of the input.
-        out_channels: even.
+        out_channels: a multiple of ``ratio``.
         kernel: of the cheap operation.
+        ratio: how many times as many maps there are as the 1x1 convolution makes.
         rectify: whether a ReLU follows.
     """
 
-    def __init__(self, *, in_channels: int, out_channels: int, kernel: int, rectify: bool) -> None:
+    def __init__(self, *, in_channels: int, out_channels: int, kernel: int, ratio: int, rectify: bool) -> None:
         super().__init__()
-        half = out_channels // 2
+        made = out_channels // ratio
+        cheap = made * (ratio - 1)
         self.rectify = rectify
-        self.primary = nn.Sequential(nn.Conv2d(in_channels, half, 1, bias=False), nn.BatchNorm2d(half))
+        self.primary = nn.Sequential(nn.Conv2d(in_channels, made, 1, bias=False), nn.BatchNorm2d(made))
         self.cheap = nn.Sequential(
-            nn.Conv2d(half, half, kernel, 1, kernel // 2, groups=half, bias=False), nn.BatchNorm2d(half)
+            nn.Conv2d(made, cheap, kernel, 1, kernel // 2, groups=made, bias=False), nn.BatchNorm2d(cheap)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,14 +58,15 @@ class GhostModule(nn.Module):
 class GhostBottleneck(nn.Module):
     """Ghost module, strided depthwise convolution, ghost module, and a shortcut."""
 
-    def __init__(self, *, in_channels: int, channels: int, stride: int, kernel: int = 3) -> None:
+    def __init__(self, *, in_channels: int, channels: int, stride: int, kernel: int, ratio: int) -> None:
         super().__init__()
         hidden = 2 * channels
-        self.grow = GhostModule(in_channels=in_channels, out_channels=hidden, kernel=kernel, rectify=True)
+        cheap = {"kernel": kernel, "ratio": ratio}
+        self.grow = GhostModule(in_channels=in_channels, out_channels=hidden, rectify=True, **cheap)
         self.depthwise = nn.Sequential(
             nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False), nn.BatchNorm2d(hidden)
         )
-        self.shrink = GhostModule(in_channels=hidden, out_channels=channels, kernel=kernel, rectify=False)
+        self.shrink = GhostModule(in_channels=hidden, out_channels=channels, rectify=False, **cheap)
         self.shortcut = shortcut(in_channels, channels, stride) or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,16 +126,19 @@ class FourBlocks(nn.Module):
     """Stem, four blocks, pooling, a linear layer.
 
     Args:
-        block: builds one from ``in_channels``, ``channels`` and ``stride``.
+        blocks: each builds one of the four from ``in_channels``, ``channels`` and ``stride``.
         decoder: draws the image from the features in training mode, or none.
     """
 
-    def __init__(self, *, block: Callable[..., nn.Module], decoder: Decoder | None) -> None:
+    def __init__(self, *, blocks: Sequence[Callable[..., nn.Module]], decoder: Decoder | None) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU())
         before = (24, *WIDTHS[:-1])
         self.blocks = nn.Sequential(
-            *(block(in_channels=c, channels=width, stride=2) for c, width in zip(before, WIDTHS, strict=True))
+            *(
+                block(in_channels=c, channels=width, stride=2)
+                for block, c, width in zip(blocks, before, WIDTHS, strict=True)
+            )
         )
         self.hidden = nn.Linear(WIDTHS[-1], 128)
         self.gaze = FullPrecisionLinear(128, 2)
@@ -152,23 +161,44 @@ def reconstruction(output: tuple[Tensor, Tensor], images: Tensor, gaze: Tensor) 
 
 def gazecapture(input_size: int = 128) -> Baseline:
     """With residual blocks."""
-    return Baseline(spec=BaselineSpec("gazecapture", input_size), body=FourBlocks(block=BasicBlock, decoder=None))
+    return Baseline(
+        spec=BaselineSpec("gazecapture", input_size), body=FourBlocks(blocks=FOUR * [BasicBlock], decoder=None)
+    )
 
 
-def gazecapture_ghost(input_size: int = 128) -> Baseline:
-    """With Ghost bottlenecks."""
-    body = FourBlocks(block=GhostBottleneck, decoder=None)
-    return Baseline(spec=BaselineSpec("gazecapture-ghost", input_size), body=body)
+def gazecapture_ghost(input_size: int = 128, *, kernel: str = "3", ratio: str = "2") -> Baseline:
+    """With Ghost bottlenecks, whose cheap operations the report varies.
+
+    Args:
+        input_size: side of the images in pixels.
+        kernel: of the cheap operations: an odd number, or one for each of the four blocks, such as ``1-3-5-7``.
+        ratio: how many times as many maps a Ghost module has as its 1x1 convolution makes: 2, 4, 8 or 16.
+
+    Raises:
+        InputError: where they are others.
+    """
+    words = kernel.split("-")
+    kernels = [int(word) for word in words if word.isdecimal()]
+    if len(kernels) != len(words) or len(words) not in (1, FOUR) or any(size % 2 == 0 for size in kernels):
+        raise InputError(
+            f"gazecapture-ghost@kernel: expected an odd number, or four joined by -, such as 1-3-5-7, found {kernel!r}"
+        )
+    if ratio not in GHOST_RATIOS:
+        raise InputError(f"gazecapture-ghost@ratio: expected one of {', '.join(GHOST_RATIOS)}, found {ratio!r}")
+    each = kernels * (FOUR // len(kernels))
+    body = FourBlocks(blocks=[partial(GhostBottleneck, kernel=k, ratio=int(ratio)) for k in each], decoder=None)
+    changed = {name: value for name, value, usual in (("kernel", kernel, "3"), ("ratio", ratio, "2")) if value != usual}
+    return Baseline(spec=BaselineSpec("gazecapture-ghost", input_size, changed), body=body)
 
 
 def gazecapture_shuffle(input_size: int = 128) -> Baseline:
     """With Shuffle units."""
-    body = FourBlocks(block=ShuffleUnit, decoder=None)
+    body = FourBlocks(blocks=FOUR * [ShuffleUnit], decoder=None)
     return Baseline(spec=BaselineSpec("gazecapture-shuffle", input_size), body=body)
 
 
 def gazecapture_reconstruction(input_size: int = 128) -> Baseline:
     """With residual blocks and the reconstruction loss; the decoder is not run outside training."""
-    body = FourBlocks(block=BasicBlock, decoder=Decoder(features=WIDTHS[-1], side=16))
+    body = FourBlocks(blocks=FOUR * [BasicBlock], decoder=Decoder(features=WIDTHS[-1], side=16))
     spec = BaselineSpec("gazecapture-reconstruction", input_size)
     return Baseline(spec=spec, body=body, objective=reconstruction)
