@@ -37,6 +37,13 @@ def run(argv: list[str]) -> None:
         help="degrees by which heads are turned about the direction of their faces at most, for --task head_pose; 0 "
         "for none, as after normalization",
     )
+    parser.add_argument(
+        "--sessions",
+        type=NonNegativeInt,
+        default=0,
+        help="recordings of a person at most, 2 to 5, each with a light, a place, a camera and a seat of its own, for "
+        "'gazenas protocol familiar' and 'calibrate'; 0 for none",
+    )
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the people and of every image")
     parser.add_argument(
         "--workers",
@@ -60,6 +67,7 @@ def run(argv: list[str]) -> None:
             seed=arguments.seed,
             roll=arguments.roll,
             view=arguments.view,
+            sessions=arguments.sessions,
             workers=arguments.workers or usable_cores(),
             on_file=lambda name: progress.advance(task),
         )

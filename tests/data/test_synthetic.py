@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from gazenas.data.readers import open_data
 from gazenas.data.synthetic.generation import generate, split_people
 from gazenas.data.synthetic.head import HeadShape, build_head, eye_corners, nose_base
 from gazenas.data.synthetic.landmarks import project_landmarks
@@ -28,6 +29,7 @@ from gazenas.data.synthetic.scene import (
     sample_scene,
     to_camera,
 )
+from gazenas.data.synthetic.session import sample_sessions
 from gazenas.errors import InputError
 from gazenas.gaze import angles_to_vectors, angular_error, vectors_to_angles
 
@@ -174,3 +176,28 @@ def test_eyes_turn_far_enough_and_people_are_split() -> None:
     assert {name: len(people) for name, people in split.items()} == {"train": 14, "val": 2, "test": 4}
     with pytest.raises(InputError, match="at least 3"):
         split_people(2)
+
+
+def test_recordings_share_their_light_and_place(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    someone = replace(sample_person(rng), glasses=17.0)
+    recordings = sample_sessions(rng, someone, 5)
+    assert 2 <= len(recordings) <= 5
+    scenes = [[each.place(sample_scene(rng), rng) for _ in range(3)] for each in recordings]
+    for own in scenes:
+        assert all(np.array_equal(scene.background, own[0].background) for scene in own)
+        assert all(np.array_equal(scene.light, own[0].light) for scene in own)
+        assert len({scene.head_pose for scene in own}) == 3
+        assert all(angular_error(scene.gaze, vectors_to_angles(scene.rotation @ scene.target)) < 1e-5 for scene in own)
+    assert len({own[0].background.tobytes() for own in scenes}) == len(recordings)
+    worn = {sample_sessions(rng, someone, 2)[0].dress(someone).glasses for _ in range(20)}
+    assert worn == {0.0, 17.0}
+    generate(tmp_path, subjects=3, per_subject=7, size=32, seed=1, workers=1, sessions=3)
+    for split in open_data(tmp_path).splits.values():
+        assert split.session is not None
+        for number in range(len(split.people)):
+            own = split.session[split.person == number]
+            assert (np.diff(own) >= 0).all()
+            assert 2 <= len(np.unique(own)) <= 3
+    with pytest.raises(InputError, match="--sessions: expected 0, or 2 to 5 with --view face or screen, found 6, face"):
+        generate(tmp_path, subjects=3, per_subject=7, size=32, seed=1, workers=1, sessions=6)

@@ -23,6 +23,7 @@ from gazenas.data.synthetic.near_eye import near_eye_landmarks, render_near_eye,
 from gazenas.data.synthetic.person import sample_person
 from gazenas.data.synthetic.rendering import render
 from gazenas.data.synthetic.scene import look_at_screen, sample_scene
+from gazenas.data.synthetic.session import FEWEST, MOST, sample_sessions
 from gazenas.errors import InputError
 from gazenas.files import read_json, write_json
 
@@ -58,6 +59,7 @@ def generate(
     workers: int,
     roll: float = 0.0,
     view: str = FACE,
+    sessions: int = 0,
     on_file: Callable[[str], None] = lambda name: None,
 ) -> dict[str, list[str]]:
     """Renders a data folder: ``dataset.json``, ``train/``, ``test/`` and ``train_test_split.json``, in this order.
@@ -71,6 +73,8 @@ def generate(
             normalized images, and then without the key ``head_roll``.
         view: one of ``VIEWS``: faces; single eyes in infrared, gray, with ``eye_landmarks`` for labels; or faces that
             look at a screen, with ``screen_point`` as well.
+        sessions: recordings of a person at most, from ``FEWEST`` on, each with a light, a place, a camera and a seat
+            of its own, and then with the key ``session``; 0 for none, every image having its own.
         on_file: called with each finished file's name.
 
     Returns:
@@ -85,6 +89,10 @@ def generate(
         raise InputError(f"--roll: turns heads, expected it with --view {FACE}, found {view}")
     if not 0 <= roll <= 90:
         raise InputError(f"--roll: expected degrees from 0 to 90, found {roll}")
+    if sessions and (view == NEAR_EYE or not FEWEST <= sessions <= MOST):
+        raise InputError(
+            f"--sessions: expected 0, or {FEWEST} to {MOST} with --view {FACE} or {SCREEN}, found {sessions}, {view}"
+        )
     if per_subject < 1 or size < 16 or seed < 0:
         raise InputError(
             f"expected --per-subject >= 1, --size >= 16 and --seed >= 0, found {per_subject}, {size}, {seed}"
@@ -92,14 +100,16 @@ def generate(
     split = split_people(subjects)
     folder.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, float] = {"subjects": subjects, "per_subject": per_subject, "size": size, "seed": seed}
-    numbers |= {"roll": roll} if roll else {}
+    numbers |= {name: value for name, value in (("roll", roll), ("sessions", sessions)) if value}
     rendered = {"renderer": RENDERER, **numbers, **({"view": view} if view != FACE else {})}
     write_json(folder / layout.METADATA_FILE, {RENDERED: rendered})
     tasks = []
     for part, names in split.items():
         target = layout.part_folder(folder, part)
         target.mkdir(exist_ok=True)
-        tasks += [_PersonFile(target / name, int(name[7:11]), per_subject, size, seed, roll, view) for name in names]
+        tasks += [
+            _PersonFile(target / name, int(name[7:11]), per_subject, size, seed, roll, view, sessions) for name in names
+        ]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for name in pool.map(_write_person, tasks):
             on_file(name)
@@ -129,26 +139,33 @@ class _PersonFile:
     seed: int
     roll: float
     view: str
+    sessions: int
 
 
 def _write_person(file: _PersonFile) -> str:
     """Renders one person's images into one file; returns its name."""
     rng = np.random.default_rng([file.seed, file.number])
     images, columns = _eyes(rng, file) if file.view == NEAR_EYE else _faces(rng, file)
-    layout.write_person(file.path, images, columns, compressed=True)
+    names = [f"session{number}" for number in range(file.sessions)]
+    layout.write_person(file.path, images, columns, session_names=names, compressed=True)
     return file.path.name
 
 
 def _faces(rng: np.random.Generator, file: _PersonFile) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     """Faces of one person, ``(N, S, S, 3)``, and what is known of them."""
     count, size = file.count, file.size
-    head = build_head(sample_person(rng))
+    person = sample_person(rng)
+    recordings = sample_sessions(rng, person, file.sessions) if file.sessions else []
+    heads = [build_head(each.dress(person)) for each in recordings] or [build_head(person)]
     images = np.empty((count, size, size, 3), np.uint8)
     gaze, pose = np.empty((count, 2), np.float32), np.empty((count, 2), np.float32)
     points, rolls = np.empty((count, 68, 2), np.float32), np.empty((count, 1), np.float32)
     dots = np.empty((count, 2), np.float32)
+    session = np.arange(count, dtype=np.int64) * len(heads) // count
     for index in range(count):
-        scene = sample_scene(rng, np.deg2rad(file.roll))
+        head, scene = heads[session[index]], sample_scene(rng, np.deg2rad(file.roll))
+        if recordings:
+            scene = recordings[session[index]].place(scene, rng)
         if file.view == SCREEN:
             scene, dot = look_at_screen(scene, rng)
             dots[index] = dot / MM
@@ -164,6 +181,7 @@ def _faces(rng: np.random.Generator, file: _PersonFile) -> tuple[NDArray[np.uint
         layout.LANDMARKS: points,
     }
     columns |= {layout.ROLL: rolls} if file.roll else {}
+    columns |= {layout.SESSION: session} if recordings else {}
     return images, columns | ({layout.SCREEN_POINT: dots} if file.view == SCREEN else {})
 
 
