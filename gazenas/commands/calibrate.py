@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jsonargparse.typing import NonNegativeInt, PositiveInt
+from numpy.typing import NDArray
 
 from gazenas.commands._common import (
     add_reading_arguments,
@@ -19,7 +21,7 @@ from gazenas.commands._common import (
     reading_of,
     use_device,
 )
-from gazenas.data.dataset import GazeSplit
+from gazenas.data.dataset import GazeSplit, plural
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
 from gazenas.evaluation.calibration import METHODS, UNLABELED, Outcome, Sample, save_user, try_methods, with_change
@@ -44,6 +46,12 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--data", type=str, required=True, help="data folder in any known layout")
     parser.add_argument("--split", type=str, default="test", help="whose people: a part of the data set")
     parser.add_argument("--out", type=str, required=True, help="folder for calibration.csv and summary.json")
+    parser.add_argument(
+        "--by",
+        type=Literal["person", "session"],
+        default="person",
+        help="whose k images: a person's, or those of one recording session of a person, with its light and place",
+    )
     parser.add_argument("--k", type=list[int], default=list(COUNTS), help="numbers of images to adapt to")
     parser.add_argument("--draws", type=PositiveInt, default=3, help="of k images for each person and k")
     parser.add_argument(
@@ -65,6 +73,8 @@ def run(argv: list[str]) -> None:
     save = Path(arguments.save)
     if arguments.save and (save.suffix != ".safetensors" or not save.parent.is_dir()):
         raise InputError(f"--save: expected FILE.safetensors in an existing folder, found {save}")
+    if arguments.save and arguments.by == "session":
+        raise InputError("--save: keeps what fits a person, expected --by person, found session")
     network = _network(arguments.model).to(use_device(arguments.device, arguments.threads))
     reading = reading_of(arguments, network.input_size)
     split = open_data(Path(arguments.data), reading, arguments.format).split(arguments.split)
@@ -74,12 +84,12 @@ def run(argv: list[str]) -> None:
         )
     people = _people(split, arguments.person, bool(arguments.save))
     outcomes: list[Outcome] = []
-    with counting_bar("people", len(people)) as done:
-        for person in people:
-            rows = np.flatnonzero(split.person == split.people.index(person))
+    groups = _groups(split, people, arguments.by == "session")
+    with counting_bar("people" if arguments.by == "person" else "sessions", len(groups)) as done:
+        for name, rows in groups.items():
             faces, gaze = split.images(rows), split.gaze[rows]
             outcomes += try_methods(
-                network, person, faces, gaze, sorted(set(arguments.k)), arguments.draws, arguments.seed
+                network, name, faces, gaze, sorted(set(arguments.k)), arguments.draws, arguments.seed
             )
             done(1)
     if not outcomes:
@@ -87,7 +97,7 @@ def run(argv: list[str]) -> None:
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     _write(out, outcomes, arguments.model)
-    _print(outcomes, split)
+    _print(outcomes, split, arguments.by)
     console.print(f"calibration.csv and summary.json are in {out}")
     if arguments.save:
         _save(save, network, split, people[0], arguments.method, max(arguments.k), arguments.seed)
@@ -105,6 +115,21 @@ def _people(split: GazeSplit, person: str, one: bool) -> list[str]:
     if one and not person and len(split.people) > 1:
         raise InputError(f"--save: expected --person, since {split.name} has {len(split.people)} people")
     return [person] if person else split.people
+
+
+def _groups(split: GazeSplit, people: Sequence[str], by_session: bool) -> dict[str, NDArray[np.int64]]:
+    """Rows by person, or by a person's session, in words."""
+    if by_session and split.session is None:
+        raise InputError(f"--by session: expected recording sessions in {split.name}, found none; see 'gazenas synth'")
+    found = {}
+    for person in people:
+        mine = np.flatnonzero(split.person == split.people.index(person))
+        if not by_session or split.session is None:
+            found[person] = mine
+            continue
+        for number in np.unique(split.session[mine]):
+            found[f"{person}, {split.sessions[number]}"] = mine[split.session[mine] == number]
+    return found
 
 
 def _write(out: Path, outcomes: Sequence[Outcome], model: str) -> None:
@@ -131,15 +156,15 @@ def _means(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
     }
 
 
-def _print(outcomes: Sequence[Outcome], split: GazeSplit) -> None:
+def _print(outcomes: Sequence[Outcome], split: GazeSplit, by: str) -> None:
     means, people = _means(outcomes), len({o.person for o in outcomes})
     counts = sorted({o.k for o in outcomes})
     rows = [["none", *[degrees(_before(outcomes))] * len(counts)]]
     for method, by_k in means.items():
         word = f"{method} ({'no labels' if method in UNLABELED else 'k labels'})"
         rows.append([word, *[degrees(by_k[str(k)]) for k in counts]])
-    title = f"calibrate: mean over {people} people of {split.name}, held-out half of each one's images"
-    print_table(title, ["k images of the person", *map(str, counts)], rows)
+    title = f"calibrate: mean over {people} {plural(by)} of {split.name}, held-out half of each one's images"
+    print_table(title, [f"k images of the {by}", *map(str, counts)], rows)
     worse = []
     for method in METHODS:
         hurt = [

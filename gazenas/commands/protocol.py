@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -35,6 +35,7 @@ from gazenas.data.loader import Loader
 from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
+from gazenas.evaluation.adaptation import report_adaptation
 from gazenas.evaluation.experiment import TrainingOptions, run_trials
 from gazenas.evaluation.protocols.folds import PROTOCOLS, Fold, Settings, hold_out_validation
 from gazenas.evaluation.protocols.runs import (
@@ -120,6 +121,14 @@ def _parse(name: str, argv: list[str]) -> Namespace:
     )
     parser.add_argument("--people", type=PositiveInt, default=1, help="held-out, familiar: how many are held out")
     parser.add_argument("--labeled", type=PositiveInt, default=200, help="ethxgaze-person: labeled images of a person")
+    parser.add_argument(
+        "--session_images",
+        "--session-images",
+        type=PositiveInt,
+        default=50,
+        help="familiar: images of a session from which BatchNorm statistics are estimated, for one of three ways to "
+        "answer",
+    )
     parser.add_argument(
         "--select",
         type=Literal["last", "val"],
@@ -314,8 +323,11 @@ def _conclude(
         "select": arguments.select if arguments.arch else "evaluated as it is",
         "seconds_of_last_call": round(time.monotonic() - begun, 1),
     }
-    write_json(out / "summary.json", summary | found)
+    adapted = _adapted(out, folds[0], arguments) if name == "familiar" else []
+    write_json(out / "summary.json", summary | found | ({"adapted": adapted} if adapted else {}))
     _print(name, folder.group, found, len(folds))
+    if adapted:
+        _print_adapted(adapted)
     for known in sorted({fold.known for fold in folds if fold.known}):
         console.print(known)
     first = fold_path(out, folds[0])
@@ -324,6 +336,25 @@ def _conclude(
         images = f"{len(folds[0].test):,} predictions for the leaderboard"
         console.print(f"test has no labels: {images} are in {out / 'leaderboard.txt'}")
     console.print(f"predictions of every fold, folds.csv, people.csv and summary.json are in {out}")
+
+
+def _adapted(out: Path, fold: Fold, arguments: Namespace) -> list[dict[str, Any]]:
+    """Errors by whose statistics BatchNorms go, once the fold is done."""
+    path = fold_path(out, fold)
+    if not (path / DONE).exists():
+        return []
+    network = load_model(path) if arguments.arch else _network(arguments)
+    network = network.to(use_device(arguments.device, arguments.threads)).eval()
+    return report_adaptation(out, fold, network, images=arguments.session_images, seed=arguments.seed)
+
+
+def _print_adapted(rows: Sequence[Mapping[str, Any]]) -> None:
+    subsets = list(dict.fromkeys(row["subset"] for row in rows))
+    by_way: dict[str, list[str]] = {}
+    for row in rows:
+        by_way.setdefault(row["statistics"], []).append(f"{degrees(row['mean_deg'])} ({row['images']:,})")
+    table = [[way, *cells] for way, cells in by_way.items()]
+    print_table("mean error and images, by whose BatchNorm statistics", ["statistics", *subsets], table)
 
 
 def _print(name: str, group: str, found: dict[str, Any], of: int) -> None:

@@ -48,7 +48,8 @@ class StreamNorm(nn.BatchNorm2d):
             self.num_batches_tracked.add_(1)
             share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         weight, bias = self.weight * self.stream.alpha, self.bias * self.stream.alpha
-        return F.batch_norm(input, self.running_mean, self.running_var, weight, bias, self.training, share, self.eps)
+        own = self.training or self.running_mean is None  # as torch has it
+        return F.batch_norm(input, self.running_mean, self.running_var, weight, bias, own, share, self.eps)
 
 
 def channel_scale(norm: nn.BatchNorm2d) -> Tensor:

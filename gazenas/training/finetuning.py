@@ -16,11 +16,12 @@ from gazenas.errors import InputError
 from gazenas.layers.fake_quantize import WEIGHT_BITS, FakeQuantization
 from gazenas.models.baselines.binned import weigh_regression
 from gazenas.models.zoo import GazeModel
+from gazenas.training.batch_statistics import predict_by_session
 from gazenas.training.distillation import Teacher
 from gazenas.training.job import Job
 from gazenas.training.loop import eval_mode
 from gazenas.training.recipe import TrainingRecipe, below_zero, refuse
-from gazenas.training.trainer import Trainer
+from gazenas.training.trainer import Floats, Trainer
 
 KEEPS = ("best", "last")
 RANGE_BATCHES = 8  # of training images, over which ranges of maps begin
@@ -47,7 +48,8 @@ class FinetuneRecipe(TrainingRecipe):
     Attributes:
         keep: best, the epoch that validates best, or last, which needs nobody held out.
         batches: mixed, or session: each batch of one session (one person where those are unknown), as personal
-            BatchNorm statistics and 'gazenas calibrate' want it.
+            BatchNorm statistics and 'gazenas calibrate' want it; validation then goes by batches of a session too, each
+            on its own statistics.
         patience: epochs without a better validation error after which training stops; 0 never stops.
         quantize: quantization-aware training: maps of 8 bits and weights of 8 (int8), 6 or 4, so that 'gazenas export
             --precision int8' needs no faces to calibrate on; none trains in float.
@@ -120,6 +122,13 @@ class Finetuning(Trainer):
     def arithmetic(self) -> AbstractContextManager[Any]:
         """Rounds, where training is quantization-aware."""
         return nullcontext() if self.quantization is None else self.quantization
+
+    def validation_answers(self) -> Floats:
+        """As training sees images: where its batches are of one session each, validation's are as well."""
+        if self.recipe.batches != "session":
+            return super().validation_answers()
+        with self.arithmetic():
+            return predict_by_session(self.average.module, self.job.split("val"), self.recipe.batch_size)
 
     def validate(self) -> float:
         """The validation error; keeps the weights where it is the best, or where the last are wanted."""

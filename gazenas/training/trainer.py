@@ -240,10 +240,14 @@ class Trainer(ABC):
         labels = self.labels("val") if "val" in self.job.folder.splits else None
         if labels is None:
             return float("nan")
-        predictions = self.predict(self.average.module, "val")  # type: ignore[arg-type]
+        predictions = self.validation_answers()
         if self.own_objective() is None:
             self.val_loss = float(self.task.loss(torch.from_numpy(predictions), torch.from_numpy(labels)))
         return self.task.mean_error(predictions, labels)
+
+    def validation_answers(self) -> Floats:
+        """``(N, outputs)`` of what is kept, for the validation people."""
+        return self.predict(self.average.module, "val")  # type: ignore[arg-type]
 
     def loss_entries(self, losses: Mapping[str, float]) -> dict[str, Any]:
         """Of ``metrics.csv``: the task's loss in training and in validation, in one unit and of one size."""
