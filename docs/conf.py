@@ -9,7 +9,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"gazenas {release}"
 html_theme_options = {"sidebar_hide_name": True, "light_css_variables": {"font-stack": "system-ui, sans-serif"}}
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 
 myst_heading_anchors = 3  # links lead to headings as they do where Markdown is read as it is
