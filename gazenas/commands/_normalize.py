@@ -19,7 +19,7 @@ def normalize_photos(argv: list[str]) -> None:
         f"Warps the faces of the photos that {FILE} lists into ETH-XGaze's normalized view and writes them, with gaze, "
         "head pose, rotation and landmarks, as a data folder. Gaze is rotated, not scaled (frame R).",
     )
-    parser.add_argument("folder", type=str, help=f"folder with {FILE}; docs/data.md says what that holds")
+    parser.add_argument("folder", type=str, help=f"folder with {FILE}; docs/preparing.md says what that holds")
     parser.add_argument("--out", type=str, required=True, help="data folder to write")
     parser.add_argument("--size", type=PositiveInt, default=224, help="side of the patches in pixels")
     parser.add_argument(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
 
@@ -33,8 +34,7 @@ from gazenas.training.loop import predict_faces
 COUNTS = (1, 5, 9, 20, 50, 100)
 
 
-def run(argv: list[str]) -> None:
-    """Runs the verb."""
+def _parse(argv: list[str]) -> Namespace:
     parser = make_parser(
         "calibrate",
         "Adapts a model to each person from k of their images and measures it on others of theirs, before and after. "
@@ -65,7 +65,7 @@ def run(argv: list[str]) -> None:
     )
     parser.add_argument("--threads", type=NonNegativeInt, default=0, help="CPU threads, 0 for one a usable core")
     add_reading_arguments(parser)
-    arguments = parser.parse_args(argv)
+    arguments: Namespace = parser.parse_args(argv)
     if not arguments.k or min(arguments.k) < 1:
         raise InputError(f"--k: expected numbers of at least 1, found {arguments.k}")
     if arguments.method not in ("auto", *METHODS):
@@ -75,6 +75,12 @@ def run(argv: list[str]) -> None:
         raise InputError(f"--save: expected FILE.safetensors in an existing folder, found {save}")
     if arguments.save and arguments.by == "session":
         raise InputError("--save: keeps what fits a person, expected --by person, found session")
+    return arguments
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    arguments = _parse(argv)
     network = _network(arguments.model).to(use_device(arguments.device, arguments.threads))
     reading = reading_of(arguments, network.input_size)
     split = open_data(Path(arguments.data), reading, arguments.format).split(arguments.split)
@@ -100,7 +106,7 @@ def run(argv: list[str]) -> None:
     _print(outcomes, split, arguments.by)
     console.print(f"calibration.csv and summary.json are in {out}")
     if arguments.save:
-        _save(save, network, split, people[0], arguments.method, max(arguments.k), arguments.seed)
+        _save(Path(arguments.save), network, split, people[0], arguments.method, max(arguments.k), arguments.seed)
 
 
 def _network(model: str) -> GazeModel:

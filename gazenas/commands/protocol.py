@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from gazenas.commands._common import (
@@ -119,22 +119,7 @@ def _parse(name: str, argv: list[str]) -> Namespace:
     parser.add_argument(
         "--folds", type=str, default="", help="numbers of folds to run now, such as 0,3; all without it"
     )
-    parser.add_argument("--people", type=PositiveInt, default=1, help="held-out, familiar: how many are held out")
-    parser.add_argument("--labeled", type=PositiveInt, default=200, help="ethxgaze-person: labeled images of a person")
-    parser.add_argument(
-        "--session_images",
-        "--session-images",
-        type=PositiveInt,
-        default=50,
-        help="familiar: images of a session from which BatchNorm statistics are estimated, for one of three ways to "
-        "answer",
-    )
-    parser.add_argument(
-        "--select",
-        type=Literal["last", "val"],
-        default="last",
-        help="a fold's epoch: the last, or the one that validates best on people held out of the training side",
-    )
+    _add_fold_arguments(parser)
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of everything drawn but people")
     add_device_arguments(parser)
     parser.add_argument(
@@ -152,6 +137,26 @@ def _parse(name: str, argv: list[str]) -> Namespace:
         own = find_model(arguments.arch).weights
         arguments.weights = "" if own is None else str(own)
     return arguments
+
+
+def _add_fold_arguments(parser: ArgumentParser) -> None:
+    """How people are drawn into folds, and what is kept and answered in each."""
+    parser.add_argument("--people", type=PositiveInt, default=1, help="held-out, familiar: how many are held out")
+    parser.add_argument("--labeled", type=PositiveInt, default=200, help="ethxgaze-person: labeled images of a person")
+    parser.add_argument(
+        "--session_images",
+        "--session-images",
+        type=PositiveInt,
+        default=50,
+        help="familiar: images of a session from which BatchNorm statistics are estimated, for one of three ways to "
+        "answer",
+    )
+    parser.add_argument(
+        "--select",
+        type=Literal["last", "val"],
+        default="last",
+        help="a fold's epoch: the last, or the one that validates best on people held out of the training side",
+    )
 
 
 def _folds(name: str, arguments: Namespace) -> tuple[GazeFolder, list[Fold], list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
 from rich.progress import Progress
 
@@ -14,8 +15,7 @@ from gazenas.data.synthetic.generation import FACE, VIEWS, generate, rendered_fi
 from gazenas.errors import InputError
 
 
-def run(argv: list[str]) -> None:
-    """Runs the verb."""
+def _parse(argv: list[str]) -> Namespace:
     parser = make_parser("synth", "Renders people whose gaze is known exactly, as ETH-XGaze's preprocessed HDF5 files.")
     parser.add_argument("out", type=str, help="data folder to write")
     parser.add_argument(
@@ -52,7 +52,13 @@ def run(argv: list[str]) -> None:
         help="processes, 0 for one a usable core; the files do not depend on it",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the data in OUT")
-    arguments = parser.parse_args(argv)
+    arguments: Namespace = parser.parse_args(argv)
+    return arguments
+
+
+def run(argv: list[str]) -> None:
+    """Runs the verb."""
+    arguments = _parse(argv)
     out = Path(arguments.out)
     split_people(arguments.subjects)
     _clear(out, overwrite=arguments.overwrite)

@@ -83,20 +83,7 @@ def generate(
     Raises:
         InputError: where a number is out of range.
     """
-    if view not in VIEWS:
-        raise InputError(f"--view: expected one of {', '.join(VIEWS)}, found {view!r}")
-    if roll and view == NEAR_EYE:
-        raise InputError(f"--roll: turns heads, expected it with --view {FACE}, found {view}")
-    if not 0 <= roll <= 90:
-        raise InputError(f"--roll: expected degrees from 0 to 90, found {roll}")
-    if sessions and (view == NEAR_EYE or not FEWEST <= sessions <= MOST):
-        raise InputError(
-            f"--sessions: expected 0, or {FEWEST} to {MOST} with --view {FACE} or {SCREEN}, found {sessions}, {view}"
-        )
-    if per_subject < 1 or size < 16 or seed < 0:
-        raise InputError(
-            f"expected --per-subject >= 1, --size >= 16 and --seed >= 0, found {per_subject}, {size}, {seed}"
-        )
+    _check(per_subject, size, seed, roll, view, sessions)
     split = split_people(subjects)
     folder.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, float] = {"subjects": subjects, "per_subject": per_subject, "size": size, "seed": seed}
@@ -115,6 +102,24 @@ def generate(
             on_file(name)
     write_json(folder / layout.SPLIT_FILE, split)
     return split
+
+
+def _check(per_subject: int, size: int, seed: int, roll: float, view: str, sessions: int) -> None:
+    """Raises InputError where a number is out of range, or does not go with the view."""
+    if view not in VIEWS:
+        raise InputError(f"--view: expected one of {', '.join(VIEWS)}, found {view!r}")
+    if roll and view == NEAR_EYE:
+        raise InputError(f"--roll: turns heads, expected it with --view {FACE}, found {view}")
+    if not 0 <= roll <= 90:
+        raise InputError(f"--roll: expected degrees from 0 to 90, found {roll}")
+    if sessions and (view == NEAR_EYE or not FEWEST <= sessions <= MOST):
+        raise InputError(
+            f"--sessions: expected 0, or {FEWEST} to {MOST} with --view {FACE} or {SCREEN}, found {sessions}, {view}"
+        )
+    if per_subject < 1 or size < 16 or seed < 0:
+        raise InputError(
+            f"expected --per-subject >= 1, --size >= 16 and --seed >= 0, found {per_subject}, {size}, {seed}"
+        )
 
 
 def rendered_files(folder: Path) -> list[Path] | None:

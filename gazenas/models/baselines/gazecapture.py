@@ -1,5 +1,5 @@
-"""The networks of a report on backbones for GazeCapture (``docs/comparisons.md``): four residual blocks, or Ghost or
-Shuffle units.
+"""The networks of a report on backbones for GazeCapture (``docs/sources/gazecapture.md``): four residual blocks, or
+Ghost or Shuffle units.
 
 The report names the blocks and not their widths; here the stem has 24 channels and the blocks 32, 64, 128 and 256, each
 of stride 2.
