@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,15 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio"),
     *("--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe"),
 )
+# Chromium reads commands from file 3 and answers into file 4.
+SHIM = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for pipe, number in zip(pipes, (3, 4)):
+    os.dup2(pipe, number)
+    os.close(pipe)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 KEYS = {" ": ("Space", 32), "Backspace": ("Backspace", 8), "Escape": ("Escape", 27), "Enter": ("Enter", 13)}
 
 
@@ -37,7 +47,7 @@ class Chromium:
         here, there = os.pipe(), os.pipe()
         words = [program, *FLAGS, *camera, f"--user-data-dir={folder}", f"--window-size={size[0]},{size[1]}"]
         self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{here[0]} 4>&{there[1]}', "sh", *words, "about:blank"],
+            [sys.executable, "-c", SHIM, str(here[0]), str(there[1]), *words, "about:blank"],
             pass_fds=(here[0], there[1]),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -92,7 +102,8 @@ class Chromium:
     def _receive(self) -> Any:
         while b"\0" not in self._read:
             more = self._from.read(1 << 16)
-            assert more, "Chromium has ended"
+            if not more:
+                raise ConnectionError("Chromium has ended")
             self._read += more
         message, self._read = self._read.split(b"\0", 1)
         answer = json.loads(message)
@@ -103,7 +114,6 @@ class Chromium:
             self._number += 1
             accept = {"id": self._number, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
             self._to.write(json.dumps(accept | {"sessionId": answer["sessionId"]}).encode() + b"\0")
-            self._number += 0
         return answer
 
     def evaluate(self, expression: str) -> Any:
@@ -112,12 +122,21 @@ class Chromium:
         return given["result"].get("value")
 
     def wait_for(self, expression: str, seconds: float = 20.0) -> Any:
-        """The first value of an expression that counts as true."""
+        """The first value of an expression that counts as true; one that fails, as while a page is loaded, does not."""
         until = time.monotonic() + seconds
-        while not (value := self.evaluate(expression)):
-            assert time.monotonic() < until, f"{expression}: {self.evaluate('document.body.innerText')}; {self.console}"
+        tried = f"(() => {{ try {{ return {expression} }} catch {{ return null }} }})()"
+        while not (value := self._value(tried)):
+            if time.monotonic() > until:
+                raise TimeoutError(f"{expression}: {self._value('document.body.innerText')}; {self.console}")
             time.sleep(0.03)
         return value
+
+    def _value(self, expression: str) -> Any:
+        """None where the page goes away meanwhile."""
+        try:
+            return self.evaluate(expression)
+        except AssertionError:
+            return None
 
     def press(self, key: str) -> None:
         code, number = KEYS.get(key, ("", 0))

@@ -11,6 +11,7 @@ export class Camera {
   constructor(video, onGone) {
     this.video = video;
     this.onGone = onGone;
+    this.turn = Promise.resolve();
     this.canvas = document.createElement("canvas");
     this.small = document.createElement("canvas");
     [this.small.width, this.small.height] = [32, 18];
@@ -59,11 +60,14 @@ export class Camera {
     return new Promise((done) => this.canvas.toBlob(done, "image/jpeg", quality));
   }
 
-  // Waits for a frame that was not there yet, but not for ever.
+  // Waits for a frame that nobody has waited for yet, but not for ever.
   next() {
-    return new Promise((done) => {
-      setTimeout(done, 500);
-      this.video.requestVideoFrameCallback ? this.video.requestVideoFrameCallback(done) : setTimeout(done, 30);
-    });
+    const wait = () =>
+      new Promise((done) => {
+        setTimeout(done, 500);
+        this.video.requestVideoFrameCallback ? this.video.requestVideoFrameCallback(done) : setTimeout(done, 30);
+      });
+    this.turn = this.turn.then(wait);
+    return this.turn;
   }
 }

@@ -29,7 +29,7 @@ async function ask(name, body = {}) {
 function trouble(text) {
   stop();
   $("trouble").hidden = !text;
-  $("trouble").firstElementChild.textContent = text;
+  $("trouble").firstElementChild.textContent = text.charAt(0).toUpperCase() + text.slice(1);
   $("begin").disabled = $("live").disabled = Boolean(text);
   $("live").disabled ||= !settings.live;
 }
@@ -106,6 +106,7 @@ async function fill() {
 }
 
 function stop() {
+  if (mode) ask("claim").then((values) => showPeople(values.people), (error) => trouble(error.message));
   mode = "";
   $("start").hidden = false;
   $("stage").hidden = $("dot").hidden = $("mirror").hidden = true;
@@ -142,7 +143,6 @@ function show(progress) {
     stop();
     $("session").value = "";
     $("done").textContent = `Session ${session} of ${person} has all of its ${total} pictures. The next one is worth most with other light, clothes or place.`;
-    ask("claim").then((values) => showPeople(values.people), (error) => trouble(error.message));
     return;
   }
   $("dot").style.left = `${dot[0] * innerWidth}px`;
@@ -261,10 +261,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 document.addEventListener("fullscreenchange", () => {
-  if (!document.fullscreenElement && mode) {
-    stop();
-    ask("claim").then((values) => showPeople(values.people), (error) => trouble(error.message));
-  }
+  if (!document.fullscreenElement && mode) stop();
 });
 addEventListener("pagehide", () => ask("leave").catch(() => {}));
 addEventListener("resize", () => {

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +24,7 @@ from gazenas.faces.live.page import CollectPage, Wishes, page_files
 from gazenas.faces.live.server import MOST_BYTES, LocalServer
 from gazenas.faces.live.storage import Collection
 from gazenas.faces.predictor import GazePredictor
+from tests.faces.live.serving import Collecting
 from tests.faces.live.test_storage import PIXELS, WIDTH, picture
 from tests.faces.people import OneFace, Says
 from tests.running import run_bad
@@ -282,17 +280,10 @@ def test_the_newest_frame_wins() -> None:
     assert "ended" in answers[71]
 
 
-def begin(out: Path, *more: str) -> tuple[subprocess.Popen[str], str]:
-    words = ["collect", str(out), "--finder", "tests.faces.people:OneFace", *more]
-    process = subprocess.Popen([sys.executable, "-u", "-m", "gazenas", *words], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    line = next(line for line in process.stdout if "http://" in line)
-    return process, line.split()[-1]
-
-
 def test_a_killed_collect_goes_on(tmp_path: Path) -> None:
-    process, url = begin(tmp_path / "out", "--pictures", "3", "--person", "anna")
-    port, token = url.split(":")[2].split("/")[:2]
+    finder = ("--finder", "tests.faces.people:OneFace")
+    running = Collecting(tmp_path / "out", "--pictures", "3", "--person", "anna", *finder)
+    port, token = running.url.split(":")[2].split("/")[:2]
 
     class Server:
         server_port = int(port)
@@ -303,8 +294,8 @@ def test_a_killed_collect_goes_on(tmp_path: Path) -> None:
     site.post("begin", {"person": "anna", "pixels": PIXELS, "width": WIDTH})
     for _ in range(2):
         assert site.post("picture?x=9&y=9", picture())[0] == 200
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    running.process.kill()
+    running.process.communicate()
     again = Collection(tmp_path / "out", OneFace())
     assert again.begin("anna", "", PIXELS, WIDTH)["taken"] == 2
     again.close()
