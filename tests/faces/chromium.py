@@ -46,7 +46,7 @@ class Chromium:
         camera += [f"--use-file-for-fake-video-capture={film}"] if film else ["--deny-permission-prompts"]
         here, there = os.pipe(), os.pipe()
         words = [program, *FLAGS, *camera, f"--user-data-dir={folder}", f"--window-size={size[0]},{size[1]}"]
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [sys.executable, "-c", SHIM, str(here[0]), str(there[1]), *words, "about:blank"],
             pass_fds=(here[0], there[1]),
             stdout=subprocess.DEVNULL,
@@ -161,10 +161,10 @@ class Chromium:
     ) -> None:
         try:
             self._to.write(b'{"id": 0, "method": "Browser.close"}\0')
-            self._process.wait(20)
+            self.process.wait(20)
         except (OSError, subprocess.TimeoutExpired):
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()
         for pipe in (self._to, self._from):
             pipe.close()
 

@@ -12,7 +12,6 @@ export class Camera {
     this.video = video;
     this.onGone = onGone;
     this.turn = Promise.resolve();
-    this.canvas = document.createElement("canvas");
     this.small = document.createElement("canvas");
     [this.small.width, this.small.height] = [32, 18];
   }
@@ -50,14 +49,14 @@ export class Camera {
     return sum / (0.75 * values.length) < DARK;
   }
 
-  // A JPEG file of what it shows now, at most `width` pixels wide (0: as it is), not mirrored.
-  picture(width, quality) {
+  // A JPEG file of what it shows now, at most `width` pixels wide (0: as it is), not mirrored; it stays on the canvas.
+  picture(width, quality, canvas) {
     const { videoWidth, videoHeight } = this.video;
     const scale = width ? Math.min(1, width / videoWidth) : 1;
-    this.canvas.width = Math.round(scale * videoWidth);
-    this.canvas.height = Math.round(scale * videoHeight);
-    this.canvas.getContext("2d").drawImage(this.video, 0, 0, this.canvas.width, this.canvas.height);
-    return new Promise((done) => this.canvas.toBlob(done, "image/jpeg", quality));
+    canvas.width = Math.round(scale * videoWidth);
+    canvas.height = Math.round(scale * videoHeight);
+    canvas.getContext("2d", { willReadFrequently: true }).drawImage(this.video, 0, 0, canvas.width, canvas.height);
+    return new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
   }
 
   // Waits for a frame that nobody has waited for yet, but not for ever.

@@ -32,6 +32,7 @@ function trouble(text) {
   $("trouble").firstElementChild.textContent = text.charAt(0).toUpperCase() + text.slice(1);
   $("begin").disabled = $("live").disabled = Boolean(text);
   $("live").disabled ||= !settings.live;
+  if (text) $("again").focus();
 }
 
 function say(text, bad = false) {
@@ -106,13 +107,15 @@ async function fill() {
 }
 
 function stop() {
-  if (mode) ask("claim").then((values) => showPeople(values.people), (error) => trouble(error.message));
+  const was = mode;
   mode = "";
   $("start").hidden = false;
   $("stage").hidden = $("dot").hidden = $("mirror").hidden = true;
   $("dot").style.transform = "";
   if (document.fullscreenElement) document.exitFullscreen();
+  if (!was) return;
   $("begin").focus();
+  ask("claim").then((values) => showPeople(values.people), (error) => trouble(error.message));
 }
 
 async function enter(wanted, begin) {
@@ -155,7 +158,7 @@ async function shoot() {
   $("dot").className = "wait";
   try {
     if (!camera.open) throw new Error("The camera gives no picture: press Esc and try again.");
-    const picture = await camera.picture(0, 0.95);
+    const picture = await camera.picture(0, 0.95, document.createElement("canvas"));
     const [x, y] = dot.map((share, axis) => share * pixels()[axis]);
     show(await ask(`picture?x=${x}&y=${y}`, picture));
   } catch (error) {
@@ -182,19 +185,20 @@ function live() {
     $("dot").style.left = $("dot").style.top = "0";
     mode = "live";
     const times = [];
-    for (const loop of [0, 1]) watch(times, known.screen, loop); // one frame is looked at while the next is taken
+    for (const _ of [0, 1]) watch(times, known.screen); // one frame is looked at while the next is taken
   });
 }
 
 async function watch(times, onScreen) {
+  const taken = document.createElement("canvas");
   while (mode === "live") {
     await camera.next();
     try {
-      const answer = await ask("frame", await camera.picture(settings.live_width, 0.8));
+      const answer = await ask("frame", await camera.picture(settings.live_width, 0.8, taken));
       if (answer.late || mode !== "live") continue;
       times.push(performance.now());
       while (times[0] < times.at(-1) - 3000) times.shift();
-      draw(answer, onScreen, times);
+      draw(answer, taken, onScreen, times);
     } catch (error) {
       if (error.status !== 422) return trouble(error.message);
       say(error.message, true);
@@ -202,11 +206,12 @@ async function watch(times, onScreen) {
   }
 }
 
-function draw({ faces, ms }, onScreen, times) {
+function draw({ faces, ms }, taken, onScreen, times) {
   const canvas = $("drawing");
-  [canvas.width, canvas.height] = [camera.video.videoWidth, camera.video.videoHeight];
+  [canvas.width, canvas.height] = [taken.width, taken.height];
   const pen = canvas.getContext("2d");
-  pen.drawImage(camera.video, 0, 0);
+  pen.drawImage(taken, 0, 0);
+  canvas.dataset.frames = Number(canvas.dataset.frames ?? 0) + 1;
   pen.lineWidth = canvas.width / 200;
   for (const { box, arrow } of faces) {
     const [left, top, right, bottom] = scaled(box, canvas);

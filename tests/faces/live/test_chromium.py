@@ -167,8 +167,8 @@ def test_from_start_to_a_calibrated_model(
     assert main(["screen", *size, *dots]) == 0
     assert json.loads(screen.read_text())["looks"] == PICTURES
 
-    person, user = ["--split", "test", "--k", "[6]", "--person", tested], tmp_path / "user.safetensors"
-    calibrate = ["calibrate", "--model", str(run), "--data", str(data), *person, "--save", str(user), "--threads", "1"]
+    whom, user = ["--split", "test", "--k", "[6]", "--person", tested], tmp_path / "user.safetensors"
+    calibrate = ["calibrate", "--model", str(run), "--data", str(data), *whom, "--save", str(user), "--threads", "1"]
     assert main([*calibrate, "--out", str(tmp_path / "calibration")]) == 0
     measured = json.loads((tmp_path / "calibration" / "summary.json").read_text())
     record_property("calibration_deg", measured)
