@@ -103,7 +103,9 @@ async function fill() {
     if (Math.abs(innerWidth - screen.width) <= 1 && Math.abs(innerHeight - screen.height) <= 1) return;
     await new Promise((done) => setTimeout(done, 100));
   }
-  throw new Error("The page does not fill the screen, so that dots are not where they seem. Close bars and panels.");
+  throw new Error(
+    "The page does not fill the screen, and dots are not where they seem: set the zoom to 100%, close bars and panels.",
+  );
 }
 
 function stop() {
@@ -145,7 +147,8 @@ function show(progress) {
     const { person, session, total } = progress;
     stop();
     $("session").value = "";
-    $("done").textContent = `Session ${session} of ${person} has all of its ${total} pictures. The next one is worth most with other light, clothes or place.`;
+    const whole = `Session ${session} of ${person} has all of its ${total} pictures.`;
+    $("done").textContent = `${whole} The next one is worth most with other light, clothes or place.`;
     return;
   }
   $("dot").style.left = `${dot[0] * innerWidth}px`;
@@ -228,7 +231,9 @@ function draw({ faces, ms }, taken, onScreen, times) {
   const rate = times.length > 1 ? (1000 * (times.length - 1)) / (times.at(-1) - times[0]) : 0;
   const angles = faces[0]?.angles?.map((angle) => `${angle.toFixed(0)}°`);
   const where = angles ? `pitch ${angles[0]}, yaw ${angles[1]}` : faces[0]?.reason ?? "nobody is seen";
-  say(`${where}; ${rate.toFixed(1)} frames a second, ${ms.toFixed(1)} ms each${onScreen ? "" : "; no screen is known"}. Esc ends it; nothing is stored.`);
+  const unknown = onScreen ? "" : "; no screen is known";
+  const speed = `${rate.toFixed(1)} frames a second, ${ms.toFixed(1)} ms each`;
+  say(`${where}; ${speed}${unknown}. Esc ends it; nothing is stored.`);
 }
 
 const scaled = (shares, { width, height }) => shares.map((share, axis) => share * (axis % 2 ? height : width));
@@ -243,7 +248,7 @@ function drawArrow(pen, [x, y, toX, toY]) {
   pen.stroke();
   pen.beginPath();
   pen.moveTo(toX, toY);
-  for (const side of [1, -1]) pen.lineTo(toX - head * (along + side * down / 2), toY - head * (down - side * along / 2));
+  for (const side of [0.5, -0.5]) pen.lineTo(toX - head * (along + side * down), toY - head * (down - side * along));
   pen.fill();
 }
 
