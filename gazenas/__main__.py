@@ -19,6 +19,7 @@ VERBS = {
     "benchmark": "time networks in one process, turn by turn",
     "latency": "measure a search space's layers on this machine or another, for a budget of milliseconds",
     "predict": "say where the people in photos and films look",
+    "collect": "a page that takes a person's pictures at dots on the screen, and shows where they look",
     "screen": "say where a screen stands before its camera, for predict --screen",
     "export": "write a verified ONNX file",
     "prune": "make a trained network smaller: weights, channels or layers leave, the rest trains on",

@@ -9,6 +9,8 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 from gazenas.commands._common import console, counting_bar, make_parser
 from gazenas.data.normalization.geometry import Target
 from gazenas.data.preparation import prepare
+from gazenas.data.readers.collected import FILE as COLLECTED
+from gazenas.data.readers.collected import open_collected
 from gazenas.data.readers.photos import FILE, open_photos
 
 
@@ -16,10 +18,13 @@ def normalize_photos(argv: list[str]) -> None:
     """Runs the action."""
     parser = make_parser(
         "data normalize",
-        f"Warps the faces of the photos that {FILE} lists into ETH-XGaze's normalized view and writes them, with gaze, "
-        "head pose, rotation and landmarks, as a data folder. Gaze is rotated, not scaled (frame R).",
+        f"Warps the faces of the photos that {FILE} lists, or that 'gazenas collect' left, into ETH-XGaze's normalized "
+        "view and writes them, with gaze, head pose, rotation and landmarks, as a data folder. Gaze is rotated, not "
+        "scaled (frame R).",
     )
-    parser.add_argument("folder", type=str, help=f"folder with {FILE}; docs/preparing.md says what that holds")
+    parser.add_argument(
+        "folder", type=str, help=f"folder with {FILE} (docs/preparing.md says what that holds), or one of collect"
+    )
     parser.add_argument("--out", type=str, required=True, help="data folder to write")
     parser.add_argument("--size", type=PositiveInt, default=224, help="side of the patches in pixels")
     parser.add_argument(
@@ -33,7 +38,8 @@ def normalize_photos(argv: list[str]) -> None:
     )
     arguments = parser.parse_args(argv)
     target = Target(arguments.size, arguments.focal, arguments.distance)
-    source = open_photos(Path(arguments.folder), target=target)
+    folder = Path(arguments.folder)
+    source = (open_collected if (folder / COLLECTED).is_file() else open_photos)(folder, target=target)
     for note in source.notes:
         console.print(note)
     with counting_bar("normalizing", len(source.split("all"))) as done:

@@ -14,7 +14,6 @@ from gazenas.data.arrays import Floats
 from gazenas.data.normalization.cameras import assume_camera, check_camera
 from gazenas.data.normalization.geometry import Camera, Target, View, view_face
 from gazenas.data.normalization.patch import warp_image
-from gazenas.data.normalization.pose import solve_pose
 from gazenas.data.pictures import read_photo
 from gazenas.errors import InputError
 from gazenas.faces import FINDERS
@@ -23,12 +22,11 @@ from gazenas.faces.face import Face, Finder
 from gazenas.faces.face_models import FaceModel, with_frame
 from gazenas.faces.frame import Frame, Pixels
 from gazenas.faces.iris import iris_gaze
+from gazenas.faces.pose import pose_face
 from gazenas.faces.smoothing import SMOOTHINGS, OneEuro
 from gazenas.faces.tracking import Tracker
 from gazenas.gaze import vectors_to_angles
 
-WORST_FIT = 0.25  # of the landmarks' spread, that they may lie from where the head's points are seen
-NEAREST, FARTHEST = 50.0, 100_000.0  # mm, of a head before a camera
 NETWORK_FOCAL, NETWORK_SIDE, NETWORK_DISTANCE = 960.0, 224, 600.0  # ETH-XGaze's virtual camera, at any size of patch
 
 
@@ -111,7 +109,7 @@ class GazePredictor:
         self.estimator = load_estimator(model, user=user, device=device) if isinstance(model, str | Path) else model
         if not given and user is not None:
             raise InputError("user: expected with the name or the path of a model, found it with a network")
-        self.finder = _make_finder(finder, Path(finder_files) if finder_files else None, irises)
+        self.finder = make_finder(finder, Path(finder_files) if finder_files else None, irises)
         own = self.finder.face_model
         self.face_model: FaceModel = with_frame(own, face_model) if face_model else own
         self.camera, self.max_faces = camera, max_faces
@@ -200,15 +198,8 @@ class GazePredictor:
         """
         model, image = self.face_model, frame.image
         assert image is not None, "checked before"
-        if face.landmarks.shape != (model.landmarks, 2):
-            raise InputError(f"expected {model.landmarks} landmarks of {model.name}, found {face.landmarks.shape}")
-        used = face.landmarks[list(model.indices)]
-        rotation, translation = solve_pose(camera, used, model.points, weights=model.weights)
-        _check_fit(camera, model.points @ rotation.T + translation, used)
+        rotation, translation = pose_face(face, model, camera, image.shape[1], image.shape[0])
         center = model.center(rotation, translation)
-        seen = camera.project(center[None])[0] if center[2] > 0 else np.full(2, -1.0)
-        if not (0 <= seen[0] < image.shape[1] and 0 <= seen[1] < image.shape[0]):
-            raise InputError("expected a face whose center is within the image, found one beside it")
         view = view_face(camera, rotation, center, self.target)
         second = iris_gaze(face, model, camera, rotation, translation)
         iris = None if second is None else view.gaze(second)
@@ -225,28 +216,7 @@ class GazePredictor:
         return FaceGaze(face, Gaze(angles, direction, placed.rotation, view, placed.iris))
 
 
-def _check_fit(camera: Camera, points: Floats, landmarks: Floats) -> None:
-    """Whether a head's points are seen about where its landmarks are, at a distance that heads have.
-
-    Raises:
-        InputError: where they are not.
-    """
-    off = float(np.sqrt(((camera.project(points) - landmarks) ** 2).sum(1).mean()))
-    wide = float(np.sqrt(((landmarks - landmarks.mean(0)) ** 2).sum(1).mean()))
-    if not off < WORST_FIT * wide:
-        raise InputError(
-            f"expected landmarks of a head, found the nearest one's {off:.1f} pixels away, of a face {wide:.1f} about "
-            "its middle; are they in the face model's order?"
-        )
-    far = float(points[:, 2].mean())
-    if not NEAREST < far < FARTHEST:
-        raise InputError(
-            f"expected a head {NEAREST:g} to {FARTHEST:g} mm before the camera, found it at {far:.3g}; is the camera's "
-            "focal length right?"
-        )
-
-
-def _make_finder(finder: str | Finder, folder: Path | None, irises: bool) -> Finder:
+def make_finder(finder: str | Finder, folder: Path | None, irises: bool) -> Finder:
     """The finder by that name, or ``module:name`` of a person's own.
 
     Raises:

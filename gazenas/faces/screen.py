@@ -7,7 +7,6 @@ dots do not say otherwise. A constant error of the person's gaze is solved with 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from gazenas.data.arrays import Floats
 from gazenas.data.normalization.cameras import finite_array
 from gazenas.data.normalization.geometry import Screen
 from gazenas.data.normalization.pose import rotation_matrix
+from gazenas.data.normalization.screens import parse_screen
 from gazenas.errors import InputError
 from gazenas.files import read_json, write_json
 from gazenas.gaze import angles_to_vectors, vectors_to_angles
@@ -179,14 +179,11 @@ def read_screen(path: Path) -> PlacedScreen:
     """
     values = read_json(path)
     try:
-        rotation = finite_array(values.get("rotation"), (3, 3), "rotation")
-        translation = finite_array(values.get("translation"), (3,), "translation")
-        pixel, pixels = (finite_array(values.get(key), (2,), key) for key in ("pixel", "pixels"))
+        screen = parse_screen(values)
+        pixels = finite_array(values.get("pixels"), (2,), "pixels")
         bias = finite_array(values.get("bias", [0, 0]), (2,), "bias")
-        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
-            raise ValueError(f"rotation: expected a rotation, found {json.dumps(values['rotation'])}")
-        if pixel.min() <= 0 or pixels.min() < 1:
-            raise ValueError(f"expected pixel and pixels above 0, found {pixel.tolist()} and {pixels.tolist()}")
+        if pixels.min() < 1:
+            raise ValueError(f"pixels: expected numbers above 0, found {pixels.tolist()}")
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
-    return PlacedScreen(Screen(rotation, translation, pixel), (int(pixels[0]), int(pixels[1])), bias)
+    return PlacedScreen(screen, (int(pixels[0]), int(pixels[1])), bias)

@@ -44,7 +44,7 @@ def sources(few_faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every layout, an architecture to fine-tune, and a model that has been."""
     root = tmp_path_factory.mktemp("sources")
     for name, write in WRITERS.items():
-        if name != "photos":
+        if name not in ("photos", "collected"):
             write(root / name, few_faces)
     full_architecture(load_space(MICRO)).save(root / "arch.json")
     words = ["--arch", str(root / "arch.json"), "--data", str(root / "ethxgaze"), *TRAIN]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ from scipy.io import savemat
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
+from gazenas.data.normalization.geometry import Screen
 from gazenas.data.readers import open_data
+from gazenas.data.readers.collected import COLUMNS
 from gazenas.data.synthetic.scene import head_rotation
 
 Array = np.ndarray[Any, Any]
@@ -216,38 +218,71 @@ def ethxgaze(folder: Path, faces: Faces) -> None:
     (folder / "train_test_split.json").write_text(json.dumps(split))
 
 
-def photos(folder: Path, faces: Faces) -> None:
+CAMERA = np.array([[1100.0, 0, 320], [0, 1090, 240], [0, 0, 1]])
+FACE = np.array([[-45, 0, 0], [-15, 0, 0], [15, 0, 0], [45, 0, 0], [-10, 0, 0], [10, 0, 0]])
+
+
+def photographed(folder: Path, faces: Faces, place: str) -> Iterator[tuple[int, str, Array, Array, Array]]:
     """Each face as a camera sees it that is turned away from it: the same center, so a homography of the normalized
-    view."""
+    view. Gives its number, its file, head rotation and translation, and gaze in the camera's frame."""
     side = faces.images.shape[1]
     normal = np.array([[960 * side / 224, 0, side / 2 - 0.5], [0, 960 * side / 224, side / 2 - 0.5], [0, 0, 1]])
-    camera = np.array([[1100.0, 0, 320], [0, 1090, 240], [0, 0, 1]])
     across, down = np.meshgrid(np.arange(640), np.arange(480))
     pixels = np.stack([across.ravel(), down.ravel(), np.ones(across.size)])
-    model = np.array([[-45, 0, 0], [-15, 0, 0], [15, 0, 0], [45, 0, 0], [-10, 0, 0], [10, 0, 0]])
-    rng, rows = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
     for i, (image, gaze, head, person) in enumerate(
         zip(faces.images, faces.gaze, faces.head, faces.person, strict=True)
     ):
         turn = Rotation.from_euler("xyz", rng.uniform(-0.1, 0.1, 3)).as_matrix()  # normalized frame to camera's
-        seen = normal @ turn.T @ np.linalg.inv(camera) @ pixels
+        seen = normal @ turn.T @ np.linalg.inv(CAMERA) @ pixels
         places = [seen[1] / seen[2], seen[0] / seen[2]]
         photo = np.stack(
             [map_coordinates(image[..., c].astype(float), places, order=1, mode="nearest") for c in range(3)], -1
         )
-        name = save(folder, f"photos/{i}.jpg", photo.reshape(480, 640, 3).round().astype(np.uint8))
-        rotation = turn @ head_rotation(*head)
-        center = turn @ np.array([0, 0, 600.0])
-        row = {"image": name, "person": f"p{person}", "camera": "tilted", "head_rotation": rotation.tolist()}
-        rows.append(
-            row | {"head_translation": center.tolist(), "gaze_target": (center + 700 * turn @ vector(gaze)).tolist()}
-        )
-    values = {"cameras": {"tilted": {"matrix": camera.tolist()}}, "face_model": model.tolist(), "images": rows}
+        name = place.format(person=person, number=i)
+        save(folder, name, photo.reshape(480, 640, 3).round().astype(np.uint8))
+        yield i, name, turn @ head_rotation(*head), turn @ np.array([0, 0, 600.0]), turn @ vector(gaze)
+
+
+def photos(folder: Path, faces: Faces) -> None:
+    rows = [
+        {
+            "image": name,
+            "person": f"p{faces.person[i]}",
+            "camera": "tilted",
+            "head_rotation": rotation.tolist(),
+            "head_translation": center.tolist(),
+            "gaze_target": (center + 700 * gaze).tolist(),
+        }
+        for i, name, rotation, center, gaze in photographed(folder, faces, "photos/{number}.jpg")
+    ]
+    values = {"cameras": {"tilted": {"matrix": CAMERA.tolist()}}, "face_model": FACE.tolist(), "images": rows}
     (folder / "photos.json").write_text(json.dumps(values))
+
+
+def collected(folder: Path, faces: Faces) -> None:
+    """Everybody looks at places in the plane of a screen that leans, on it or beside it."""
+    turned = Rotation.from_euler("x", -0.1).as_matrix() @ np.diag([-1.0, 1.0, -1.0])
+    screen = Screen(turned, np.array([260.0, 10.0, 0.0]), np.array([0.3, 0.25]))
+    model = {"name": "flat", "fingerprint": "0", "points": FACE.tolist()}
+    for i, name, rotation, center, gaze in photographed(folder, faces, "p{person}/1/{number:04d}.jpg"):
+        place = (folder / name).parent
+        values = [*screen.point(center, gaze), 0, 0, 0, *Rotation.from_matrix(rotation).as_rotvec(), *center, *[0] * 12]
+        row = dict(zip(COLUMNS, [(folder / name).name, *map(repr, map(float, values))], strict=True))
+        if not (place / "dots.csv").exists():
+            about = {"person": f"p{faces.person[i]}", "session": "1", "camera": {"matrix": CAMERA.tolist()}}
+            (place / "session.json").write_text(json.dumps(about))
+            parts = {"rotation": screen.rotation, "translation": screen.translation, "pixel": screen.pixel}
+            (place / "screen.json").write_text(json.dumps({key: part.tolist() for key, part in parts.items()}))
+            (place / "dots.csv").write_text(",".join(COLUMNS) + "\n")
+        with (place / "dots.csv").open("a") as file:
+            file.write(",".join(row.values()) + "\n")
+    (folder / "collected.json").write_text(json.dumps({"id": "0123456789abcdef", "face_model": model}))
 
 
 # By data set; what comes after a plus tells apart the ways in which its processing programs write it.
 WRITERS: dict[str, Callable[[Path, Faces], None]] = {
+    "collected": collected,
     "ethxgaze": ethxgaze,
     "ethxgaze-text": ethxgaze_text,
     "eyediap": eyediap,

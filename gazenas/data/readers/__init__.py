@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gazenas.data.dataset import GazeFolder
 from gazenas.data.people import data_fingerprint
+from gazenas.data.readers.collected import open_collected
 from gazenas.data.readers.ethxgaze import open_ethxgaze
 from gazenas.data.readers.ethxgaze_text import open_ethxgaze_text
 from gazenas.data.readers.eyediap import open_eyediap
@@ -27,6 +28,7 @@ from gazenas.errors import InputError
 DATASETS: dict[str, Callable[[Path, Reading], GazeFolder]] = {
     "300w-lp": open_300w_lp,
     "aflw2000": open_aflw2000,
+    "collected": open_collected,
     "ethxgaze": open_ethxgaze,
     "ethxgaze-text": open_ethxgaze_text,
     "eyediap": open_eyediap,

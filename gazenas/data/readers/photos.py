@@ -9,6 +9,7 @@ six points in the head frame, mm.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,30 +80,58 @@ def open_photos(folder: Path, reading: Reading = DEFAULTS, target: Target | None
     Raises:
         InputError: where the description is damaged or no photo of it can be used.
     """
-    reading.refuse("photos.json", "order", "unit", "frame", "flip", "colors", "undetected")
-    size = reading.size or 224
-    target = target or Target(size, 960.0 * size / 224, 600.0)
     path = folder / FILE
     values = _read(path)
+    listed = [(f"{FILE}: images[{number}]", entry) for number, entry in enumerate(values["images"])]
+    return folder_of_photos(path, values, listed, reading, target)
+
+
+def folder_of_photos(
+    path: Path,
+    values: Mapping[str, Any],
+    listed: Sequence[tuple[str, Any]],
+    reading: Reading,
+    target: Target | None,
+    dataset: str = "photos",
+) -> GazeFolder:
+    """What photos and their description amount to.
+
+    Args:
+        path: of the file that describes them; paths of images are relative to its folder.
+        values: ``cameras`` and ``face_model`` as in ``photos.json``.
+        listed: where each entry of ``images`` stands, and the entry.
+        reading: its size is that of the patches, 0 for 224.
+        target: the virtual camera; by default ETH-XGaze's at that size.
+        dataset: a key of ``DATASETS``.
+
+    Raises:
+        InputError: where a camera is none, or no photo can be used.
+    """
+    reading.refuse(path.name, "order", "unit", "frame", "flip", "colors", "undetected")
+    size = reading.size or 224
+    target = target or Target(size, 960.0 * size / 224, 600.0)
     cameras = {name: parse_camera(entry, f"{path}: camera {name!r}") for name, entry in values["cameras"].items()}
-    model = None if "face_model" not in values else finite_array(values["face_model"], (6, 3), "face_model")
+    try:
+        model = None if "face_model" not in values else finite_array(values["face_model"], (6, 3), "face_model")
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
     photos, faults = [], []
-    for number, entry in enumerate(values["images"]):
+    for where, entry in listed:
         try:
             photos.append(_photo(entry, cameras, model, target))
         except (ValueError, InputError) as error:
-            faults.append(RowFault(f"{FILE}: images[{number}]", str(error)))
+            faults.append(RowFault(where, str(error)))
     if not photos:
-        raise InputError(f"{path}: none of {len(values['images'])} images can be used; the first: {faults[0].reason}")
+        raise InputError(f"{path}: none of {len(listed)} images can be used; the first: {faults[0].reason}")
     notes = [
-        f"photos: virtual camera of {target.focal:g} pixels at {target.distance:g} mm, {target.size} pixels wide; "
+        f"{dataset}: virtual camera of {target.focal:g} pixels at {target.distance:g} mm, {target.size} pixels wide; "
         "frame R"
     ]
     if faults:
         notes.append(f"{len(faults)} rows left out, the first: {faults[0].where}: {faults[0].reason}")
     choices = {"focal": f"{target.focal:g}", "distance": f"{target.distance:g}"}
-    splits = {"all": _split(folder, photos, target)}
-    return GazeFolder(folder, target.size, "R", splits, notes, "photos", "person", choices, faults)
+    splits = {"all": _split(path.parent, photos, target)}
+    return GazeFolder(path.parent, target.size, "R", splits, notes, dataset, "person", choices, faults)
 
 
 def _split(folder: Path, photos: list[Photo], target: Target) -> GazeSplit:

@@ -10,6 +10,7 @@ from gazenas.errors import InputError
 SIGNS = (
     ("train_test_split.json", "ethxgaze"),
     ("photos.json", "photos"),
+    ("collected.json", "collected"),
     ("metadata.mat", "gaze360-mat"),
     ("p[0-9][0-9].mat", "mpiifacegaze-mat"),
     *((f"{name}/*.mat", "300w-lp") for name in ("AFW", "HELEN", "IBUG", "LFPW")),
