@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from gazenas.errors import InputError, RankDiedError, StoppedError
+from gazenas.errors import InputError, RankDiedError, StoppedError, did_you_mean
 
 VERBS = {
     "synth": "render faces with known gaze, in ETH-XGaze's layout",
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     verb = argv[0]
     if verb not in VERBS:
-        return _refuse(f"unknown verb {verb!r}: expected one of {', '.join(VERBS)}")
+        return _refuse(f"unknown verb {verb!r}{did_you_mean(verb, VERBS)}: expected one of {', '.join(VERBS)}")
     try:
         command = importlib.import_module(f"gazenas.commands.{verb}")
     except ModuleNotFoundError as error:

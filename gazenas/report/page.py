@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from gazenas.errors import InputError
-from gazenas.files import read_csv, read_json, write_aside
+from gazenas.files import nearest_file, read_csv, read_json, write_aside
 from gazenas.models.build import build_network, full_architecture
 from gazenas.report.architecture import group_label
 from gazenas.report.svg import bar_rows, line_chart
@@ -95,7 +95,9 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _run(folder: Path, name: str) -> dict[str, Any]:
     """What the page says of a run."""
     if not (folder / "summary.json").is_file():
-        raise InputError(f"{folder}: expected the folder of a finished run with its summary.json, found none")
+        raise InputError(
+            f"{folder}: expected the folder of a finished run with its summary.json, found none{nearest_file(folder)}"
+        )
     summary = read_json(folder / "summary.json")
     task = find_task(summary.get("task", GAZE.name))
     predictions = _table(folder / "predictions_test.csv")
