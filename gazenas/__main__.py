@@ -26,6 +26,7 @@ VERBS = {
     "report": "a page about one run or several: one HTML file",
     "doctor": "what this machine has, what which verb lacks, and a short self-test",
     "ls": "everything that goes by a name: models, spaces, data sets, tasks",
+    "completion": "a script by which a shell completes verbs, flags and names",
     "summary": "MACs, parameters, and what survived in each block",
 }
 

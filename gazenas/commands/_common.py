@@ -41,6 +41,17 @@ RENAMED = {
 console = Console(soft_wrap=True, highlight=False, width=max(110, shutil.get_terminal_size((110, 24)).columns))
 
 
+ASK_PARSER = "--ask-parser"  # in place of arguments: not to parse, but to hand over the parser
+
+
+class ParserAskedError(Exception):
+    """A verb came to parse its arguments, and was asked for its parser."""
+
+    def __init__(self, parser: VerbParser) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
+
+
 class VerbParser(ArgumentParser):
     """A parser that takes dashes for underscores and answers old spellings with the new ones."""
 
@@ -66,7 +77,10 @@ class VerbParser(ArgumentParser):
 
         Raises:
             InputError: naming the first flag that has another name now.
+            ParserAskedError: where ``ASK_PARSER`` is among them.
         """
+        if ASK_PARSER in (args or ()):
+            raise ParserAskedError(self)
         for flag in (word.partition("=")[0] for word in args or ()):
             if flag in RENAMED:
                 raise InputError(f"{flag}: expected {RENAMED[flag]}, which is its name now")

@@ -23,7 +23,7 @@ import torch
 from torch.nn import functional as F
 
 from gazenas import commands
-from gazenas.errors import InputError
+from gazenas.errors import InputError, did_you_mean
 from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel, build_model
 
@@ -82,12 +82,18 @@ def packages() -> list[tuple[str, str]]:
     return rows
 
 
+def verb_names() -> list[str]:
+    """Every verb, by the files of this folder."""
+    return [each.name for each in pkgutil.iter_modules(commands.__path__) if not each.name.startswith("_")]
+
+
 def verbs(asked: Sequence[str]) -> list[tuple[str, str]]:
     """Whether each verb can begin."""
-    known = [each.name for each in pkgutil.iter_modules(commands.__path__) if not each.name.startswith("_")]
+    known = verb_names()
     unknown = [verb for verb in asked if verb not in known]
     if unknown:
-        raise InputError(f"--verbs: expected some of {', '.join(known)}, found {unknown[0]!r}")
+        near = did_you_mean(unknown[0], known)
+        raise InputError(f"--verbs: expected some of {', '.join(known)}, found {unknown[0]!r}{near}")
     rows = []
     for verb in asked or known:
         try:
