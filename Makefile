@@ -1,10 +1,10 @@
 # make demo: sets up and runs the main job on rendered faces. make test: sets up and runs the tests. make test-core: those of
-# the parts that everything rests on, in under two minutes.
+# the parts that everything rests on, in under two minutes. make dist: what can be installed elsewhere, in dist/.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-core test-slow check clean
+.PHONY: demo test test-core test-slow check dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py --out demo
@@ -28,5 +28,8 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[all,dev]"
 	touch $@
 
+dist: $(VENV)/.installed
+	$(BIN)/python -m build --no-isolation
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
 
 from gazenas.errors import InputError, RankDiedError, StoppedError, did_you_mean
@@ -52,6 +53,9 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         sys.stdout.write("usage: gazenas VERB [arguments]; gazenas VERB --help explains one\n\n")
         sys.stdout.write("".join(f"  {verb:10} {text}\n" for verb, text in VERBS.items()))
+        return 0
+    if argv[0] == "--version":
+        sys.stdout.write(f"gazenas {importlib.metadata.version('gazenas')}\n")
         return 0
     verb = argv[0]
     if verb not in VERBS:
