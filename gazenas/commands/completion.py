@@ -25,11 +25,11 @@ _gazenas() {{
   local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" known=""
   local verb="${{COMP_WORDS[1]}}" second="${{COMP_WORDS[2]}}"
   case "$COMP_CWORD $word" in
-    1*) known="{verbs}" ;;
+    1\\ *) known="{verbs}" ;;
     *\\ -*) case "$verb $second" in
 {flags}
     esac ;;
-    2*) case "$verb" in
+    2\\ *) case "$verb" in
 {firsts}
     esac ;;
     *) case "$verb $before" in
