@@ -1,10 +1,11 @@
 # make demo: sets up and runs the main job on rendered faces. make test: sets up and runs the tests. make test-core: those of
 # the parts that everything rests on, in under two minutes. make docs: the site, into build/docs/html; a broken link fails.
+# make dist: what can be installed elsewhere, in dist/.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-core test-slow check docs clean
+.PHONY: demo test test-core test-slow check docs dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py --out demo
@@ -35,5 +36,8 @@ $(VENV)/.docs-installed: $(VENV)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[all,dev,docs]"
 	touch $@
 
+dist: $(VENV)/.installed
+	$(BIN)/python -m build --no-isolation
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
 
-from gazenas.errors import InputError, RankDiedError, StoppedError
+from gazenas.errors import InputError, RankDiedError, StoppedError, did_you_mean
 
 VERBS = {
     "synth": "render faces with known gaze, in ETH-XGaze's layout",
@@ -27,6 +28,7 @@ VERBS = {
     "report": "a page about one run or several: one HTML file",
     "doctor": "what this machine has, what which verb lacks, and a short self-test",
     "ls": "everything that goes by a name: models, spaces, data sets, tasks",
+    "completion": "a script by which a shell completes verbs, flags and names",
     "summary": "MACs, parameters, and what survived in each block",
 }
 
@@ -53,9 +55,12 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.write("usage: gazenas VERB [arguments]; gazenas VERB --help explains one\n\n")
         sys.stdout.write("".join(f"  {verb:10} {text}\n" for verb, text in VERBS.items()))
         return 0
+    if argv[0] == "--version":
+        sys.stdout.write(f"gazenas {importlib.metadata.version('gazenas')}\n")
+        return 0
     verb = argv[0]
     if verb not in VERBS:
-        return _refuse(f"unknown verb {verb!r}: expected one of {', '.join(VERBS)}")
+        return _refuse(f"unknown verb {verb!r}{did_you_mean(verb, VERBS)}: expected one of {', '.join(VERBS)}")
     try:
         command = importlib.import_module(f"gazenas.commands.{verb}")
     except ModuleNotFoundError as error:

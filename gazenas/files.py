@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gazenas.errors import InputError
+from gazenas.errors import InputError, did_you_mean
 
 NAME_BYTES = 120  # of a name that a text gives, before its hash; file systems take 255
 
@@ -29,7 +29,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return list(csv.DictReader(file, restkey="", restval=""))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{path}: no such file{nearest_file(path)}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected a CSV file: {error}") from error
 
@@ -109,9 +109,19 @@ def _parsed(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{path}: no such file{nearest_file(path)}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: expected JSON: {error}") from error
+
+
+def nearest_file(path: Path) -> str:
+    """What a message says after a path that is not there: the nearest name in its folder, or nothing."""
+    if path.exists():
+        return ""
+    try:
+        return did_you_mean(str(path), (str(path.parent / each.name) for each in path.parent.iterdir()))
+    except OSError:
+        return ""
 
 
 def safe_name(text: str) -> str:

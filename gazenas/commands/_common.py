@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from argparse import BooleanOptionalAction
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
@@ -21,7 +22,7 @@ from rich.table import Table
 from gazenas.commands._allocator import keep_freed_memory
 from gazenas.data.readers import DATASETS
 from gazenas.data.readers.reading import FRAMES, ORDERS, Reading
-from gazenas.errors import InputError
+from gazenas.errors import InputError, did_you_mean
 from gazenas.models.zoo import GazeModel
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
@@ -40,6 +41,17 @@ RENAMED = {
 console = Console(soft_wrap=True, highlight=False, width=max(110, shutil.get_terminal_size((110, 24)).columns))
 
 
+ASK_PARSER = "--ask-parser"  # in place of arguments: not to parse, but to hand over the parser
+
+
+class ParserAskedError(Exception):
+    """A verb came to parse its arguments, and was asked for its parser."""
+
+    def __init__(self, parser: VerbParser) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
+
+
 class VerbParser(ArgumentParser):
     """A parser that takes dashes for underscores and answers old spellings with the new ones."""
 
@@ -48,12 +60,27 @@ class VerbParser(ArgumentParser):
         dashed = (f"--{name[2:].replace('_', '-')}" for name in names if name.startswith("--") and "_" in name)
         return super().add_argument(*dict.fromkeys([*names, *dashed]), **words)
 
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Refuses what cannot be parsed, and names the flag that may have been meant.
+
+        Raises:
+            InputError: always.
+        """
+        flags = {word for action in self._actions for word in action.option_strings if "_" not in word}
+        given = re.findall(r"(?<!\S)--[^\s=]+", message) if message.startswith("unrecognized arguments") else []
+        meant = "".join(did_you_mean(flag.replace("_", "-"), flags) for flag in given)
+        said = " ".join(message.replace("typing.Literal", "one of ").split())
+        raise InputError(f"{said}{meant}; '{self.prog} --help' lists what it takes") from ex
+
     def parse_args(self, args: Any = None, *rest: Any, **words: Any) -> Namespace:  # type: ignore[override]
         """Parses a verb's arguments.
 
         Raises:
             InputError: naming the first flag that has another name now.
+            ParserAskedError: where ``ASK_PARSER`` is among them.
         """
+        if ASK_PARSER in (args or ()):
+            raise ParserAskedError(self)
         for flag in (word.partition("=")[0] for word in args or ()):
             if flag in RENAMED:
                 raise InputError(f"{flag}: expected {RENAMED[flag]}, which is its name now")

@@ -250,7 +250,7 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
                 f"{row['median_ms_1']:.2f} ({row['p95_ms_1']:.2f})",
                 f"{row['median_ms_all']:.2f} ({row['p95_ms_all']:.2f})",
                 f"{row[f'median_ms_batch_{BATCH}']:.2f}",
-                f"{row['peak_memory_bytes'] / MEGA:.1f} MB",
+                "not known" if row["peak_memory_bytes"] is None else f"{row['peak_memory_bytes'] / MEGA:.1f} MB",
                 f"{row['live_activation_bytes'] / MEGA:.2f} MB",
                 f"{row['sparsity']:.1%}",
                 "" if row[DEVIATIONS[0]] is None else " / ".join(f"{row[name]:.2f}\u00b0" for name in DEVIATIONS),

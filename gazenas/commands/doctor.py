@@ -6,6 +6,7 @@ It needs the base installation alone.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import importlib.metadata
 import os
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +25,10 @@ import torch
 from torch.nn import functional as F
 
 from gazenas import commands
-from gazenas.errors import InputError
+from gazenas.errors import InputError, did_you_mean
 from gazenas.gaze import angular_error
-from gazenas.models.zoo import GazeModel, build_model
+from gazenas.models.zoo import GazeModel, build_model, list_subnets
+from gazenas.training.checkpoint import package_version
 
 NETWORK, STEPS, AGREES = "handmade-5m", 12, 0.01  # what is trained, for how long, and degrees that a file may differ
 
@@ -57,7 +60,7 @@ def machine() -> list[tuple[str, str]]:
     return [
         ("system", platform.platform()),
         ("python", sys.version.split()[0]),
-        ("gazenas", importlib.metadata.version("gazenas")),
+        ("gazenas", package_version()),
         ("torch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
         ("instructions", torch.backends.cpu.get_cpu_capability()),
         ("cores", str(cores)),
@@ -82,12 +85,18 @@ def packages() -> list[tuple[str, str]]:
     return rows
 
 
+def verb_names() -> list[str]:
+    """Every verb, by the files of this folder."""
+    return [each.name for each in pkgutil.iter_modules(commands.__path__) if not each.name.startswith("_")]
+
+
 def verbs(asked: Sequence[str]) -> list[tuple[str, str]]:
     """Whether each verb can begin."""
-    known = [each.name for each in pkgutil.iter_modules(commands.__path__) if not each.name.startswith("_")]
+    known = verb_names()
     unknown = [verb for verb in asked if verb not in known]
     if unknown:
-        raise InputError(f"--verbs: expected some of {', '.join(known)}, found {unknown[0]!r}")
+        near = did_you_mean(unknown[0], known)
+        raise InputError(f"--verbs: expected some of {', '.join(known)}, found {unknown[0]!r}{near}")
     rows = []
     for verb in asked or known:
         try:
@@ -105,6 +114,7 @@ def self_test() -> list[tuple[str, str, bool]]:
     network = build_model(NETWORK)
     with tempfile.TemporaryDirectory() as aside:
         trials: list[tuple[str, Callable[[], str]]] = [
+            ("shipped weights", _shipped),
             ("training", lambda: _train(network)),
             ("export and runtime", lambda: _export(network, Path(aside) / "gaze.onnx")),
         ]
@@ -120,6 +130,17 @@ def _tried(trial: Callable[[], str]) -> tuple[str, bool]:
     except Exception as error:  # whatever a broken installation does is what a person wants to read
         return f"FAILS: {type(error).__name__}: {error}", False
     return f"{words}, {time.perf_counter() - begun:.1f} s", True
+
+
+def _shipped() -> str:
+    """Every shipped subnet's weights must have the hash that its card says."""
+    folder = files("gazenas").joinpath("models").joinpath("subnets")
+    for name in list_subnets():
+        card = folder.joinpath(f"{name}.md").read_text(encoding="utf-8")
+        found = hashlib.sha256(folder.joinpath(f"{name}.safetensors").read_bytes()).hexdigest()
+        if f"| weights | SHA-256 {found} |" not in card:
+            raise ValueError(f"expected the SHA-256 that the card of {name} says, found {found}: install gazenas anew")
+    return f"{len(list_subnets())} as their cards say"
 
 
 def _train(network: GazeModel) -> str:

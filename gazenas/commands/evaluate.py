@@ -21,6 +21,7 @@ from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError
 from gazenas.evaluation.errors import Evaluation, evaluate_predictions
+from gazenas.files import nearest_file
 from gazenas.models.zoo import find_model, load_model
 from gazenas.report.predictions import draw_prediction_plots
 from gazenas.tasks import TASKS, find_task
@@ -166,7 +167,7 @@ def _estimator(model: str) -> GazeEstimator:
     from gazenas.export.runtime import GazeEstimator  # needs an extra that other models do not
 
     if not Path(model).is_file():
-        raise InputError(f"--model: no such file: {model}")
+        raise InputError(f"--model: no such file: {model}{nearest_file(Path(model))}")
     try:
         return GazeEstimator(model)
     except Exception as error:  # onnxruntime's own exception types are not importable stably

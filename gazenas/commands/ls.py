@@ -43,9 +43,9 @@ def run(argv: list[str]) -> None:
 
 def models() -> Table:
     """Shipped subnets by what their cards say, then comparators and rivals, which come without weights."""
-    rows = []
+    rows, cards = [], files("gazenas").joinpath("models").joinpath("subnets")
     for name in list_subnets():
-        card = files("gazenas").joinpath("models", "subnets", f"{name}.md").read_text(encoding="utf-8")
+        card = cards.joinpath(f"{name}.md").read_text(encoding="utf-8")
         facts = dict(re.findall(r"^\| ([^|]+) \| (.+) \|$", card, re.MULTILINE))
         error = facts.get("error", "").partition(" on ")
         pixels = facts.get("space", "").rpartition(", ")[2]

@@ -21,7 +21,7 @@ from gazenas.evaluation.errors import evaluate_predictions
 from gazenas.evaluation.experiment import Floats, Record, TrainingOptions, Trial, finetune
 from gazenas.export.onnx import onnx_bytes
 from gazenas.export.runtime import GazeEstimator
-from gazenas.files import safe_name
+from gazenas.files import nearest_file, safe_name
 from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel, build_model, find_model, load_model
 from gazenas.tasks.gaze import GAZE
@@ -68,7 +68,7 @@ def candidates(sources: Sequence[str], *, retrain: bool, input_size: int) -> lis
         path = Path(source)
         if path.suffix == ".onnx" or path.name.endswith(".onnx.xz"):
             if not path.is_file():
-                raise InputError(f"{source}: no such ONNX file")
+                raise InputError(f"{source}: no such ONNX file{nearest_file(path)}")
             try:
                 estimator = GazeEstimator(path)
             except ValueError as error:

@@ -20,7 +20,11 @@ WARM_UP = 3
 # then on, in KiB.
 # Linux can forget an earlier peak, such as that of the imports; elsewhere a small network may hide below it.
 _MEMORY = """
-import pathlib, resource, sys
+import pathlib, sys
+try:
+    import resource
+except ModuleNotFoundError:
+    sys.exit()
 import numpy, onnxruntime
 status = pathlib.Path("/proc/self/status")
 def held(key):
@@ -80,11 +84,13 @@ def interleaved_latency(
     return {name: np.array(values[WARM_UP:]) for name, values in taken.items()}
 
 
-def peak_memory(path: Path, side: int) -> int:
+def peak_memory(path: Path, side: int) -> int | None:
     """Bytes by which a process grows at its peak when it loads the file and runs it on single images with one
-    thread."""
+    thread; None on Windows, which does not tell."""
     words = [sys.executable, "-c", _MEMORY, str(path), str(side)]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    if not said:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return (int(said[1]) - int(said[0])) * unit
 

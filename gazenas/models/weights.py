@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from gazenas.errors import InputError
+from gazenas.files import nearest_file
 
 
 def input_channels_of(weights: Path) -> int:
@@ -57,7 +58,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 def _read_tensors(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise InputError(f"{path}: no such weights file")
+        raise InputError(f"{path}: no such weights file{nearest_file(path)}")
     try:
         tensors: dict[str, Any] = load_file(path)
     except (SafetensorError, OSError) as error:

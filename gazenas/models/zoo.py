@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from gazenas.errors import InputError
-from gazenas.files import read_json
+from gazenas.errors import InputError, did_you_mean
+from gazenas.files import nearest_file, read_json
 from gazenas.models.baselines import BASELINES, OPTIONS, SCALABLE, Baseline, BaselineSpec
 from gazenas.models.build import build_network, check_space, full_architecture
 from gazenas.models.network import Network
@@ -59,11 +59,11 @@ def find_model(name_or_path: str | Path) -> ModelSource:
             _log.warning("%s: taken from this path, not the %s of the same name", path.resolve(), kind)
         return found
     if not kind and path.suffix in (".json", ".yaml", ".yml"):
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file{nearest_file(path)}")
     if not kind:
         raise InputError(
-            f"unknown subnet {name!r}: no such run folder (with its arch.json), arch.json or YAML file, nor a name "
-            f"of a shipped subnet "
+            f"unknown subnet {name!r}{_nearest(path)}: no such run folder (with its arch.json), arch.json or YAML "
+            f"file, nor a name of a shipped subnet "
             f"({', '.join(list_subnets())}), a search space or a comparator ({', '.join(BASELINES)}; "
             f"squeezenet@9 and the like end at a layer, gazecapture-ghost@kernel=5,ratio=4 has other Ghost modules)"
         )
@@ -75,6 +75,12 @@ def find_model(name_or_path: str | Path) -> ModelSource:
     if kind == "search space":
         return ModelSource(load_space(name))
     return _shipped(name)
+
+
+def _nearest(path: Path) -> str:
+    """What may have been meant by a name or a path that stands for nothing."""
+    names = [*list_subnets(), *BASELINES, *(each.stem for each in space_folder().glob("*.yaml"))]
+    return did_you_mean(str(path), names) or nearest_file(path)
 
 
 def _kind_of(name: str) -> str:
@@ -145,8 +151,9 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
         path = folder / f"{name_or_path}.yaml"
     if not path.is_file():
         known = sorted(entry.stem for entry in folder.glob("*.yaml"))
+        near = did_you_mean(str(name_or_path), known) or nearest_file(path)
         raise InputError(
-            f"unknown search space {str(name_or_path)!r}: expected a YAML file or one of {', '.join(known)}"
+            f"unknown search space {str(name_or_path)!r}{near}: expected a YAML file or one of {', '.join(known)}"
         )
     space = read_space(path)
     check_space(space, str(path))

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from gazenas.errors import InputError
-from gazenas.files import read_csv, read_json, write_aside
+from gazenas.files import nearest_file, read_csv, read_json, write_aside
 from gazenas.models.build import build_network, full_architecture
 from gazenas.report.architecture import group_label
 from gazenas.report.svg import bar_rows, line_chart
@@ -45,6 +45,7 @@ CURVES = {
     "penalty": "lambda x penalty",
     "lr": "learning rate",
 }
+LOSSES = ("loss", "val_loss")  # which share an axis
 PICTURES = {"predictions.png": True, "extremes.png": True, "importances.png": False, "compression.png": True}
 TITLES = {
     "predictions.png": "Faces, true and predicted gaze",
@@ -69,7 +70,12 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
     keys = [key for key in SHOWN if any(_value(run, key) is not None for run in runs)]
     for run in runs:
         run["cells"] = [_cell(_value(run, key), SHOWN[key][1], run["task"]) for key in keys]
-    charts = [{"title": title, "svg": _curve(runs, key, title)} for key, title in CURVES.items()]
+    curves = {key: _points(runs, key) for key in CURVES}
+    most = max((value for key in LOSSES for points in curves[key].values() for _, value in points), default=0.0)
+    charts = [
+        {"title": title, "svg": _curve(curves[key], title, most if key in LOSSES else 0.0)}
+        for key, title in CURVES.items()
+    ]
     text = files("gazenas.report").joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(text).render(
@@ -95,7 +101,9 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _run(folder: Path, name: str) -> dict[str, Any]:
     """What the page says of a run."""
     if not (folder / "summary.json").is_file():
-        raise InputError(f"{folder}: expected the folder of a finished run with its summary.json, found none")
+        raise InputError(
+            f"{folder}: expected the folder of a finished run with its summary.json, found none{nearest_file(folder)}"
+        )
     summary = read_json(folder / "summary.json")
     task = find_task(summary.get("task", GAZE.name))
     predictions = _table(folder / "predictions_test.csv")
@@ -166,16 +174,21 @@ def _config(path: Path) -> dict[str, Any]:
     return dict(found or {})
 
 
-def _curve(runs: Sequence[Mapping[str, Any]], key: str, title: str) -> str:
-    """One quantity over the epochs, a line a run; a run that lacks it keeps its color."""
+def _points(runs: Sequence[Mapping[str, Any]], key: str) -> dict[str, list[tuple[float, float]]]:
+    """One quantity over the epochs, a list a run; a run that lacks it keeps its color."""
     series = {}
     for run in runs:
         task = run["task"]
         names = (key, f"{task.name}_{key}", task.key(key))
         rows = [(row["epoch"], next((row[name] for name in names if row.get(name)), "")) for row in run["metrics"]]
         series[run["name"]] = [(int(epoch) + 1.0, float(value)) for epoch, value in rows if value]
+    return series
+
+
+def _curve(series: Mapping[str, Sequence[tuple[float, float]]], title: str, up_to: float) -> str:
+    """The same as a chart; empty where there is nothing but zeros."""
     something = any(value for points in series.values() for _, value in points)
-    return line_chart(series, x="epoch", y=title) if something else ""
+    return line_chart(series, x="epoch", y=title, up_to=up_to) if something else ""
 
 
 def _errors(rows: Sequence[Mapping[str, str]], task: Task) -> np.ndarray[Any, np.dtype[np.float64]]:

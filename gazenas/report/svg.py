@@ -14,13 +14,14 @@ UNITS = ((1e9, "G"), (1e6, "M"), (1e4, "k"))  # from when on, and in what; k cou
 Points = Sequence[tuple[float, float]]
 
 
-def line_chart(series: Mapping[str, Points], *, x: str, y: str, from_zero: bool = True) -> str:
+def line_chart(series: Mapping[str, Points], *, x: str, y: str, from_zero: bool = True, up_to: float = 0.0) -> str:
     """Lines with a mark a point.
 
     Args:
         series: points by name; those that are not finite are left out.
         x, y: what the axes are.
         from_zero: whether the y axis begins at 0.
+        up_to: what the y axis reaches at least, so that two charts can be compared.
 
     Returns:
         An ``<svg>`` element; empty where there is no point.
@@ -33,7 +34,7 @@ def line_chart(series: Mapping[str, Points], *, x: str, y: str, from_zero: bool 
     if not everything:
         return ""
     across = _Axis([a for a, _ in everything], LEFT, WIDTH - RIGHT, from_zero=False)
-    up = _Axis([b for _, b in everything], HEIGHT - BOTTOM, TOP, from_zero=from_zero)
+    up = _Axis([*(b for _, b in everything), *([up_to] if up_to else [])], HEIGHT - BOTTOM, TOP, from_zero=from_zero)
     parts = _frame(across, up, x, y)
     for number, (name, points) in enumerate(kept.items()):
         where = " ".join(f"{across(a):.1f},{up(b):.1f}" for a, b in points)
@@ -71,7 +72,9 @@ class _Axis:
     def __init__(self, values: Sequence[float], begin: float, end: float, *, from_zero: bool) -> None:
         low, high = min(values), max(values)
         low = min(low, 0.0) if from_zero else low
-        self.ticks = [float(tick) for tick in MaxNLocator(TICKS).tick_values(low, high if high > low else low + 1)]
+        whole = all(value == int(value) for value in values)  # such as epochs
+        locator = MaxNLocator(TICKS, integer=whole)
+        self.ticks = [float(tick) for tick in locator.tick_values(low, high if high > low else low + 1)]
         self.low, self.high = self.ticks[0], self.ticks[-1]
         self.begin, self.end = begin, end
 

@@ -3,7 +3,7 @@
 ``TASKS`` maps the names that ``--task`` takes to tasks; a new one is one file and one line here.
 """
 
-from gazenas.errors import InputError
+from gazenas.errors import InputError, did_you_mean
 from gazenas.tasks.eye_landmarks import EYE_LANDMARKS
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.head_pose import HEAD_POSE
@@ -25,5 +25,5 @@ def find_task(name: str, where: str = "--task") -> Task:
         InputError: where there is none of that name.
     """
     if name not in TASKS:
-        raise InputError(f"{where}: expected one of {', '.join(TASKS)}, found {name!r}")
+        raise InputError(f"{where}: expected one of {', '.join(TASKS)}, found {name!r}{did_you_mean(name, TASKS)}")
     return TASKS[name]

@@ -26,7 +26,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / LAST
     buffer = io.BytesIO()
-    torch.save(state | {"format": FORMAT, "version": _version()}, buffer)
+    torch.save(state | {"format": FORMAT, "version": package_version()}, buffer)
     with write_aside(folder / f"new-{LAST}") as aside:
         aside.write_bytes(buffer.getbuffer())
     if last.exists():
@@ -59,9 +59,9 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, str]:
         if state.get("format") != FORMAT:
             writer = f"gazenas {state['version']}" if "version" in state else "an older gazenas"
             raise InputError(
-                f"{path}: format: expected {FORMAT}, that of gazenas {_version()}, found {state.get('format')!r}, "
-                f"written by "
-                f"{writer}: end this run with that version, or start again with --overwrite"
+                f"{path}: format: expected {FORMAT}, that of gazenas {package_version()}, found "
+                f"{state.get('format')!r}, written by {writer}: end this run with that version, or start again "
+                "with --overwrite"
             )
         return state, "; ".join([*faults, f"going on from {path}"])
     if faults:
@@ -82,7 +82,8 @@ def set_random_state(state: dict[str, Tensor], device: str) -> None:
         torch.cuda.set_rng_state(state["cuda"], device)
 
 
-def _version() -> str:
+def package_version() -> str:
+    """Of gazenas, as it is installed."""
     try:
         return importlib.metadata.version("gazenas")
     except importlib.metadata.PackageNotFoundError:  # run from its sources

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import sys
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from gazenas.errors import InputError
+from gazenas.training.checkpoint import package_version
 
 STDOUT = "-"
 
@@ -82,8 +82,7 @@ class JsonLog:
             path = Path(self.target)
             self.told = _told(path, self.run) if self.resumed else set()
             self.file = path.open("a" if self.resumed else "w", encoding="utf-8")
-        version = importlib.metadata.version("gazenas")
-        self._write("begin", verb=self.verb, resumed=self.resumed, gazenas=version)
+        self._write("begin", verb=self.verb, resumed=self.resumed, gazenas=package_version())
         return self.file
 
     def _write(self, event: str, **values: Any) -> None:

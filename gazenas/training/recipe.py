@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gazenas.data.augmentation import AUGMENTATIONS
-from gazenas.errors import InputError
+from gazenas.errors import InputError, did_you_mean
 from gazenas.training.loop import AMPS
 from gazenas.training.optimizers import OPTIMIZERS, make_optimizer
 from gazenas.training.schedules import SCHEDULES, Decay, LearningRate
@@ -118,6 +118,7 @@ def _unknown(recipe: TrainingRecipe) -> list[str]:
     known = {each.name: each.metadata["one_of"] for each in fields(recipe) if "one_of" in each.metadata}
     return [
         f"{name}: expected one of {', '.join(words)}, found {getattr(recipe, name)!r}"
+        + did_you_mean(str(getattr(recipe, name)), words)
         for name, words in known.items()
         if getattr(recipe, name) not in words
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
 import traceback
@@ -23,6 +22,7 @@ from gazenas.models.zoo import GazeModel
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
 from gazenas.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from gazenas.training.locking import hold
 
 QUANTIZATION = "quantization.json"  # of a quantization-aware training
 OVERWRITTEN = ".overwritten"  # what an old run left, until all of it is gone
@@ -93,11 +93,9 @@ class RunFolder:
         if not self.main:
             return self
         self._lock = (self.path / "log.txt").open("a", encoding="utf-8")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not hold(self._lock):
             self._lock.close()
-            raise InputError(f"--out: another process is writing to {self.path}") from None
+            raise InputError(f"--out: another process is writing to {self.path}")
         for half in self.path.rglob(".*.part"):  # of a process that was killed while it wrote
             half.unlink()
         self._settle_overwriting()

@@ -259,8 +259,10 @@ class Trainer(ABC):
     def loss_story(self, losses: Mapping[str, float]) -> str:
         """The same in words."""
         trained, held_out = self.loss_entries(losses).values()
-        words = f"{self.task.name} loss {trained:.4f}" if trained != "" else f"{self.task.name} loss not trained on"
-        return f"{words}{f', in validation {held_out:.4f}' if held_out != '' else ''} {self.task.unit}"
+        words = (
+            f"{self.task.name} loss {trained:.4f} {self.task.unit}" if trained != "" else "the teacher's answers alone"
+        )
+        return f"{words} (validation {held_out:.4f})" if held_out != "" else words
 
     def is_done(self) -> bool:
         """Whether training ends before its last epoch."""

@@ -10,6 +10,7 @@ import torch
 
 from gazenas.__main__ import main
 from gazenas.commands import _common as common
+from gazenas.commands._arguments import add_training_arguments
 
 PROGRAM = """
 import resource
@@ -80,7 +81,7 @@ def test_a_gpu_is_deterministic_unless_it_is_not_wanted(deterministic: bool, mon
 @pytest.mark.parametrize(("words", "expected"), [((), True), (("--no-deterministic",), False)])
 def test_deterministic_is_a_flag_of_trainings(words: tuple[str, ...], expected: bool) -> None:
     parser = common.make_parser("test", "")
-    common.add_training_arguments(parser)
+    add_training_arguments(parser)
     arguments = parser.parse_args(["--data", "x", "--out", "y", *words])
     assert common.recorded_config(arguments)["deterministic"] is expected
 

@@ -45,6 +45,7 @@ def test_a_page_says_what_the_files_say(found: Path, tuned: Path, tmp_path: Path
         assert f"{summary['macs']:,}" in read.text
         with (run / "metrics.csv").open(newline="") as file:
             last = list(csv.DictReader(file))[-1]
+        assert f"{float(last['gaze_val_loss']):.3g} at epoch {int(last['epoch']) + 1}" in read.text
         assert f"{float(last['val_error_deg']):.3g} at epoch {int(last['epoch']) + 1}" in read.text
     parts = load_model(found).parts()
     told = [int(each.replace(",", "")) for each in re.findall(r"([\d,]+) MACs", read.text)]
@@ -90,6 +91,12 @@ def test_charts() -> None:
     assert float(circles[0]["cy"] or 0) > float(circles[1]["cy"] or 0)  # up is more
     assert "a: 4 at epoch 3" in read.text
     assert line_chart({"a": []}, x="x", y="y") == ""
+    low, high = (line_chart({"a": [(1, 1.0), (4, most)]}, x="epoch", y="y", up_to=9.0) for most in (2.0, 9.0))
+    heights = [next(a["cy"] for tag, a in Reader(each).tags if tag == "circle") for each in (low, high)]
+    assert heights[0] == heights[1]  # of the same value, on the same axis
+    numbers = re.findall(r'text-anchor="middle">([\d.]+)</text>', low)
+    assert {"1", "2", "3", "4"} <= set(numbers)
+    assert not [each for each in numbers if "." in each]
     bars = Reader(bar_rows([("p<1", 1.0, 4.0, "1 of 4"), ("none", 0.0, 0.0, "0 of 0")]))
     styles = [attributes["style"] for tag, attributes in bars.tags if tag == "span"]
     assert styles == ["width:25.0%", "width:0.0%"]

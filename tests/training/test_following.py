@@ -88,7 +88,7 @@ def test_a_run_is_told_once_whatever_happens_to_it(found: Path, data_folder: Pat
     answers = predict_faces(load_model(out), val.images(np.arange(len(val))))
     assert float(rows[-1]["gaze_val_loss"]) == pytest.approx(np.abs(answers - val.gaze).mean(), rel=1e-4)
     assert list(rows[0])[:3] == ["epoch", "gaze_loss", "gaze_val_loss"]
-    assert f"in validation {float(rows[-1]['gaze_val_loss']):.4f} rad" in (out / "log.txt").read_text()
+    assert f" rad (validation {float(rows[-1]['gaze_val_loss']):.4f})" in (out / "log.txt").read_text()
 
     assert {line["event"] for line in lines} == {"begin", "note", "epoch", "end"}
     assert lines[0]["verb"] == "finetune"
@@ -165,7 +165,7 @@ def test_losses_that_have_no_counterpart_or_another_size(
         assert tuning.loss_entries({"gaze": 0.25})["gaze_loss"] == pytest.approx(1.0)
         monkeypatch.setattr(tuning, "teacher", SimpleNamespace(weight=1.0))
         assert tuning.loss_entries({"gaze": 0.0})["gaze_loss"] == ""
-        assert tuning.loss_story({"gaze": 0.0}).startswith("gaze loss not trained on, in validation ")
+        assert tuning.loss_story({"gaze": 0.0}).startswith("the teacher's answers alone (validation ")
         monkeypatch.setattr(tuning, "teacher", None)
         monkeypatch.setattr(
             tuning, "own_objective", lambda: lambda output, images, gaze: {"gaze": output.square().mean()}

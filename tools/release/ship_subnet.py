@@ -8,6 +8,7 @@ The card says how the subnet was made and what was measured; its first line says
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import tempfile
@@ -67,6 +68,7 @@ def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
         f"best linear from head pose: {summary['head_pose_error_deg']:.2f}"
     )
     timed = f"one thread of {machine['processor']}, onnxruntime {machine['onnxruntime']}"
+    digest = hashlib.sha256((tuned / "weights.safetensors").read_bytes()).hexdigest()
     minutes = f"{found['seconds'] / 60:.0f} minutes"
     return f"""Trained on rendered faces; its error on real faces is not measured.
 
@@ -85,6 +87,7 @@ def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
 | ONNX file | {size:,} bytes |
 | latency | {np.median(taken):.2f} ms an image, median of 50 on {timed} |
 | fingerprint | {summary["fingerprint"]} |
+| weights | SHA-256 {digest} |
 """
 
 

@@ -23,7 +23,7 @@ from gazenas.data.readers.reading import DEFAULTS, Reading
 from gazenas.data.readers.recognition import recognize
 from gazenas.data.readers.rtgene import open_rtgene
 from gazenas.data.readers.table import open_table
-from gazenas.errors import InputError
+from gazenas.errors import InputError, did_you_mean
 
 DATASETS: dict[str, Callable[[Path, Reading], GazeFolder]] = {
     "300w-lp": open_300w_lp,
@@ -57,7 +57,8 @@ def open_data(folder: Path, reading: Reading = DEFAULTS, dataset: str = "auto") 
     reading.check()
     name = recognize(folder) if dataset == "auto" else dataset
     if name not in DATASETS:
-        raise InputError(f"--format: expected auto or one of {', '.join(DATASETS)}, found {name!r}")
+        near = did_you_mean(name, DATASETS)
+        raise InputError(f"--format: expected auto or one of {', '.join(DATASETS)}, found {name!r}{near}")
     opened = DATASETS[name](folder, reading)
     opened.fingerprint = opened.fingerprint or data_fingerprint(opened.splits)
     return opened

@@ -27,7 +27,7 @@ from gazenas.data.pictures import ResizedImages
 from gazenas.data.readers.convention import flipped
 from gazenas.data.readers.reading import DEFAULTS, FRAMES, Reading
 from gazenas.errors import InputError
-from gazenas.files import read_json
+from gazenas.files import nearest_file, read_json
 from gazenas.tasks import TASKS
 
 VALIDATION_SHARE = 0.1
@@ -154,7 +154,7 @@ def _read_split(folder: Path, seed: int, metadata: dict[str, Any]) -> tuple[dict
     """File names by split, people proven to be on one side only, and notes on what was decided here."""
     path = folder / layout.SPLIT_FILE
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such data folder; 'gazenas synth {folder}' makes one")
+        raise InputError(f"{folder}: no such data folder{nearest_file(folder)}; 'gazenas synth {folder}' makes one")
     if not path.is_file():
         raise InputError(
             f"{folder}: expected {layout.SPLIT_FILE} beside train/ and test/ (ETH-XGaze's layout), found none"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gazenas.data.readers.labels import read_lines
 from gazenas.errors import InputError
+from gazenas.files import nearest_file
 
 SIGNS = (
     ("train_test_split.json", "ethxgaze"),
@@ -46,7 +47,7 @@ def recognize(folder: Path) -> str:
     if folder.suffix.lower() == ".csv" and folder.is_file():
         return "table"
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such data folder; 'gazenas synth {folder}' makes one")
+        raise InputError(f"{folder}: no such data folder{nearest_file(folder)}; 'gazenas synth {folder}' makes one")
     for pattern, name in SIGNS:
         found = sorted(folder.glob(pattern))
         if found and name:
