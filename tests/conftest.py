@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,18 @@ CORE_FILES = (
 )
 
 torch.set_num_threads(1)  # more threads than idle cores make small networks many times slower
+
+
+def keep_to_one_core() -> None:
+    """Of several processes of tests each keeps to a core of its own, so that verbs, which take a thread a usable core,
+    do not wait for one another."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
+
+
+keep_to_one_core()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -117,8 +117,8 @@ def test_finetune_stops_and_goes_on_within_an_epoch(found: Path, data_folder: Pa
     ("point", "count"),
     [
         ("metrics.csv", "3"),
-        ("arch.json", "1"),
-        ("weights.safetensors", "1"),
+        pytest.param("arch.json", "1", marks=pytest.mark.slow),
+        pytest.param("weights.safetensors", "1", marks=pytest.mark.slow),
         ("predictions_test.csv", "1"),
         ("summary.json", "1"),
     ],

@@ -17,10 +17,7 @@ CHANGED = ["real", "none", "plain", "strong", "real"]
 
 @pytest.mark.parametrize(
     ("optimizer", "schedule", "kind"),
-    [
-        pytest.param(*pair, kind, marks=[] if kind == "none" else pytest.mark.slow)
-        for pair, kind in zip(PAIRS, CHANGED, strict=True)
-    ],
+    [pytest.param(*pair, kind, marks=pytest.mark.slow) for pair, kind in zip(PAIRS, CHANGED, strict=True)],
 )
 def test_killed_and_resumed_by_any_recipe(
     data_folder: Path, found: Path, tmp_path: Path, optimizer: str, schedule: str, kind: str

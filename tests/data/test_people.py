@@ -39,7 +39,8 @@ def test_a_data_set_is_known_again(layout: str, few_faces: Faces, tmp_path: Path
     prepare(opened, tmp_path / "copy")
     assert open_data(tmp_path / "copy").fingerprint == opened.fingerprint
     parts = list(opened.splits.values())
-    if all(part.gaze is not None for part in parts):
+    computed = layout != "collected"  # which is known by a name of its own, so that pictures may be added
+    if computed and all(part.gaze is not None for part in parts):
         pool = join("all", parts)
         halves = {name: pool.at(np.flatnonzero(pool.person % 2 == rest)) for rest, name in enumerate(("a", "b"))}
         assert data_fingerprint(halves) == opened.fingerprint

@@ -168,6 +168,7 @@ def test_the_file_has_no_guards_norms_or_splits(micro_space: SearchSpace, tmp_pa
     assert set(shapes.values()) == {"batch"}, "a runtime joins operations only where it knows that batches agree"
 
 
+@pytest.mark.slow
 def test_half_precision(micro_space: SearchSpace, tmp_path: Path) -> None:
     subnet = disturb(build_subnet(ragged(micro_space, 3)))
     faces = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)

@@ -96,7 +96,7 @@ def test_stretched_widths_keep_their_ends_and_their_curve() -> None:
     assert stretch([3, 5], 1) == pytest.approx([5])
 
 
-@pytest.mark.parametrize("build", [handmade, handmade_mobile])
+@pytest.mark.parametrize("build", [handmade, pytest.param(handmade_mobile, marks=pytest.mark.slow)])
 def test_custom_widths_are_saved_loaded_and_exported(build: object, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build(input_size=32, channels=[6, 9, 13], hidden=11)  # type: ignore[operator]

@@ -66,8 +66,15 @@ def test_supernet(name: str) -> None:
     assert network.architecture() == full_architecture(network.space)
 
 
-@pytest.mark.parametrize("name", EVERY, ids=lambda name: Path(name).stem)
-@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        pytest.param(name, share, marks=[pytest.mark.slow] if share < 1 and name in SPACES else [])
+        for name in EVERY
+        for share in (1.0, 0.5)
+    ],
+    ids=lambda each: Path(str(each)).stem if isinstance(each, str) else str(each),
+)
 def test_subnet_with_strict_weights(name: str, share: float, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build_subnet(thinned(resize_space(load_space(name), 64), share))

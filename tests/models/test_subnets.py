@@ -109,6 +109,7 @@ def test_another_number_of_outputs(subnet: Network) -> None:
     assert subnet.stem[0].weight.grad is not None  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_one_channel(subnet: Network, tmp_path: Path) -> None:
     """Infrared: weights of three channels, added up, answer a gray image as its three copies would be."""
     from safetensors.torch import save_file
@@ -140,14 +141,20 @@ def test_other_input_sizes(size: int) -> None:
         build_subnet(full_architecture(load_space(MICRO)), input_size=size + 8)
 
 
-def test_copies_half_precision_and_compiling(subnet: Network) -> None:
+@pytest.mark.slow
+def test_compiling(subnet: Network) -> None:
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        compiled = torch.compile(copy.deepcopy(subnet), fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(images), subnet(images), atol=1e-5, rtol=1e-5)
+
+
+def test_copies_and_half_precision(subnet: Network) -> None:
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         expected = subnet(images)
         assert torch.equal(copy.deepcopy(subnet)(images), expected)
         assert torch.equal(pickle.loads(pickle.dumps(subnet))(images), expected)
-        compiled = torch.compile(copy.deepcopy(subnet), fullgraph=True, backend="aot_eager")
-        torch.testing.assert_close(compiled(images), expected, atol=1e-5, rtol=1e-5)
         for kind, limit in ((torch.bfloat16, 0.1), (torch.float16, 0.02)):
             half = copy.deepcopy(subnet).to(kind)(images.to(kind))
             assert half.dtype == kind

@@ -212,7 +212,7 @@ def test_when_one_process_dies_the_other_stops_with_its_name(data_folder: Path, 
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_error_of_one_process_is_not_blamed_on_another(data_folder: Path, tmp_path: Path, victim: int) -> None:
     """Its own text is on its terminal, and in the log where it writes one; the other one says who failed and with what.
 
