@@ -29,6 +29,7 @@ print(faults() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_large_tensors_take_the_memory_that_others_left() -> None:
     """64 MiB are 16,384 pages of 4 KiB, each of which faults when it is new; glibc takes a few tensors to settle."""

@@ -21,7 +21,7 @@ from tests.running import MICRO, MICRO_CHAIN, TUNE, assert_same_run, begin, run_
     ("point", "count"),
     [
         ("shrink", "2"),
-        ("new-last.pt", "3"),
+        pytest.param("new-last.pt", "3", marks=pytest.mark.slow),
         ("metrics.csv", "5"),
         pytest.param("arch.json", "1", marks=pytest.mark.slow),
         pytest.param("summary.json", "1", marks=pytest.mark.slow),
@@ -70,6 +70,7 @@ def test_killed_at_a_random_moment(found: Path, data_folder: Path, tmp_path: Pat
     assert_same_run(found, out)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(found: Path, data_folder: Path, tmp_path: Path) -> None:
     """One run, killed within different epochs and resumed each time."""
     out = tmp_path / "killed"

@@ -83,6 +83,7 @@ def test_beside_the_handmade_rival(data_folder: Path, tmp_path: Path, capsys: py
     assert (out / "comparison.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_rival_s_run_is_a_fine_tuning_that_can_be_had_again(data_folder: Path, tmp_path: Path) -> None:
     """Its config.yaml alone gives ``finetune`` the same bytes; killed and gone on with it has them as well."""
     chain = ("--space", str(MICRO_CHAIN), "--target-macs", "104000")  # at which there is a rival, too

@@ -62,7 +62,7 @@ def test_on_budget_whatever_the_recipe(data_folder: Path, tmp_path: Path, more: 
 SIZES = [
     ("--target-params", "60%"),
     ("--target-ms", "60%", "--channel-multiple", "4"),
-    ("--target-energy", "60%", "--cost", "energy", "--lambda", "1e-3"),
+    pytest.param(("--target-energy", "60%", "--cost", "energy", "--lambda", "1e-3"), marks=pytest.mark.slow),
     pytest.param(("--target-macs", "60%", "--channel-multiple", "4"), marks=pytest.mark.slow),
     pytest.param(("--target-size", "80%"), marks=pytest.mark.slow),  # exports take seconds each
 ]
@@ -133,6 +133,7 @@ def test_two_budgets_together(data_folder: Path, tmp_path: Path) -> None:
     assert max(shares) >= 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_a_family_from_one_run(data_folder: Path, tmp_path: Path) -> None:
     words = ["search", "--data", str(data_folder), "--space", str(MICRO), "--targets", "40%,70%,55%", "--epochs", "6"]
@@ -152,6 +153,7 @@ def test_a_family_from_one_run(data_folder: Path, tmp_path: Path) -> None:
     assert (run / "plots" / "family.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_fixed_lambda_decides_by_itself_and_may_leave_nothing(
     data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -157,6 +157,7 @@ def test_evaluation_over_processes_is_exact(pair: tuple[Path, Path], data_folder
     assert evaluate_predictions(found, split).mean == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_again_and_near_to_one_process(
     pair: tuple[Path, Path], found: Path, data_folder: Path, tmp_path: Path
 ) -> None:
@@ -184,6 +185,7 @@ def test_two_processes_fine_tune(pair: tuple[Path, Path], data_folder: Path, tmp
     assert one == two != (run / "weights.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_of_two_goes_on_alone_and_says_what_changes(
     data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
