@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from gazenas.commands._common import add_split_seed, console, make_parser, print_table, recorded_config, use_device
 from gazenas.counting import count_macs, count_params
 from gazenas.data.dataset import GazeFolder, GazeSplit
-from gazenas.data.loader import Loader
 from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
@@ -27,9 +26,8 @@ from gazenas.report.predictions import draw_prediction_plots
 from gazenas.tasks import TASKS, find_task
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
-from gazenas.training.loop import predict
+from gazenas.training.loop import EVALUATION_BATCH, predict_split
 from gazenas.training.run_folder import RunFolder
-from gazenas.training.trainer import EVALUATION_BATCH
 
 if TYPE_CHECKING:
     from gazenas.export.runtime import GazeEstimator
@@ -150,17 +148,13 @@ def _predict(
         return _predict_onnx(model, folder, split)
     network = load_model(model, user=user or None).to(device)
     folder.expect_size(network.input_size, f"{model}")
-    reader = Loader(
-        split, EVALUATION_BATCH, 0, train=False, device=device, task=network.task, channels=network.input_channels
-    )
-    batches = reader.epoch(0)
     size = {
         "macs": count_macs(network, network.input_size),
         "params": count_params(network),
         "input_size": network.input_size,
         "fingerprint": network.architecture().fingerprint(),
     }
-    return predict(network, batches), size
+    return predict_split(network, split, device=device), size
 
 
 def _estimator(model: str) -> GazeEstimator:

@@ -31,7 +31,6 @@ from gazenas.commands._common import (
 )
 from gazenas.commands._recipes import add_recipe, parse_with_recipe, recipe_of
 from gazenas.data.dataset import GazeFolder, plural
-from gazenas.data.loader import Loader
 from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
@@ -52,9 +51,8 @@ from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
 from gazenas.files import read_json, write_json
 from gazenas.models.zoo import GazeModel, build_model, find_model, load_model
 from gazenas.training.finetuning import RECIPES, FinetuneRecipe
-from gazenas.training.loop import predict
+from gazenas.training.loop import predict_split
 from gazenas.training.signals import Interruption
-from gazenas.training.trainer import EVALUATION_BATCH
 
 SEEN_ADVICE = (
     "start from weights of other people (--arch without --weights), or give --allow-seen-people, and the result says so"
@@ -303,8 +301,7 @@ def _predictor(arguments: Namespace, device: str) -> Callable[[Fold], Any]:
     network = _network(arguments).to(device)
 
     def answers(fold: Fold) -> Any:
-        batches = Loader(fold.test, EVALUATION_BATCH, 0, train=False, workers=arguments.workers, device=device).epoch(0)
-        return predict(network, batches)
+        return predict_split(network, fold.test, device=device, workers=arguments.workers)
 
     return answers
 

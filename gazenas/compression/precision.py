@@ -13,6 +13,7 @@ from gazenas.compression.int8 import WEIGHTS_ALONE, with_story
 from gazenas.compression.quantization import quantize_weights, quantize_with_ranges
 from gazenas.errors import InputError
 from gazenas.export.onnx import differences_from_torch, onnx_bytes
+from gazenas.export.runtime import GazeEstimator
 from gazenas.files import read_json, write_aside
 from gazenas.layers.fake_quantize import WEIGHT_BITS
 from gazenas.models.zoo import GazeModel, find_model
@@ -97,7 +98,7 @@ def write_rounded(
         aside.write_bytes(data)
         differences = differences_from_torch(network, aside, images)
         most = float(np.percentile(differences, 95))
-        saturated = saturation(aside, images)
+        saturated = saturation(aside, images, GazeEstimator(aside)(images))
         if not most <= ROUNDED_LIMITS[precision]:
             raise InputError(
                 f"the {precision} file's answers differ from PyTorch's by up to {most:.2f} degrees in 95% of "

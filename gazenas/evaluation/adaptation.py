@@ -16,10 +16,9 @@ from gazenas.files import write_records
 from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel
 from gazenas.training.batch_statistics import SESSION_BATCH, predict_by_session
-from gazenas.training.loop import predict_faces
+from gazenas.training.loop import predict_split
 
 Errors = NDArray[np.float64]
-READ = 512  # images at once
 STORED, BATCH = "statistics of the training", "of each batch"
 
 
@@ -43,8 +42,7 @@ def adapted_errors(network: GazeModel, split: GazeSplit, *, images: int, seed: i
             change = personal_statistics(network, split.images(np.sort(rows[:count])), 0.0)
             others = np.sort(rows[count:])
             few[others] = angular_error(with_change(network, change, split.images(others)), split.gaze[others])
-    parts = np.array_split(np.arange(len(split)), -(-len(split) // READ))
-    stored = np.concatenate([predict_faces(network, split.images(rows)) for rows in parts])
+    stored = predict_split(network, split, device=str(next(network.parameters()).device))
     return {
         STORED: angular_error(stored, split.gaze),
         f"{BATCH} of {SESSION_BATCH}": angular_error(predict_by_session(network, split), split.gaze),

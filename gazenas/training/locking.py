@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any, TextIO
+from typing import IO, Any
 
 FAR = 1 << 30  # Windows locks bytes, against reading too: one that no log ever has
 
 
-def hold(file: TextIO) -> bool:
+def hold(file: IO[Any]) -> bool:
     """Holds an open file until it is closed.
 
     Returns:
@@ -26,7 +26,7 @@ def hold(file: TextIO) -> bool:
     return True
 
 
-def _hold_on_windows(file: TextIO) -> bool:
+def _hold_on_windows(file: IO[Any]) -> bool:
     msvcrt: Any = importlib.import_module("msvcrt")
     file.flush()
     os.lseek(file.fileno(), FAR, os.SEEK_SET)

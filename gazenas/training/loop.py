@@ -12,9 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gazenas.data.loader import Batch, normalize, to_gray
+from gazenas.data.dataset import GazeSplit
+from gazenas.data.loader import Batch, Loader, normalize, to_gray
+from gazenas.models.zoo import GazeModel
 from gazenas.training.processes import ALONE, World
 
+EVALUATION_BATCH = 128
 Losses = dict[str, Tensor]
 Arithmetic = Callable[[], AbstractContextManager[Any]]
 AMPS = {
@@ -131,7 +134,9 @@ def predict(
     return predictions
 
 
-def predict_faces(network: nn.Module, faces: NDArray[np.uint8], batch_size: int = 128) -> NDArray[np.float32]:
+def predict_faces(
+    network: nn.Module, faces: NDArray[np.uint8], batch_size: int = EVALUATION_BATCH
+) -> NDArray[np.float32]:
     """``(N, 2)`` pitch and yaw in radians, or another task's outputs, for ``(N, S, S, 3)`` RGB faces held in memory, in
     eval mode."""
     device = next(network.parameters()).device
@@ -144,3 +149,27 @@ def predict_faces(network: nn.Module, faces: NDArray[np.uint8], batch_size: int 
 
     parts = (faces[begin : begin + batch_size] for begin in range(0, len(faces), batch_size))
     return predict(network, (Batch(images(part), labels, rows) for part in parts))
+
+
+def predict_split(
+    network: GazeModel, split: GazeSplit, *, device: str = "cpu", workers: int = 0
+) -> NDArray[np.float32]:
+    """``(N, outputs)`` for a split in order, in eval mode, read as the batches need it.
+
+    Args:
+        network: on the device.
+        split: of images of its size.
+        device: where batches go.
+        workers: processes that read.
+    """
+    batches = Loader(
+        split,
+        EVALUATION_BATCH,
+        0,
+        train=False,
+        workers=workers,
+        device=device,
+        task=network.task,
+        channels=network.input_channels,
+    )
+    return predict(network, batches.epoch(0))

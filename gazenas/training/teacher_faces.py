@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from gazenas.data.dataset import GazeFolder, join
 from gazenas.data.people import merged, people_record
 from gazenas.data.readers import open_data
@@ -15,9 +13,7 @@ from gazenas.errors import InputError
 from gazenas.tasks.gaze import GAZE
 from gazenas.training.distillation import Teacher
 from gazenas.training.job import Job
-from gazenas.training.loop import predict_faces
-
-ROWS = 1024  # images that are read and answered at once
+from gazenas.training.loop import predict_split
 
 
 def add_teacher_faces(job: Job, teacher: Teacher, place: str) -> None:
@@ -42,16 +38,12 @@ def add_teacher_faces(job: Job, teacher: Teacher, place: str) -> None:
             f"--teacher-faces: {more.folder} holds the people of --data, of whom some are validated and tested: "
             "expected other people"
         )
-    answers = [
-        predict_faces(teacher.network, part.images(np.arange(begin, min(begin + ROWS, len(part)))))
-        for part in more.splits.values()
-        for begin in range(0, len(part), ROWS)
-    ]
     faces = join("train", list(more.splits.values()))
+    answers = predict_split(teacher.network, faces, device=job.device, workers=job.workers)
     faces = replace(
         faces,
         people=[f"{more.folder.name}/{person}" for person in faces.people],
-        gaze=job.world.take(np.concatenate(answers)),
+        gaze=job.world.take(answers),
     )
     own = job.folder.split("train")
     note = f"{len(faces):,} images of {len(faces.people)} people of {more.folder} have the answers of {teacher.model}"

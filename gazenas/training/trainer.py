@@ -26,10 +26,9 @@ from gazenas.training.checkpoint import random_state, set_random_state
 from gazenas.training.clock import Clock, Straggler
 from gazenas.training.distillation import Teacher
 from gazenas.training.job import Job
-from gazenas.training.loop import Losses, NonFiniteLossError, predict, train_step
+from gazenas.training.loop import EVALUATION_BATCH, Losses, NonFiniteLossError, predict, train_step
 from gazenas.training.recipe import TrainingRecipe
 
-EVALUATION_BATCH = 128
 Floats = NDArray[np.float32]
 
 

@@ -151,7 +151,7 @@ def test_products_do_not_saturate_where_that_is_asked_for(tmp_path: Path) -> Non
 def test_what_saturates_is_told_from_what_is_rounded(
     reference: Reference, plain: Path, faces: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert saturation(plain, faces) == 0  # floats
+    assert saturation(plain, faces, GazeEstimator(plain)(faces)) == 0  # floats
 
     class Weak:
         """A file on a CPU whose saturated products turn every answer by 5 degrees of pitch."""
@@ -164,7 +164,7 @@ def test_what_saturates_is_told_from_what_is_rounded(
             return answers + np.float32([np.deg2rad(5) if self.saturate else 0, 0])
 
     monkeypatch.setattr("gazenas.compression.gate.GazeEstimator", Weak)
-    assert saturation(plain, faces) == pytest.approx(5, abs=1e-3)
+    assert saturation(plain, faces, Weak(plain)(faces)) == pytest.approx(5, abs=1e-3)
     assert reference.judge(reference.model).saturation == pytest.approx(5, abs=1e-3)
 
 

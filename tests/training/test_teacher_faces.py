@@ -30,7 +30,7 @@ def test_answers_stand_for_labels(tuned: Path, data_folder: Path, others: Path) 
     network = load_model(str(tuned))
     teacher = Teacher(network, "it", distillation="plain", weight=0.5)
     own, more = open_data(data_folder), open_data(others)
-    job = SimpleNamespace(folder=own, world=ALONE)
+    job = SimpleNamespace(folder=own, world=ALONE, device="cpu", workers=0)
     add_teacher_faces(job, teacher, str(others))  # type: ignore[arg-type]
     before, after = own.split("train"), job.folder.split("train")
     added = np.arange(len(before), len(after))
@@ -66,6 +66,6 @@ def test_a_run_says_whom_it_saw(
 def test_faces_of_another_size_are_refused(tuned: Path, data_folder: Path, tmp_path: Path) -> None:
     generate(tmp_path / "large", subjects=3, per_subject=1, size=48, seed=1, workers=1)
     teacher = Teacher(load_model(str(tuned)), "it", distillation="plain", weight=0.5)
-    job = SimpleNamespace(folder=open_data(data_folder), world=ALONE)
+    job = SimpleNamespace(folder=open_data(data_folder), world=ALONE, device="cpu", workers=0)
     with pytest.raises(InputError, match="images are 48 pixels wide, --teacher it expects 32"):
         add_teacher_faces(job, teacher, str(tmp_path / "large"))  # type: ignore[arg-type]

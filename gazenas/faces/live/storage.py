@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 import secrets
@@ -30,6 +29,7 @@ from gazenas.faces.pose import pose_face
 from gazenas.faces.records import rotation_vector
 from gazenas.faces.screen import PlacedScreen, guess_screen, read_screen, write_screen
 from gazenas.files import read_csv, read_json, safe_name, write_aside, write_csv, write_json
+from gazenas.training.locking import hold
 
 DARK = 10.0  # gray levels: the mean of a picture that shows nothing
 KINDS = {"JPEG": ".jpg", "PNG": ".png"}
@@ -170,11 +170,9 @@ class Collection:
         if not isinstance(found, dict) or found.get("fingerprint") != model.fingerprint:
             raise InputError(f"{path}: expected the face model {model.name}, found {found}; choose another folder")
         self._lock = path.open("rb")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not hold(self._lock):
             self._lock.close()
-            raise InputError(f"{self.folder}: another 'gazenas collect' writes to it; end that one first") from None
+            raise InputError(f"{self.folder}: another 'gazenas collect' writes to it; end that one first")
         for half in self.folder.rglob(".*.part"):  # of a process that was killed while it wrote or deleted
             shutil.rmtree(half) if half.is_dir() else half.unlink()
 
