@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from gazenas.commands._common import add_device_arguments, add_split_seed
+from gazenas.costs import Quantity, budgets, tables
 from gazenas.errors import InputError
+from gazenas.search.targets import Targets
 from gazenas.training.distillation import DISTILLATIONS, Teacher, load_teacher
 from gazenas.training.job import Job
 from gazenas.training.teacher_faces import add_teacher_faces
@@ -47,6 +51,29 @@ def add_trial_arguments(parser: ArgumentParser) -> None:
         default=1.0,
         help="part of the training images to train on, such as 0.05 for a trial, the same part of each person's, drawn "
         "by --seed",
+    )
+
+
+def add_budget_arguments(parser: ArgumentParser, about: Callable[[Quantity], str]) -> None:
+    """A ``--target-WORD`` for every quantity that a budget can be of, and a ``--NAME-table`` where it needs one.
+
+    Args:
+        parser: of the verb.
+        about: what a budget's help says.
+    """
+    for word, quantity in budgets().items():
+        parser.add_argument(f"--target_{word}", type=str, default="", help=about(quantity))
+    for name, table in tables().items():
+        parser.add_argument(f"--{name}_table", type=str, default="", help=table.help)
+
+
+def targets_of(arguments: Namespace, family: tuple[str, ...] = ()) -> Targets:
+    """The budgets that :func:`add_budget_arguments` and ``--channel-multiple`` gave."""
+    return Targets(
+        {word: arguments[f"target_{word}"] for word in budgets()},
+        family=family,
+        tables={name: arguments[f"{name}_table"] for name in tables()},
+        channel_multiple=arguments.channel_multiple,
     )
 
 

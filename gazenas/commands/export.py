@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gazenas.commands._common import add_split_seed, console, expect_gaze, make_parser, print_table, use_device
 from gazenas.counting import count_macs, count_params
+from gazenas.data.dataset import GazeFolder
 from gazenas.data.people import check_unseen
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
@@ -24,7 +25,7 @@ from gazenas.export.onnx import BATCHES, LIMITS, export_onnx, with_metadata
 from gazenas.faces.contract import contract_of
 from gazenas.faces.face_models import FACE_MODELS, MESH, with_frame
 from gazenas.models.zoo import GazeModel, load_model
-from gazenas.tasks.task import UNITS, Task
+from gazenas.tasks.task import UNITS
 
 REFERENCE_IMAGES = 2000  # faces of validation people on which the loss of an int8 file is measured, at most
 
@@ -39,9 +40,14 @@ def run(argv: list[str]) -> None:
         raise InputError(f"--out: expected FILE.onnx in an existing folder, found {arguments.out}")
     if arguments.images < 1:
         raise InputError(f"--images: expected at least 1, found {arguments.images}")
-    faces = _faces(arguments, network.input_size, network.task)
-    write = _write_float if arguments.precision in LIMITS else _write_rounded
-    rows = write(arguments, network, out, faces)
+    folder = None
+    if arguments.data:
+        folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed, needs=network.task.keys))
+    faces = _faces(arguments, network.input_size, folder)
+    if arguments.precision in LIMITS:
+        rows = _write_float(arguments, network, out, faces)
+    else:
+        rows = _write_rounded(arguments, network, out, faces, folder)
     table = [["network", _size(network)], ["precision", arguments.precision], *rows]
     faces_of = "test" if arguments.data else "rendered"
     compared = f"{len(faces)} {faces_of} faces at batch {', '.join(map(str, BATCHES))}"
@@ -123,7 +129,9 @@ def _write_float(arguments: Namespace, network: GazeModel, out: Path, faces: NDA
     ]
 
 
-def _write_rounded(arguments: Namespace, network: GazeModel, out: Path, faces: NDArray[np.uint8]) -> list[list[str]]:
+def _write_rounded(
+    arguments: Namespace, network: GazeModel, out: Path, faces: NDArray[np.uint8], folder: GazeFolder | None
+) -> list[list[str]]:
     """Writes a file of fewer bits; rows of the table."""
     from gazenas.compression.precision import ROUNDED_LIMITS, int8_of_run, int8_weights, trained_ranges, write_rounded
     from gazenas.export.timing import describe_machine
@@ -138,7 +146,7 @@ def _write_rounded(arguments: Namespace, network: GazeModel, out: Path, faces: N
     elif ranges is not None:
         data, how = int8_of_run(network, ranges)
     else:
-        data, how = _calibrated(arguments, network)
+        data, how = _calibrated(arguments, network, folder)
     contract = _face_model(arguments)
     if contract:
         data = with_metadata(data, {"face_model": contract})
@@ -154,18 +162,17 @@ def _write_rounded(arguments: Namespace, network: GazeModel, out: Path, faces: N
     ]
 
 
-def _calibrated(arguments: Namespace, network: GazeModel) -> tuple[bytes, str]:
+def _calibrated(arguments: Namespace, network: GazeModel, folder: GazeFolder | None) -> tuple[bytes, str]:
     """An int8 file whose ranges are of training people of ``--data``, and how it was made."""
     from gazenas.compression.faces import calibration_faces, validation_reference
     from gazenas.compression.int8 import quantize_int8
     from gazenas.export.onnx import onnx_bytes
 
-    if not arguments.data:
+    if folder is None:
         raise InputError(
             "--precision int8: expected --data, on whose training people ranges are recorded, found none; a run of "
             "'gazenas finetune --quantize int8' needs no faces, --precision int8-weights neither"
         )
-    folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
     check_unseen(arguments.model, folder, ["val"], advice="losses are measured on people whom nobody trained on")
     calibration, source = calibration_faces(folder, arguments.calibration_images, arguments.seed)
     found = quantize_int8(
@@ -193,11 +200,10 @@ def _size(network: GazeModel) -> str:
     return f"{count_macs(network, network.input_size) / 1e6:.2f} M MACs, {count_params(network):,} parameters"
 
 
-def _faces(arguments: Namespace, size: int, task: Task) -> NDArray[np.uint8]:
+def _faces(arguments: Namespace, size: int, folder: GazeFolder | None) -> NDArray[np.uint8]:
     """``(N, S, S, 3)`` RGB faces to compare on."""
     rng, count = np.random.default_rng(arguments.seed), arguments.images
-    if arguments.data:
-        folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed, needs=task.keys))
+    if folder is not None:
         folder.expect_size(size, "the model")
         split = folder.split("test")
         advice = "compare on another folder, or leave out --data for rendered faces"

@@ -83,7 +83,8 @@ def run(argv: list[str]) -> None:
     if len(devices) > 1:
         _spread(argv, chosen, devices, arguments)
     _run_folds(arguments, folder, [folds[number] for number in chosen], config, device)
-    _conclude(argv[0], out, folder, folds, [*folder.notes, *notes], arguments, begun)
+    adapted = _adapted(out, folds[0], arguments, device) if argv[0] == "familiar" else []
+    _conclude(argv[0], out, folder, folds, [*folder.notes, *notes], arguments, begun, adapted)
 
 
 def _parse(name: str, argv: list[str]) -> Namespace:
@@ -307,7 +308,14 @@ def _predictor(arguments: Namespace, device: str) -> Callable[[Fold], Any]:
 
 
 def _conclude(
-    name: str, out: Path, folder: GazeFolder, folds: list[Fold], notes: list[str], arguments: Namespace, begun: float
+    name: str,
+    out: Path,
+    folder: GazeFolder,
+    folds: list[Fold],
+    notes: list[str],
+    arguments: Namespace,
+    begun: float,
+    adapted: list[dict[str, Any]],
 ) -> None:
     """Tables, ``summary.json``, and a file for the leaderboard where the test side has no labels."""
     found = report(out, folds)
@@ -325,7 +333,6 @@ def _conclude(
         "select": arguments.select if arguments.arch else "evaluated as it is",
         "seconds_of_last_call": round(time.monotonic() - begun, 1),
     }
-    adapted = _adapted(out, folds[0], arguments) if name == "familiar" else []
     write_json(out / "summary.json", summary | found | ({"adapted": adapted} if adapted else {}))
     _print(name, folder.group, found, len(folds))
     if adapted:
@@ -340,13 +347,13 @@ def _conclude(
     console.print(f"predictions of every fold, folds.csv, people.csv and summary.json are in {out}")
 
 
-def _adapted(out: Path, fold: Fold, arguments: Namespace) -> list[dict[str, Any]]:
+def _adapted(out: Path, fold: Fold, arguments: Namespace, device: str) -> list[dict[str, Any]]:
     """Errors by whose statistics BatchNorms go, once the fold is done."""
     path = fold_path(out, fold)
     if not (path / DONE).exists():
         return []
     network = load_model(path) if arguments.arch else _network(arguments)
-    network = network.to(use_device(arguments.device, arguments.threads)).eval()
+    network = network.to(device).eval()
     return report_adaptation(out, fold, network, images=arguments.session_images, seed=arguments.seed)
 
 

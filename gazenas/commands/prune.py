@@ -8,9 +8,11 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
 
 from gazenas.commands._arguments import (
+    add_budget_arguments,
     add_following_arguments,
     add_teacher_arguments,
     add_training_arguments,
+    targets_of,
     teacher_of,
 )
 from gazenas.commands._common import make_parser
@@ -19,12 +21,10 @@ from gazenas.commands._training import TrainingVerb, run_training
 from gazenas.compression.channels import CHANNEL_SCORES, SUBNET_SCORES
 from gazenas.compression.pruning import PRUNINGS, PruneRecipe, PruneTarget, Pruning
 from gazenas.compression.weights import SCOPES
-from gazenas.costs import budgets, tables
 from gazenas.counting import count_macs, count_params
 from gazenas.data.people import check_unseen, trained_people
 from gazenas.models.zoo import load_model
 from gazenas.report.curves import draw_finetuning
-from gazenas.search.targets import Targets
 from gazenas.training.job import Job
 from gazenas.training.run_folder import RunFolder
 
@@ -76,11 +76,9 @@ def parse_pruning(argv: list[str]) -> Namespace:
         help="what leaves: weights, single numbers that become zero, which a coded file alone gains by; channels, "
         "removed together with everything that is coupled to them; layers, all behind one",
     )
-    for word, quantity in budgets().items():
-        text = f"channels: {quantity.unit} that are left, or a percentage of the network's"
-        parser.add_argument(f"--target_{word}", type=str, default="", help=text)
-    for name, table in tables().items():
-        parser.add_argument(f"--{name}_table", type=str, default="", help=table.help)
+    add_budget_arguments(
+        parser, lambda quantity: f"channels: {quantity.unit} that are left, or a percentage of the network's"
+    )
     parser.add_argument(
         "--channel_multiple",
         type=NonNegativeInt,
@@ -123,16 +121,11 @@ def parse_pruning(argv: list[str]) -> Namespace:
 
 
 def _target(arguments: Namespace) -> PruneTarget:
-    targets = Targets(
-        {word: arguments[f"target_{word}"] for word in budgets()},
-        tables={name: arguments[f"{name}_table"] for name in tables()},
-        channel_multiple=arguments.channel_multiple,
-    )
     return PruneTarget(
         amount=float(arguments.amount),
         threshold=float(arguments.threshold),
         scope=arguments.scope,
-        targets=targets,
+        targets=targets_of(arguments),
         importance=arguments.importance,
         until=arguments.until,
     )

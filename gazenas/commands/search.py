@@ -8,17 +8,18 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from gazenas.commands._arguments import (
+    add_budget_arguments,
     add_following_arguments,
     add_teacher_arguments,
     add_training_arguments,
     add_trial_arguments,
+    targets_of,
     teacher_of,
 )
 from gazenas.commands._common import make_parser
 from gazenas.commands._control import CONTROLS, HANDMADE, controls_of, run_control
 from gazenas.commands._recipes import add_recipe, parse_with_recipe, recipe_of
 from gazenas.commands._training import TrainingVerb, run_training
-from gazenas.costs import budgets, tables
 from gazenas.costs.budget import show
 from gazenas.counting import count_params
 from gazenas.errors import InputError
@@ -29,7 +30,7 @@ from gazenas.search.random_baseline import UNIFORM
 from gazenas.search.recipe import RECIPES, SearchRecipe
 from gazenas.search.rival import scaled_rival
 from gazenas.search.searching import FOUND, Search
-from gazenas.search.targets import Targets, make_plan
+from gazenas.search.targets import make_plan
 from gazenas.space.architecture import Architecture
 from gazenas.tasks import TASKS, find_task
 from gazenas.tasks.gaze import GAZE
@@ -55,13 +56,10 @@ def _parse(argv: list[str]) -> Namespace:
     add_teacher_arguments(parser)
     parser.add_argument("--task", type=str, default=GAZE.name, help=f"what is predicted: {', '.join(TASKS)}")
     parser.add_argument("--space", type=str, default="gazenas_tiny", help="name or YAML file of the search space")
-    for word, quantity in budgets().items():
-        parser.add_argument(f"--target_{word}", type=str, default="", help=quantity.help)
+    add_budget_arguments(parser, lambda quantity: quantity.help)
     parser.add_argument(
         "--targets", type=str, default="", help="several MACs, such as 5M,10M,20M: one search freezes a subnet at each"
     )
-    for name, table in tables().items():
-        parser.add_argument(f"--{name}_table", type=str, default="", help=table.help)
     parser.add_argument(
         "--channel_multiple",
         type=NonNegativeInt,
@@ -95,19 +93,18 @@ def run(argv: list[str]) -> None:
     recipe = recipe_of(arguments, SearchRecipe)
     controls = controls_of(arguments.control)
     space, task = load_space(arguments.space), find_task(arguments.task)
-    wanted = {word: arguments[f"target_{word}"] for word in budgets()}
-    files = {name: arguments[f"{name}_table"] for name in tables()}
     family = tuple(part.strip() for part in arguments.targets.split(",") if part.strip())
-    if not (family or any(wanted.values()) or recipe.penalty_weight):
+    targets = targets_of(arguments, family)
+    budgeted = bool(family or any(targets.budgets.values()))
+    if not (budgeted or recipe.penalty_weight):
         raise InputError("--target-macs: expected a budget, or a --lambda that decides how much goes; found neither")
-    targets = Targets(wanted, family=family, tables=files, channel_multiple=arguments.channel_multiple)
 
     def search_of(values: Namespace, job: Job, control: str, given: Architecture | None = None) -> Search:
         own = recipe_of(values, SearchRecipe)  # of which --hours may have changed the passes
         return Search(own, space, targets, job, control, given, task, teacher=teacher_of(values, job))
 
     def run_one(values: Namespace, control: str, given: Architecture | None = None) -> None:
-        shrinks = control == FOUND and bool(family or any(wanted.values()))
+        shrinks = control == FOUND and budgeted
         verb = TrainingVerb(
             "search",
             begin=lambda job: search_of(values, job, control, given),
@@ -122,7 +119,7 @@ def run(argv: list[str]) -> None:
     if not controls:
         run_one(arguments, FOUND)
         return
-    if not (family or any(wanted.values())):
+    if not budgeted:
         raise InputError("--control: expected a budget such as --target-macs, which the others share")
     if arguments.hours:
         raise InputError(

@@ -102,6 +102,12 @@ class GazeSplit:
         numbers: NDArray[np.int64] = np.unique(pairs, return_inverse=True)[1]
         return numbers
 
+    def rows_by_group(self, by_session: bool = False) -> list[NDArray[np.int64]]:
+        """The rows of each :meth:`group`, ascending."""
+        groups = self.group(by_session)
+        order = np.argsort(groups, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(order) else []
+
     def fingerprint(self) -> str:
         """A hash of which rows these are: the sorted names of their images."""
         names = sorted(self.images.name(row) for row in range(len(self)))

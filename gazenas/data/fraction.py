@@ -29,8 +29,7 @@ def keep_fraction(folder: GazeFolder, fraction: float, seed: int) -> GazeFolder:
         return folder
     train, rng = folder.split("train"), np.random.default_rng(seed)
     kept = []
-    for number in range(len(train.people)):
-        rows = np.flatnonzero(train.person == number)
+    for rows in train.rows_by_group():
         kept.append(rng.permutation(rows)[: max(1, round(fraction * len(rows)))])
     rows = np.sort(np.concatenate(kept))  # files are read from their beginning to their end
     note = (

@@ -196,11 +196,9 @@ class Loader:
         return [order[batch * size : (batch + 1) * size] for batch in range(len(self))]
 
     def _session_batches(self, generator: torch.Generator) -> list[NDArray[np.int64]]:
-        groups = self.split.group(by_session=True)
         batches = []
-        for group in np.unique(groups):
-            rows = np.flatnonzero(groups == group)
-            rows = rows[torch.randperm(len(rows), generator=generator).numpy()]
+        for own in self.split.rows_by_group(by_session=True):
+            rows = own[torch.randperm(len(own), generator=generator).numpy()]
             if len(rows) > 1:  # BatchNorm needs two
                 count = max(1, len(rows) // self.batch_size)
                 batches += [rows[b * self.batch_size : (b + 1) * self.batch_size] for b in range(count)]

@@ -33,10 +33,9 @@ def adapted_errors(network: GazeModel, split: GazeSplit, *, images: int, seed: i
         seed: of their draw.
     """
     assert split.gaze is not None, "expected gaze labels"
-    rng, groups = np.random.default_rng(seed), split.group(by_session=True)
-    few = np.full(len(split), np.nan)
-    for number in np.unique(groups):
-        rows = rng.permutation(np.flatnonzero(groups == number))
+    rng, few = np.random.default_rng(seed), np.full(len(split), np.nan)
+    for own in split.rows_by_group(by_session=True):
+        rows = rng.permutation(own)
         count = min(images, len(rows) // 2)
         if count >= 2:
             change = personal_statistics(network, split.images(np.sort(rows[:count])), 0.0)

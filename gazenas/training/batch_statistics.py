@@ -37,10 +37,8 @@ def own_statistics(network: nn.Module) -> Iterator[None]:
 def session_batches(split: GazeSplit, size: int = SESSION_BATCH) -> list[NDArray[np.int64]]:
     """Rows of a split in batches of one session each (of one person where sessions are unknown), as equal as they can
     be and of at most ``size`` where that leaves each at least two rows."""
-    groups = split.group(by_session=True)
     found = []
-    for number in np.unique(groups):
-        rows = np.flatnonzero(groups == number)
+    for rows in split.rows_by_group(by_session=True):
         found += np.array_split(rows, max(1, min(-(-len(rows) // size), len(rows) // 2)))
     return found
 

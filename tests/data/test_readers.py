@@ -142,6 +142,12 @@ def test_sessions_and_size(folder: Path) -> None:
     assert split.session is not None
     assert split.images(np.array([3])).shape == (1, 16, 16, 3)
     assert len(np.unique(split.group(by_session=True))) == 10
+    for by_session in (False, True):
+        groups, rows = split.group(by_session), split.rows_by_group(by_session)
+        assert len(rows) == len(np.unique(groups))
+        for number, own in zip(np.unique(groups), rows, strict=True):
+            np.testing.assert_array_equal(own, np.flatnonzero(groups == number))
+    assert split.at(np.empty(0, np.int64)).rows_by_group() == []
 
 
 def test_open_data_refuses_what_it_does_not_know(tmp_path: Path) -> None:
