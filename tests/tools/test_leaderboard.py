@@ -126,6 +126,7 @@ def test_the_page_of_all_rows(verbs: Verbs, tmp_path: Path, monkeypatch: pytest.
     assert "| 9.50\u00b0 | 0.71\u00b0 | 60 |" in text
     assert {path.name for path in (docs / "pictures").iterdir()} == {"leaderboard_macs.png", "leaderboard_ms.png"}
     assert (docs / "leaderboard.csv").read_bytes() == (board / "leaderboard.csv").read_bytes()
+    assert "A trial" not in text
     before = (docs / "leaderboard.md").read_bytes()
     assert call_tool(PAGE, monkeypatch, docs / "leaderboard.csv", "--docs", docs) == 0  # of its own rows
     assert (docs / "leaderboard.md").read_bytes() == before

@@ -164,7 +164,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=10, help="passes over the training people")
     parser.add_argument("--subjects", type=int, default=60, help="people; a fifth are tested on, a tenth validate")
-    parser.add_argument("--per-subject", type=int, default=120, help="images of each")
+    parser.add_argument("--per-subject", type=int, default=100, help="images of each")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")
     parser.add_argument("--repeats", type=int, default=300, help="times that each file is run")
     arguments = parser.parse_args()

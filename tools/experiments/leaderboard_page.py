@@ -145,18 +145,23 @@ def answer(table: Table, rows: Rows) -> list[str]:
         )
     trained = of_kind(table, rows, SPACE, RIVAL, COMPARATOR)
     (best, row), (theirs, far) = lowest(trained), lowest(of_kind(table, rows, COMPARATOR))
-    spread = max((row.deviation or 0.0) for row in trained.values())
+    spreads = [row.deviation for row in trained.values() if row.deviation is not None]
+    trial = "**A trial: rows have one seed, and their order says nothing yet.**"
+    doubt = (
+        f"Seeds of one row differ by a standard deviation of up to {max(spreads):.2f} degrees: differences below that "
+        f"say nothing."
+        if spreads
+        else ""
+    )
     ahead = [f"`{name}` ({each.means['ms']:.2f} ms, {each.mean:.2f})" for name, each in front(trained).items()]
     sentences = [
         f"**The best of each kind at equal MACs. {'; '.join(said)}.** The best comparator is `{theirs}` with "
         f"{far.mean:.2f} degrees, {far.means['macs'] / 1e6:.1f} M MACs and {far.means['ms']:.2f} ms; the lowest error "
         f"of all has `{best}`, {row.mean:.2f} degrees in {row.means['ms']:.2f} ms.",
         f"Nothing is both faster and nearer than these, the fastest first: "
-        f"{', '.join(ahead)}. "
-        f"Seeds of one row differ by a standard deviation of up to {spread:.2f} degrees: differences below that say "
-        f"nothing. All of it is on rendered faces: how these rank on real ones is not measured.",
+        f"{', '.join(ahead)}. {doubt} All of it is on rendered faces: how these rank on real ones is not measured.",
     ]
-    return [wrapped(each) for each in sentences]
+    return [wrapped(each) for each in ([] if spreads else [trial]) + sentences]
 
 
 def front(table: Table) -> dict[str, ErrorRow]:
