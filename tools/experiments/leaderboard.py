@@ -51,6 +51,7 @@ RIVALS = {
 COMPARATORS = (
     *("squeezenet", "squeezenet@9", "mobilenetv2", "mobilenetv3", "shufflenetv2", "ghostnet", "resnet18"),
     *("gazetr-hybrid", "gaze360", "hopenet-shufflenetv2", "gazecapture", "gazecapture-ghost", "gazecapture-shuffle"),
+    "gazecapture-reconstruction",
 )
 STEP_SIZES = {"squeezenet": "1e-3"}  # without BatchNorm the usual one does not train it
 SPACE, RIVAL, COMPARATOR, SHIPPED = "space", "rival", "comparator", "shipped"

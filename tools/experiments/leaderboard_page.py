@@ -149,7 +149,7 @@ def answer(table: Table, rows: Rows) -> list[str]:
     trial = "**A trial: rows have one seed, and their order says nothing yet.**"
     doubt = (
         f"Seeds of one row differ by a standard deviation of up to {max(spreads):.2f} degrees: differences below that "
-        f"say nothing."
+        f"say nothing. "
         if spreads
         else ""
     )
@@ -159,7 +159,7 @@ def answer(table: Table, rows: Rows) -> list[str]:
         f"{far.mean:.2f} degrees, {far.means['macs'] / 1e6:.1f} M MACs and {far.means['ms']:.2f} ms; the lowest error "
         f"of all has `{best}`, {row.mean:.2f} degrees in {row.means['ms']:.2f} ms.",
         f"Nothing is both faster and nearer than these, the fastest first: "
-        f"{', '.join(ahead)}. {doubt} All of it is on rendered faces: how these rank on real ones is not measured.",
+        f"{', '.join(ahead)}. {doubt}All of it is on rendered faces: how these rank on real ones is not measured.",
     ]
     return [wrapped(each) for each in ([] if spreads else [trial]) + sentences]
 
