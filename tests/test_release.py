@@ -156,7 +156,7 @@ def test_everything_is_in_the_wheel(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     here = [path for path in (ROOT / "gazenas").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     expected = {path.relative_to(ROOT).as_posix() for path in here}
-    expected |= {f"gazenas/search_spaces/{path.name}" for path in (ROOT / "search_spaces").glob("*.yaml")}
+    expected |= {f"gazenas/search_spaces/{path.name}" for path in (ROOT / "search_spaces").glob("*.*")}
     assert "gazenas/py.typed" in expected
     assert {name for name in inside if ".dist-info/" not in name} == expected
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in inside)

@@ -1,4 +1,8 @@
-"""``gazenas ls``: everything that goes by a name: models, search spaces, data sets, tasks."""
+"""``gazenas ls``: everything that goes by a name: models, search spaces, data sets, tasks.
+
+What code cannot say, whose design it is and under which license its authors published it, stands in a CSV file beside
+what is listed: ``LICENSES``.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,20 @@ from rich.markup import escape
 from gazenas.commands._common import make_parser, print_table
 from gazenas.data.readers import DATASETS
 from gazenas.errors import InputError
-from gazenas.files import write_csv
+from gazenas.files import read_csv, write_csv
 from gazenas.models.baselines import BASELINES
 from gazenas.models.zoo import list_subnets, load_space, space_folder
 from gazenas.tasks import TASKS
 from gazenas.tasks.task import UNITS
 
 Table = tuple[list[str], list[list[str]]]
+PACKAGE = Path(str(files("gazenas")))
+LICENSES = {  # by list, the file of licenses
+    "models": PACKAGE / "models" / "models.csv",
+    "spaces": space_folder() / "spaces.csv",
+    "datasets": PACKAGE / "data" / "readers" / "datasets.csv",
+    "tasks": PACKAGE / "tasks" / "tasks.csv",
+}
 
 
 def run(argv: list[str]) -> None:
@@ -34,16 +45,28 @@ def run(argv: list[str]) -> None:
     if arguments.csv:
         if len(asked) > 1:
             raise InputError(f"--csv: expected one of {', '.join(f'--{name}' for name in _LISTS)}, found {len(asked)}")
-        write_csv(Path(arguments.csv), *_LISTS[asked[0]]())
+        write_csv(Path(arguments.csv), *listed(asked[0]))
         return
     for name in asked:
-        titles, rows = _LISTS[name]()
+        titles, rows = listed(name)
         print_table(name, titles, [[escape(cell) for cell in row] for row in rows])
+
+
+def listed(name: str) -> Table:
+    """One of the lists, with whose design each is, where it is somebody else's, and its license.
+
+    Raises:
+        InputError: where the file of licenses cannot be read.
+    """
+    titles, rows = _LISTS[name]()
+    said = {line.pop("name"): line for line in read_csv(LICENSES[name])}
+    more = [*next(iter(said.values()))]
+    return [*titles, *more], [[*row, *(said.get(row[0], {}).get(title, "") for title in more)] for row in rows]
 
 
 def models() -> Table:
     """Shipped subnets by what their cards say, then comparators and rivals, which come without weights."""
-    rows, cards = [], files("gazenas").joinpath("models").joinpath("subnets")
+    rows, cards = [], PACKAGE / "models" / "subnets"
     for name in list_subnets():
         card = cards.joinpath(f"{name}.md").read_text(encoding="utf-8")
         facts = dict(re.findall(r"^\| ([^|]+) \| (.+) \|$", card, re.MULTILINE))

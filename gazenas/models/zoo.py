@@ -65,7 +65,8 @@ def find_model(name_or_path: str | Path) -> ModelSource:
             f"unknown subnet {name!r}{_nearest(path)}: no such run folder (with its arch.json), arch.json or YAML "
             f"file, nor a name of a shipped subnet "
             f"({', '.join(list_subnets())}), a search space or a comparator ({', '.join(BASELINES)}; "
-            f"squeezenet@9 and the like end at a layer, gazecapture-ghost@kernel=5,ratio=4 has other Ghost modules)"
+            f"squeezenet@9 and the like end at a layer, gazecapture-ghost@kernel=5,ratio=4 has other Ghost modules, "
+            f"handmade@24-28-36-56 and the like have these widths)"
         )
     if path.exists():
         _log.warning("%s: no run, since it has no arch.json; the %s of the same name was taken", path.resolve(), kind)

@@ -11,6 +11,7 @@ from gazenas.__main__ import main
 from gazenas.commands import ls
 from gazenas.counting import count_macs, count_params
 from gazenas.data.readers import DATASETS
+from gazenas.files import read_csv
 from gazenas.models.baselines import BASELINES
 from gazenas.models.zoo import build_subnet, list_subnets, load_space
 from gazenas.tasks import TASKS
@@ -27,6 +28,15 @@ def test_shipped_models_have_the_sizes_that_are_listed() -> None:
         assert listed[name]["parameters"] == f"{count_params(network):,}"
         assert listed[name]["input"] == f"{network.input_size} pixels"
         assert float(listed[name]["error"].split()[0]) < 20
+    assert all(row[-1] for row in rows)
+
+
+@pytest.mark.parametrize("name", ls.LICENSES)
+def test_every_license_is_written(name: str) -> None:
+    """A line for each that is listed and no other, and a license for each: a new model or data set needs one."""
+    titles, rows = ls.listed(name)
+    assert titles[-1] == "license"
+    assert {line["name"] for line in read_csv(ls.LICENSES[name])} == {row[0] for row in rows}
     assert all(row[-1] for row in rows)
 
 

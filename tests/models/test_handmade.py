@@ -21,6 +21,7 @@ from gazenas.models.baselines.handmade import (
     handmade_macs,
     handmade_mobile,
     handmade_params,
+    handmade_window,
     stretch,
     strided_convolutions,
 )
@@ -61,6 +62,42 @@ def test_a_handmade_network_by_hand() -> None:
     torch.testing.assert_close(network(images), expected)
 
 
+@pytest.mark.parametrize("kind", ["handmade", "handmade-mobile", "handmade-window"])
+def test_widths_in_a_name(kind: str, tmp_path: Path) -> None:
+    network = build_model(f"{kind}@8-12-16-20")
+    assert network.input_size == 64
+    assert network.architecture().settings["channels"] == [8, 12, 16, 20]  # type: ignore[union-attr]
+    network.architecture().save(tmp_path / "arch.json")
+    assert build_model(tmp_path / "arch.json").architecture() == network.architecture()
+    for words, message in (
+        ("8-12-16", "expected 4 positive"),
+        ("8-12-x-20", "expected 4 positive"),
+        ("size=3", "size"),
+    ):
+        with pytest.raises(InputError, match=message):
+            build_model(f"{kind}@{words}")
+
+
+@pytest.mark.parametrize(("size", "side"), [(64, 48), (224, 168), (32, 24)])
+def test_a_window_is_the_middle_alone(size: int, side: int) -> None:
+    """Pixels outside do not matter, and the layers are those of the same network on the middle."""
+    torch.manual_seed(0)
+    channels = [4, 6, 8, 10, 12][: strided_convolutions(size)]
+    network = handmade_window(input_size=size, channels=channels, hidden=6).eval()
+    images = torch.randn(2, 3, size, size)
+    margin = (size - side) // 2
+    answer = network(images)
+    inside = torch.zeros_like(images)
+    middle = images[..., margin:-margin, margin:-margin]
+    inside[..., margin:-margin, margin:-margin] = middle
+    torch.testing.assert_close(network(inside), answer)
+    layers = network.body.features[1:]  # type: ignore[index]
+    torch.testing.assert_close(network.body.gaze(layers(middle)), answer)  # type: ignore[operator]
+    if side % (1 << len(channels)) == 0:
+        assert count_macs(network, size) == handmade_macs(channels, side, 6)
+        assert count_params(network) == handmade_params(channels, side, 6)
+
+
 @pytest.mark.parametrize(
     ("name", "size", "most_macs", "least_macs", "most_params"),
     [
@@ -96,7 +133,7 @@ def test_stretched_widths_keep_their_ends_and_their_curve() -> None:
     assert stretch([3, 5], 1) == pytest.approx([5])
 
 
-@pytest.mark.parametrize("build", [handmade, pytest.param(handmade_mobile, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("build", [handmade, handmade_window, pytest.param(handmade_mobile, marks=pytest.mark.slow)])
 def test_custom_widths_are_saved_loaded_and_exported(build: object, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build(input_size=32, channels=[6, 9, 13], hidden=11)  # type: ignore[operator]

@@ -1,7 +1,8 @@
 """Published comparators and hand-made rivals, one a file.
 
 ``BASELINES`` maps names to builders, each called with ``input_size``; a new one is one file and one line here.
-``SCALABLE`` are builders that also take numbers, which their ``arch.json`` keeps as ``settings``.
+``SCALABLE`` are builders that also take numbers, which their ``arch.json`` keeps as ``settings``; by name with their
+widths, ``handmade@24-28-36-56``.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +22,13 @@ from gazenas.models.baselines.gazecapture import (
     gazecapture_shuffle,
 )
 from gazenas.models.baselines.gazetr import gazetr_hybrid
-from gazenas.models.baselines.handmade import handmade, handmade_mobile, named_handmade, named_mobile
+from gazenas.models.baselines.handmade import (
+    handmade,
+    handmade_mobile,
+    handmade_window,
+    named_handmade,
+    named_mobile,
+)
 from gazenas.models.baselines.itracker import itracker
 from gazenas.models.baselines.rt_gene import rt_gene
 
@@ -49,10 +56,15 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
     "handmade-280m": partial(named_handmade, "handmade-280m", (32, 48, 48, 80, 112), 224),
     "handmade-mobile-9m": partial(named_mobile, "handmade-mobile-9m", (24, 24, 48, 96), 64),
 }
+SCALABLE: dict[str, Callable[..., Baseline]] = {
+    "handmade": handmade,
+    "handmade-mobile": handmade_mobile,
+    "handmade-window": handmade_window,
+}
 OPTIONS: Mapping[str, tuple[str, ...]] = {  # what may follow a name behind @, as squeezenet@until=9 or squeezenet@9
     **dict.fromkeys(SOURCES, ("until",)),
+    **dict.fromkeys(SCALABLE, ("channels",)),
     "gazecapture-ghost": ("kernel", "ratio"),
 }
-SCALABLE: dict[str, Callable[..., Baseline]] = {"handmade": handmade, "handmade-mobile": handmade_mobile}
 
 __all__ = ["BASELINES", "OPTIONS", "SCALABLE", "SOURCES", "Baseline", "BaselineSpec"]

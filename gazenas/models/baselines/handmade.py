@@ -2,7 +2,7 @@
 
 ``handmade`` is 3x3 convolutions of stride 2 down to a map of at most 7 pixels a side, a residual block after each but
 the first, and two linear layers. ``handmade_mobile`` is the same with inverted residuals, after MobileNetV2 (Sandler et
-al., CVPR 2018).
+al., CVPR 2018). ``handmade_window`` is the first, reading only the middle of the image, where the eyes are.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 from gazenas.models.baselines.resnet import BasicBlock
 
 LAST_SIDE = 7  # pixels that the last map has at most
+SIZE = 64  # pixels, where nothing else is said
 HIDDEN = 64
 EXPANSION = 4
+MARGIN = 8  # a window leaves out so many parts of the image on each side
 Amount = TypeVar("Amount", int, NDArray[np.int64])  # one number of channels, or one for each of many networks
 
 
@@ -72,6 +74,22 @@ class InvertedResidual(nn.Module):
         return x + result if self.adds else result
 
 
+class Window(nn.Module):
+    """The middle of the image.
+
+    Args:
+        margin: pixels that are left out on each side.
+    """
+
+    def __init__(self, *, margin: int) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(N, 3, S, S)`` to ``(N, 3, S - 2 margin, S - 2 margin)``."""
+        return images[..., self.margin : -self.margin, self.margin : -self.margin]
+
+
 class HandMade(nn.Module):
     """Layers in a row, flattened, one hidden layer.
 
@@ -92,22 +110,38 @@ class HandMade(nn.Module):
         return gaze
 
 
-def handmade(*, input_size: int, channels: Sequence[int], hidden: int = HIDDEN) -> Baseline:
+def handmade(*, input_size: int = SIZE, channels: Sequence[int] | str, hidden: int = HIDDEN) -> Baseline:
     """The hand-made network at given widths.
 
     Args:
         input_size: of the images.
-        channels: of the strided convolutions and the blocks behind them, as many as :func:`strided_convolutions` says.
+        channels: of the strided convolutions and the blocks behind them, as many as :func:`strided_convolutions` says;
+            in a name joined by -, such as ``24-28-36-56``.
         hidden: units of the hidden layer.
 
     Raises:
         InputError: where the size or the widths do not fit.
     """
-    return _plain("handmade", input_size, channels, hidden, {"channels": list(channels), "hidden": hidden})
+    widths = _widths(channels)
+    return _plain("handmade", input_size, widths, hidden, {"channels": list(widths), "hidden": hidden})
+
+
+def handmade_window(*, input_size: int = SIZE, channels: Sequence[int] | str, hidden: int = HIDDEN) -> Baseline:
+    """The same on the middle three quarters of the image's rows and columns.
+
+    Args:
+        input_size, channels, hidden: as in :func:`handmade`.
+
+    Raises:
+        InputError: where the size or the widths do not fit.
+    """
+    widths = _widths(channels)
+    settings = {"channels": list(widths), "hidden": hidden}
+    return _plain("handmade-window", input_size, widths, hidden, settings, margin=input_size // MARGIN)
 
 
 def handmade_mobile(
-    *, input_size: int, channels: Sequence[int], hidden: int = HIDDEN, expansion: int = EXPANSION
+    *, input_size: int = SIZE, channels: Sequence[int] | str, hidden: int = HIDDEN, expansion: int = EXPANSION
 ) -> Baseline:
     """The same with two inverted residuals, the first of stride 2, in place of each convolution but the first and its
     block.
@@ -119,8 +153,9 @@ def handmade_mobile(
     Raises:
         InputError: where the size or the widths do not fit.
     """
-    settings = {"channels": list(channels), "hidden": hidden, "expansion": expansion}
-    return _mobile("handmade-mobile", input_size, channels, hidden, expansion, settings)
+    widths = _widths(channels)
+    settings = {"channels": list(widths), "hidden": hidden, "expansion": expansion}
+    return _mobile("handmade-mobile", input_size, widths, hidden, expansion, settings)
 
 
 def named_handmade(name: str, channels: Sequence[int], own_size: int, *, input_size: int = 0) -> Baseline:
@@ -141,13 +176,27 @@ def _fitted(channels: Sequence[int], input_size: int) -> Sequence[int]:
     return channels if count == len(channels) else [max(4, 4 * round(c / 4)) for c in stretch(channels, count)]
 
 
-def _plain(name: str, input_size: int, channels: Sequence[int], hidden: int, settings: dict[str, object]) -> Baseline:
-    side = _last_side(input_size, channels, hidden=hidden)
-    layers: list[nn.Module] = []
-    for before, after in zip((3, *channels), channels, strict=False):
+def _widths(channels: Sequence[int] | str) -> Sequence[int]:
+    """Numbers of a name, ``24-28-36-56``, as such; -1 for what is none."""
+    if not isinstance(channels, str):
+        return channels
+    return [int(word) if word.isdecimal() else -1 for word in channels.split("-")]
+
+
+def _plain(
+    name: str,
+    input_size: int,
+    channels: Sequence[int],
+    hidden: int,
+    settings: dict[str, object],
+    margin: int = 0,
+) -> Baseline:
+    side = _last_side(input_size, channels, margin, hidden=hidden)
+    layers: list[nn.Module] = [Window(margin=margin)] if margin else []
+    layers.append(_halving(3, channels[0]))
+    for before, after in pairwise(channels):
         layers.append(_halving(before, after))
-        if len(layers) > 1:
-            layers.append(BasicBlock(in_channels=after, channels=after, stride=1))
+        layers.append(BasicBlock(in_channels=after, channels=after, stride=1))
     body = HandMade(layers=layers, features=channels[-1] * side * side, hidden=hidden)
     return Baseline(spec=BaselineSpec(name, input_size, settings), body=body)
 
@@ -176,7 +225,7 @@ def _halving(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
-def _last_side(input_size: int, channels: Sequence[int], **numbers: int) -> int:
+def _last_side(input_size: int, channels: Sequence[int], margin: int = 0, **numbers: int) -> int:
     """Side of the last map, once all numbers are checked."""
     count = strided_convolutions(input_size)
     whole = isinstance(channels, list | tuple) and all(type(width) is int and width > 0 for width in channels)
@@ -187,7 +236,7 @@ def _last_side(input_size: int, channels: Sequence[int], **numbers: int) -> int:
     for key, value in numbers.items():
         if type(value) is not int or value < 1:
             raise InputError(f"handmade: {key}: expected a positive whole number, found {value!r}")
-    return input_size >> count
+    return -(-(input_size - 2 * margin) // (1 << count))
 
 
 def handmade_macs(channels: Sequence[Amount], input_size: int, hidden: int = HIDDEN, outputs: int = 2) -> Amount:
