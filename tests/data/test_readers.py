@@ -151,7 +151,11 @@ def test_sessions_and_size(folder: Path) -> None:
 
 
 def test_open_data_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    for place, message in ((tmp_path / "none", "no such data folder"), (tmp_path, "another known layout")):
+    for place, message in (
+        (tmp_path / "none", "no such data folder"),
+        (tmp_path / "none.csv", "no such data folder"),
+        (tmp_path, "another known layout"),
+    ):
         with pytest.raises(InputError, match=message):
             open_data(place)
     with pytest.raises(InputError, match="--format: expected auto or one of"):

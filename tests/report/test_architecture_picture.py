@@ -24,6 +24,9 @@ def drawn(arch: Architecture, monkeypatch: pytest.MonkeyPatch) -> tuple[Counter[
     monkeypatch.setattr(architecture, "save_figure", lambda figure, path: kept.append(figure))
     draw_architecture(arch, Path("nowhere.png"))
     (axes,) = kept[0].axes
+    left, right = axes.get_xlim()
+    inches = kept[0].get_figwidth() / (right - left)
+    assert 1.05 < inches < 1.45, "a block is about as wide in every picture, however many there are"
     legend = axes.get_legend()
     words = {text.get_text() for text in legend.get_texts()} if legend else set()
     return Counter(text.get_text() for text in axes.texts), words

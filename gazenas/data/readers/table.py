@@ -54,9 +54,7 @@ def open_table(folder: Path, reading: Reading) -> GazeFolder:
 
 
 def _find(folder: Path) -> Path:
-    if folder.suffix.lower() == ".csv":
-        if not folder.is_file():
-            raise InputError(f"{folder}: no such table")
+    if folder.is_file():
         return folder
     found = sorted(folder.glob("*.csv"))
     if len(found) != 1:
