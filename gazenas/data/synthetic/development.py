@@ -53,7 +53,7 @@ def sample_development(rng: np.random.Generator) -> Development:
         contrast=float(np.exp(rng.normal(0.15, 0.22))),
         black=float(rng.normal(0, 0.025)),
         saturation=0.0 if rng.uniform() < 0.12 else float(rng.uniform(0.6, 1.5)),
-        spread=float(rng.uniform(0, 1.2) if rng.uniform() < 0.7 else rng.uniform(1.2, 4.5)),
+        spread=float(rng.uniform(0, 1.2) if rng.uniform() < 0.8 else rng.uniform(1.2, 4.0)),
         sharpness=float(rng.uniform(0, 1.2) if rng.uniform() < 0.5 else 0.0),
         grain=float(rng.exponential(2.5)),
         grain_size=float(rng.uniform(0, 0.8)),
@@ -73,7 +73,7 @@ def develop(light: Floats, how: Development, seed: int, unit: float) -> NDArray[
     size = len(light)
     inner = light[size // 4 : -(size // 4), size // 4 : -(size // 4)]
     mean = float((inner @ LUMA).mean())
-    gain = (how.level / max(mean, 1e-3)) ** how.adapts * (1 - how.adapts + how.adapts)
+    gain = (how.level / max(mean, 1e-3)) ** how.adapts
     sigma = how.spread * unit
     if sigma > 0.15:
         light = ndimage.gaussian_filter(light, (sigma, sigma, 0), mode="nearest")

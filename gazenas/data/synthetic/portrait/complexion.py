@@ -13,6 +13,7 @@ from gazenas.data.synthetic.person import Person
 from gazenas.data.synthetic.portrait.lids import anatomy_of
 
 TEETH = (0.62, 0.56, 0.46)
+MOUTH_DROP = 22.5  # mm of the mouth under the nose
 HIDDEN = 0.85  # of the light from above, at most
 
 
@@ -46,7 +47,7 @@ class Grid:
     @property
     def mouth_y(self) -> float:
         """Where the lips meet."""
-        return self.nose_y + 21.0
+        return self.nose_y + MOUTH_DROP
 
     @property
     def brow_y(self) -> float:
@@ -107,7 +108,7 @@ def _creases(grid: Grid) -> Floats:
     """How much darker the skin is where it folds, 0 to 1."""
     person, x, y = grid.person, grid.aside, grid.y
     anatomy = anatomy_of(person)
-    age, eye_x, smile = anatomy.age, person.eye_spacing / 2, np.clip((anatomy.mouth.half_width - 27) / 7, 0, 1)
+    age, eye_x, smile = anatomy.age, person.eye_spacing / 2, np.clip((anatomy.mouth.half_width - 28) / 7, 0, 1)
     nostril = 0.75 * bump(x, y, 6.5, grid.nose_y + 0.5, 4.0, 1.8)
     under = 0.35 * bump(x, y, 0, grid.nose_y + 4, 12, 3.0) + 0.25 * bump(x, y, 0, grid.mouth_y + 14, 15, 3)
     wing = 0.4 * _line(x - person.nose_width - 0.5, 1.6) * bump(x, y, 17, grid.nose_y - 3, 9, 6)
@@ -142,7 +143,7 @@ def _paint_mouth(grid: Grid, color: Floats) -> None:
     person, x, y = grid.person, grid.aside, grid.y
     mouth = anatomy_of(person).mouth
     wide = mouth.half_width
-    smile = (wide - 26.5) / 7.0
+    smile = (wide - 27.5) / 7.0
     middle = grid.mouth_y - 4.0 * smile * (x / wide) ** 2 + 0.35 * mouth.open
     profile = np.sqrt(np.clip(1 - (x / wide) ** 2, 0, 1))
     gap = 0.5 * mouth.open * profile + 0.3

@@ -36,13 +36,15 @@ def build_head(person: Person, table_size: int = TABLE_SIZE) -> HeadShape:
     eye_front = tables.depth_at(base, axes, person.eye_spacing / 2, EYE_HEIGHT)
     shell = anatomy_of(person).lids.shell
     eye_depth = eye_front + shell[2] - person.eye_protrusion
-    hair = grid.hair()
-    relief = _relief(grid) + 7 * hair + tables.ears(person, directions, axes)
-    radius = base + relief / length
+    radius = base + _relief(grid) / length
     points = directions * axes * radius[..., None]
     radius += _against_the_lids(person, points, eye_depth) / length
+    points = directions * axes * radius[..., None]
+    painted = replace(grid, x=points[..., 0], y=points[..., 1])
+    hair = painted.hair()
+    radius += (7 * hair + tables.ears(person, directions, axes)) / length
     normal = tables.normals(directions * axes * radius[..., None])
-    surface = np.concatenate([normal, complexion(grid, hair)], -1).astype(np.float32)
+    surface = np.concatenate([normal, complexion(painted, hair)], -1).astype(np.float32)
 
     eye_x = person.eye_spacing / 2
     eyes = np.array([[-eye_x, EYE_HEIGHT, eye_depth], [eye_x, EYE_HEIGHT, eye_depth]], np.float32)

@@ -34,7 +34,6 @@ IRISES = (
     (0.13, 0.19, 0.24),
     (0.22, 0.26, 0.30),
 )
-BALL_DEPTH = 0.6  # of the lid shell in front of the skin that lies against it, mm
 
 
 class _Draw:
@@ -79,7 +78,7 @@ def sample_person(rng: np.random.Generator) -> Person:
         rng: consumed in a fixed order, so that one generator state is one person.
     """
     draw = _Draw(rng)
-    eye_radius, fissure = draw.near(12.0, 0.35), draw.near(14.6, 0.8)
+    eye_radius, fissure = draw.near(12.0, 0.35), draw.near(15.2, 0.8)
     skin, hair = draw.skin(), draw.mixed(HAIRS)
     nasal, up = draw.near(np.radians(5.0), np.radians(1.5)), draw.near(np.radians(1.5), np.radians(1.5))
     off = [(draw.near(0.0, np.radians(0.4)), draw.near(0.0, np.radians(0.6))) for _ in range(2)]
@@ -88,13 +87,13 @@ def sample_person(rng: np.random.Generator) -> Person:
         iris=draw.mixed(IRISES),
         hair=hair,
         lips=draw.between(0.1, 0.9),
-        skull=(draw.near(75, 3), draw.near(114, 4), draw.near(97, 3)),
-        jaw=draw.between(0.3, 1.3),
+        skull=(draw.near(79, 3), draw.near(114, 4), draw.near(97, 3)),
+        jaw=draw.between(0.1, 1.0),
         nose_height=draw.near(19, 3.0),
-        nose_width=draw.near(16.5, 1.8),
-        nose_length=draw.near(42.5, 2.5),
-        brow_height=draw.near(16.0, 2.4),
-        brow_thickness=draw.near(3.6, 0.8),
+        nose_width=draw.near(18.0, 1.9),
+        nose_length=draw.near(39.8, 2.4),
+        brow_height=draw.near(15.3, 2.4),
+        brow_thickness=draw.near(4.3, 1.0),
         brow_darkness=draw.between(0.35, 1.0) if draw.chance(0.85) else draw.between(0.05, 0.35),
         eye_spacing=draw.near(63.2, 3.0),
         eye_radius=eye_radius,
@@ -107,20 +106,20 @@ def sample_person(rng: np.random.Generator) -> Person:
         lid_exponents=(draw.between(1.8, 2.7), draw.between(1.8, 2.7)),
         canthal_tilt=draw.near(np.radians(2.0), np.radians(3.0)),
         liner=draw.between(0.2, 1.0),
-        hairline=draw.between(46.0, 88.0),
+        hairline=draw.between(48.0, 96.0),
         long_hair=draw.chance(0.4),
         beard=draw.between(0.1, 0.95) if draw.chance(0.3) else 0.0,
         glasses=0.0,
         glasses_color=draw.mixed(HAIRS),
         kappa=((up + off[0][0], nasal + off[0][1]), (up + off[1][0], -nasal + off[1][1])),
         texture_seed=int(rng.integers(2**31)),
-        anatomy=_anatomy(draw, fissure, eye_radius, hair),
+        anatomy=_anatomy(draw, fissure, eye_radius, hair, skin),
     )
     return vary_look(person, rng)
 
 
-def _anatomy(draw: _Draw, fissure: float, eye_radius: float, hair: Rgb) -> Anatomy:
-    shade = draw.between(0.35, 0.8)
+def _anatomy(draw: _Draw, fissure: float, eye_radius: float, hair: Rgb, skin: Rgb) -> Anatomy:
+    shade = float(np.mean(skin)) ** 0.5 * draw.between(0.5, 1.05)
     forward = eye_radius + draw.near(1.1, 0.15)
     age = draw.between(0.0, 1.0)
     return Anatomy(
@@ -131,7 +130,7 @@ def _anatomy(draw: _Draw, fissure: float, eye_radius: float, hair: Rgb) -> Anato
             follow=(draw.between(0.6, 0.9), draw.between(0.2, 0.45)),
             crease=draw.between(1.0, 7.5),
             crease_darkness=draw.between(0.0, 0.6),
-            bag=draw.between(0.0, 0.3) + 0.15 * age,
+            bag=draw.between(0.0, 0.2) + 0.12 * age,
             shadow=draw.between(0.3, 0.85),
             white=_rgb(shade * np.array([1.0, draw.between(0.88, 0.98), draw.between(0.82, 0.98)])),
         ),
@@ -155,7 +154,7 @@ def vary_look(person: Person, rng: np.random.Generator) -> Person:
     smile = draw.between(0.3, 1.0) if draw.chance(0.45) else draw.between(-0.2, 0.2)
     opens = draw.chance(0.45)
     mouth = Mouth(
-        draw.near(26.5, 1.6) + 7.0 * smile,
+        draw.near(27.5, 1.6) + 7.0 * smile,
         draw.between(2.0, 15.0) * (0.45 if smile > 0.3 else 1.0) if opens else 0.0,
         draw.between(0.6, 1.0) if smile > 0.2 else draw.between(0.0, 0.6),
     )

@@ -10,7 +10,7 @@ from gazenas.data.synthetic.head import HeadShape
 from gazenas.data.synthetic.portrait.lids import anatomy_of
 from gazenas.data.synthetic.shading import Lit
 
-BEFORE = 7.0  # mm of the lenses' plane before the lids
+BEFORE = 12.0  # mm of the lenses' plane before the lids
 EARS = 95.0  # mm to which the side pieces reach behind it
 
 
