@@ -173,16 +173,23 @@ def _faces(rng: np.random.Generator, file: _PersonFile) -> tuple[NDArray[np.uint
     points, rolls = np.empty((count, 68, 2), np.float32), np.empty((count, 1), np.float32)
     dots = np.empty((count, 2), np.float32)
     session = np.arange(count, dtype=np.int64) * len(heads) // count
-    for index in range(count):
-        head, scene = heads[session[index]], draws.sample_scene(rng, np.deg2rad(file.roll))
+    index = 0
+    while index < count:
+        head = heads[session[index]]
+        scene = draws.sample_scene(rng, np.deg2rad(file.roll))
         if recordings:
             scene = recordings[session[index]].place(scene, rng)
+        alike = int((session[index : index + draws.glances] == session[index]).sum())
+        scenes = [scene, *(draws.vary_eyes(scene, rng) for _ in range(alike - 1))]
         if file.view == SCREEN:
-            scene, dot = look_at_screen(scene, rng)
-            dots[index] = dot / MM
-        images[index] = draws.render(head, scene, size)
-        gaze[index], pose[index], rolls[index] = scene.gaze, scene.head_pose, scene.roll
-        points[index] = project_landmarks(head, scene, size)
+            looks_at = [look_at_screen(each, rng) for each in scenes]
+            scenes = [each for each, _ in looks_at]
+            dots[index : index + alike] = [dot / MM for _, dot in looks_at]
+        images[index : index + alike] = draws.render_all(head, scenes, size)
+        for row, each in enumerate(scenes, index):
+            gaze[row], pose[row], rolls[row] = each.gaze, each.head_pose, each.roll
+            points[row] = project_landmarks(head, each, size)
+        index += alike
     columns: dict[str, NDArray[Any]] = {
         layout.GAZE: gaze,
         layout.HEAD_POSE: pose,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,11 +26,11 @@ class DrawScene(Protocol):
         ...
 
 
-class DrawFace(Protocol):
-    """``(size, size, 3)`` RGB of a head in a scene; ``zoom`` is of the focal length."""
+class DrawFaces(Protocol):
+    """``(size, size, 3)`` RGB of a head in scenes that are alike but for what the eyes do and for development."""
 
-    def __call__(self, head: HeadShape, scene: Scene, size: int, zoom: float = 1.0) -> NDArray[np.uint8]:
-        """One picture."""
+    def __call__(self, head: HeadShape, scenes: Sequence[Scene], size: int) -> list[NDArray[np.uint8]]:
+        """A picture a scene."""
         ...
 
 
@@ -39,31 +39,47 @@ class Renderer:
     """What draws people, scenes and pictures.
 
     Attributes:
-        sample_person, build_head, sample_scene, render: see the first renderer's.
+        sample_person, build_head, sample_scene, render_all: see the first renderer's.
+        vary_eyes: the same scene with other eyes and another development.
         vary_look: the same person with another expression, other hair and spectacles.
         looks: of a person, among all images without recordings.
+        glances: images of a head in one place and one light.
     """
 
     sample_person: Callable[[np.random.Generator], Person]
     build_head: Callable[[Person], HeadShape]
     sample_scene: DrawScene
-    render: DrawFace
+    render_all: DrawFaces
+    vary_eyes: Callable[[Scene, np.random.Generator], Scene]
     vary_look: Callable[[Person, np.random.Generator], Person]
     looks: int
+    glances: int
 
 
-def _same(someone: Person, rng: np.random.Generator) -> Person:
-    return someone
+def _same_look(person: Person, rng: np.random.Generator) -> Person:
+    return person
+
+
+def _same_eyes(scene: Scene, rng: np.random.Generator) -> Scene:
+    return scene
+
+
+def _render_all(head: HeadShape, scenes: Sequence[Scene], size: int) -> list[NDArray[np.uint8]]:
+    return [rendering.render(head, scene, size) for scene in scenes]
 
 
 RENDERERS: dict[int, Renderer] = {
-    1: Renderer(person.sample_person, head.build_head, scene.sample_scene, rendering.render, _same, 1),
+    1: Renderer(
+        person.sample_person, head.build_head, scene.sample_scene, _render_all, _same_eyes, _same_look, 1, 1
+    ),
     2: Renderer(
         people.sample_person,
         portrait_head.build_head,
         scenes.sample_scene,
-        portrait_rendering.render,
+        portrait_rendering.render_all,
+        scenes.vary_eyes,
         people.vary_look,
-        5,
+        3,
+        3,
     ),
 }

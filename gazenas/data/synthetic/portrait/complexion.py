@@ -56,7 +56,16 @@ class Grid:
 
     def noise(self, salt: int, scale: float) -> Floats:
         """Smooth, of unit deviation, with features of about ``scale`` texels; the person's own."""
-        return noise(np.random.default_rng([self.person.texture_seed, salt]), self.x.shape[0], scale)
+        rng, size = np.random.default_rng([self.person.texture_seed, salt]), self.x.shape[0]
+        coarser = max(1, int(scale / 1.5))  # texels of the table a texel of the noise
+        field = noise(rng, -(-size // coarser) + 1, scale / coarser)
+        if coarser == 1:
+            return field[:size, :size]
+        at = np.arange(size, dtype=np.float32) / coarser
+        low, share = at.astype(np.intp), at - at.astype(np.intp)
+        rows = field[low] * (1 - share)[:, None] + field[low + 1] * share[:, None]
+        smooth: Floats = rows[:, low] * (1 - share) + rows[:, low + 1] * share
+        return smooth
 
     def hair(self) -> Floats:
         """``(T, T)`` how much a place is hair, hats included, 0 to 1."""

@@ -15,6 +15,7 @@ from gazenas.data.synthetic.scene import optical_axes
 from gazenas.data.synthetic.shading import Lit
 
 COVERS = 3.5  # mm by which skin before an eye hides it; the lids are no thicker
+NEAR, HIGHEST, LOWEST = 3.0, 13.0, 11.0  # mm beside, above and under an eye's corners that are drawn finely
 GROOVE = 0.85  # half widths from the middle, where the red corner begins
 
 
@@ -56,34 +57,49 @@ def paint_eyes(
         rays: ``(3, n)`` in the head frame, from ``lit.origin``.
         idents: what to write into ``ident`` for lid, sclera and iris.
     """
-    shell = np.array(anatomy_of(head.person).lids.shell, np.float32)
     axes = optical_axes(head, lit.scene.target).astype(np.float32)
-    for side, (center, axis) in enumerate(zip(head.eyes, axes, strict=True)):
-        origin = lit.origin - center
-        start, step = origin / shell, rays / shell[:, None]
-        a, b = dot(step, step), dot(step, start)
-        inside = b * b - a * np.float32(start @ start - 1)
-        with np.errstate(invalid="ignore"):
-            t = (-b - np.sqrt(inside)) / a
-        where = np.flatnonzero((inside > 0) & (t < depth + np.float32(COVERS)))
+    for side, axis in enumerate(axes):
+        origin = lit.origin - head.eyes[side]
+        where, _, point = _meet_lids(head, origin, rays, depth)
         if not where.size:
             continue
-        point = origin[:, None] + rays[:, where] * t[where]
-        where, point = where[point[2] < 0], point[:, point[2] < 0]
-        eye = _eye(head, lit, side, axis, origin, point)
+        aside, down = _along_lids(head, side, point)
+        upper, lower = lid_edges(head.person, lid_heights(head.person, lit.scene, axis), aside)
+        eye = Eye(head, lit, axis, origin, aside, down, upper, lower)
         _paint_lids(eye, where, color, ident, idents[0])
         open_ = (eye.down > eye.upper) & (eye.down < eye.lower) & (np.abs(eye.aside) < head.person.fissure)
         if open_.any():
-            _paint_ball(_part(eye, open_), rays[:, where[open_]], where[open_], t, color, ident, idents)
+            _paint_ball(_part(eye, open_), rays[:, where[open_]], where[open_], color, ident, idents)
 
 
-def _eye(head: HeadShape, lit: Lit, side: int, axis: Floats, origin: Floats, point: Floats) -> Eye:
+def about_eyes(head: HeadShape, lit: Lit, rays: Floats, depth: Floats) -> NDArray[np.bool_]:
+    """``(n,)`` which rays may meet an open eye or its lashes, whatever it does."""
+    near = np.zeros(rays.shape[1], bool)
+    for side in range(2):
+        where, _, point = _meet_lids(head, lit.origin - head.eyes[side], rays, depth)
+        aside, down = _along_lids(head, side, point)
+        near[where[(np.abs(aside) < head.person.fissure + NEAR) & (down > -HIGHEST) & (down < LOWEST)]] = True
+    return near
+
+
+def _meet_lids(head: HeadShape, origin: Floats, rays: Floats, depth: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Which rays from ``origin`` (from the eye center) meet the lids' ellipsoid in front, at which depth, and where."""
+    shell = np.array(anatomy_of(head.person).lids.shell, np.float32)
+    start, step = origin / shell, rays / shell[:, None]
+    a, b = dot(step, step), dot(step, start)
+    inside = b * b - a * np.float32(start @ start - 1)
+    meets = np.flatnonzero(inside > 0)
+    t = (-b[meets] - np.sqrt(inside[meets])) / a[meets]
+    point = origin[:, None] + rays[:, meets] * t
+    seen = (t < depth[meets] + np.float32(COVERS)) & (point[2] < 0)
+    return meets[seen], t[seen], point[:, seen]
+
+
+def _along_lids(head: HeadShape, side: int, point: Floats) -> tuple[Floats, Floats]:
+    """Where points from the eye center lie along the line between the corners, toward the temple, and under it."""
     cosine, sine = (np.float32(part) for part in eye_frame(head.person, side))
     low = point[1] - np.float32(anatomy_of(head.person).lids.corner_drop)
-    aside = np.float32(SIDES[side]) * (point[0] * cosine + low * sine)
-    down = low * cosine - point[0] * sine
-    upper, lower = lid_edges(head.person, lid_heights(head.person, lit.scene, axis), aside)
-    return Eye(head, lit, axis, origin, aside, down, upper, lower)
+    return np.float32(SIDES[side]) * (point[0] * cosine + low * sine), low * cosine - point[0] * sine
 
 
 def _part(eye: Eye, mask: NDArray[np.bool_]) -> Eye:
@@ -103,14 +119,13 @@ def _paint_lids(eye: Eye, where: NDArray[np.intp], color: Floats, ident: NDArray
     between = 0.35 * lids.crease_darkness * ((above > 0) & (above < lids.crease))
     dark = np.clip(np.maximum(np.maximum(lash * within, fold), between * within), 0, 0.93)
     color[where] *= (1 - dark)[:, None]
-    ident[where[np.maximum(np.abs(above), np.abs(below)) < 9]] = lid
+    ident[where[(np.maximum(above, below) < NEAR) & (within > 0)]] = lid
 
 
 def _paint_ball(
     eye: Eye,
     rays: Floats,
     where: NDArray[np.intp],
-    shell: Floats,
     color: Floats,
     ident: NDArray[np.int8],
     idents: tuple[int, int, int],

@@ -12,29 +12,41 @@ from gazenas.data.synthetic.development import sample_development
 from gazenas.data.synthetic.scene import EYE_LIMIT, HEAD_LIMIT, Scene
 from gazenas.gaze import angles_to_vectors
 
+TARGETS = (350.0, 3000.0)  # mm, of what is looked at
+EVEN = 1.25  # both parameters of the beta distribution of the gaze in the head; 1 is uniform
 FRONT = 2.2  # both parameters of the beta distribution of head poses, more mass toward the front than the first's 1.6
 
 
 def sample_scene(rng: np.random.Generator, roll: float = 0.0) -> Scene:
     """Draws a scene; gaze in the head nearly uniform over what eyes reach, roll uniform up to ``roll`` radians."""
     pitch, yaw = HEAD_LIMIT * (2 * rng.beta(FRONT, FRONT, 2) - 1)
-    in_head = EYE_LIMIT * (2 * rng.beta(1.25, 1.25, 2) - 1)
     warmth = rng.normal(0, 0.08)
     tint = np.array([1 + warmth, 1.0, 1 - warmth])
     strength, even = rng.uniform(0.3, 1.2), rng.uniform(0.0, 1.0)
     drawn = first.sample_scene(rng, roll)
-    return replace(
+    lit = replace(
         drawn,
         head_pose=(float(pitch), float(yaw)),
-        target=float(np.exp(rng.uniform(np.log(350), np.log(3000)))) * angles_to_vectors(in_head),
         light=_toward(rng, 1.6, (-1.6, 0.4)),
         light_color=strength * tint,
         fill=_toward(rng, 2.0, (-1.0, 0.8)),
         fill_color=strength * rng.uniform(0.05, 0.7) * tint[::-1],
         ambient=(0.06 + 0.5 * even**2) * (1 + rng.normal(0, 0.05, 3)),
         background=_background(rng),
+    )
+    return vary_eyes(lit, rng)
+
+
+def vary_eyes(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The same scene with another gaze, lids, pupils and glint, and developed otherwise."""
+    in_head = EYE_LIMIT * (2 * rng.beta(EVEN, EVEN, 2) - 1)
+    return replace(
+        scene,
+        target=float(np.exp(rng.uniform(*np.log(TARGETS)))) * angles_to_vectors(in_head),
         lid_opening=float(np.clip(rng.normal(1.0, 0.17), 0.45, 1.35)),
+        pupil=float(rng.uniform(0.85, 1.15)),
         glint=float(rng.uniform(0.0, 3.0)),
+        noise_seed=int(rng.integers(2**31)),
         development=sample_development(rng),
     )
 
