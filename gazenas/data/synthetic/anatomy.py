@@ -37,8 +37,9 @@ class Lids:
 
 @dataclass(frozen=True)
 class Mouth:
-    """Half its width, how far it opens (mm), and how much of the teeth is seen (0 to 1)."""
+    """How far it lies under the nose, half its width, how far it opens (mm), and how much of the teeth is seen."""
 
+    drop: float
     half_width: float
     open: float
     teeth: float

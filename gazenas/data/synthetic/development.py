@@ -52,7 +52,7 @@ def sample_development(rng: np.random.Generator) -> Development:
         cast=(float(np.exp(warm)), float(np.exp(green)), float(np.exp(-warm))),
         contrast=float(np.exp(rng.normal(0.15, 0.22))),
         black=float(rng.normal(0, 0.025)),
-        saturation=0.0 if rng.uniform() < 0.12 else float(rng.uniform(0.6, 1.5)),
+        saturation=0.0 if rng.uniform() < 0.15 else float(rng.uniform(0.6, 1.5)),
         spread=float(rng.uniform(0, 1.2) if rng.uniform() < 0.8 else rng.uniform(1.2, 4.0)),
         sharpness=float(rng.uniform(0, 1.2) if rng.uniform() < 0.5 else 0.0),
         grain=float(rng.exponential(2.5)),

@@ -13,7 +13,6 @@ from gazenas.data.synthetic.person import Person
 from gazenas.data.synthetic.portrait.lids import anatomy_of
 
 TEETH = (0.62, 0.56, 0.46)
-MOUTH_DROP = 22.5  # mm of the mouth under the nose
 HIDDEN = 0.85  # of the light from above, at most
 
 
@@ -47,7 +46,7 @@ class Grid:
     @property
     def mouth_y(self) -> float:
         """Where the lips meet."""
-        return self.nose_y + MOUTH_DROP
+        return self.nose_y + anatomy_of(self.person).mouth.drop
 
     @property
     def brow_y(self) -> float:
@@ -139,8 +138,8 @@ def _hidden(grid: Grid) -> Floats:
     """How much a place is hidden from above: under the brows, the nose, the lip, the chin."""
     person, x, y = grid.person, grid.aside, grid.y
     anatomy, eye_x = anatomy_of(person), person.eye_spacing / 2
-    deep = anatomy.socket * (0.3 + 0.7 * np.clip(anatomy.brow_ridge / 6, 0, 1))
-    sockets = deep * bump(x, y, eye_x - 5, EYE_HEIGHT - 3, 16, 8.5) + 0.7 * deep * bump(x, y, eye_x - 14, EYE_HEIGHT, 6, 9)
+    deep = anatomy.socket * (0.45 + 0.55 * np.clip(anatomy.brow_ridge / 6, 0, 1))
+    sockets = deep * bump(x, y, eye_x - 3, EYE_HEIGHT - 5, 17, 8.5) + 0.7 * deep * bump(x, y, eye_x - 14, EYE_HEIGHT, 6, 9)
     nose = 0.8 * bump(x, y, 0, grid.nose_y + 5, 13, 5)
     lip = 0.5 * bump(x, y, 0, grid.mouth_y + 14 + anatomy.mouth.open, 15, 4)
     low: Floats = sockets + nose + lip + 0.8 * step(y, grid.mouth_y + 36, grid.mouth_y + 50)

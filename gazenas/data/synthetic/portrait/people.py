@@ -25,14 +25,16 @@ import numpy as np
 from gazenas.data.synthetic.anatomy import Anatomy, Lids, Mouth, Rgb, Wear
 from gazenas.data.synthetic.person import Person
 
-HAIRS = ((0.012, 0.010, 0.009), (0.035, 0.022, 0.015), (0.09, 0.05, 0.028), (0.30, 0.19, 0.09), (0.45, 0.43, 0.40))
+HAIRS = ((0.008, 0.007, 0.007), (0.015, 0.011, 0.009), (0.035, 0.022, 0.015), (0.09, 0.05, 0.028), (0.30, 0.19, 0.09), (0.45, 0.43, 0.40))
 IRISES = (
+    (0.018, 0.010, 0.007),
     (0.030, 0.016, 0.010),
+    (0.040, 0.021, 0.012),
     (0.060, 0.030, 0.016),
     (0.11, 0.060, 0.028),
     (0.13, 0.12, 0.06),
     (0.13, 0.19, 0.24),
-    (0.22, 0.26, 0.30),
+    (0.18, 0.21, 0.24),
 )
 
 
@@ -91,7 +93,7 @@ def sample_person(rng: np.random.Generator) -> Person:
         jaw=draw.between(0.1, 1.0),
         nose_height=draw.near(19, 3.0),
         nose_width=draw.near(18.0, 1.9),
-        nose_length=draw.near(39.8, 2.4),
+        nose_length=draw.near(39.8, 3.0),
         brow_height=draw.near(15.3, 2.4),
         brow_thickness=draw.near(4.3, 1.0),
         brow_darkness=draw.between(0.35, 1.0) if draw.chance(0.85) else draw.between(0.05, 0.35),
@@ -101,8 +103,8 @@ def sample_person(rng: np.random.Generator) -> Person:
         iris_radius=draw.near(5.85, 0.21),
         pupil_ratio=draw.between(0.25, 0.55),
         fissure=fissure,
-        upper_lid=draw.near(4.0, 0.8),
-        lower_lid=draw.near(5.0, 0.6),
+        upper_lid=draw.near(3.7, 0.9),
+        lower_lid=draw.near(4.8, 0.7),
         lid_exponents=(draw.between(1.8, 2.7), draw.between(1.8, 2.7)),
         canthal_tilt=draw.near(np.radians(2.0), np.radians(3.0)),
         liner=draw.between(0.2, 1.0),
@@ -134,16 +136,16 @@ def _anatomy(draw: _Draw, fissure: float, eye_radius: float, hair: Rgb, skin: Rg
             shadow=draw.between(0.3, 0.85),
             white=_rgb(shade * np.array([1.0, draw.between(0.88, 0.98), draw.between(0.82, 0.98)])),
         ),
-        mouth=Mouth(26.0, 0.0, 0.0),
+        mouth=Mouth(draw.near(22.5, 2.2), 27.5, 0.0, 0.0),
         wear=Wear((1, 1), (24, 2, 8), 0, 0, 2, 0, 80, 0, (0, 0, 0)),
         brow_ridge=draw.between(2.0, 8.0),
         brow_shape=(draw.near(0.5, 2.0), draw.between(0.5, 4.5)),
         brow_hair=_rgb(np.array(hair) * (draw.between(0.25, 1.0) if max(hair) > 0.05 else 1.0)),
-        socket=draw.between(0.1, 0.75),
+        socket=draw.between(0.2, 0.95),
         age=age * draw.between(0.2, 1.0),
         moustache=draw.between(0.0, 1.3),
-        gloss=draw.between(0.0, 0.35),
-        mottle=draw.between(0.3, 1.6),
+        gloss=draw.between(0.0, 0.45) ** 2,
+        mottle=draw.between(0.2, 1.3),
     )
 
 
@@ -154,6 +156,7 @@ def vary_look(person: Person, rng: np.random.Generator) -> Person:
     smile = draw.between(0.3, 1.0) if draw.chance(0.45) else draw.between(-0.2, 0.2)
     opens = draw.chance(0.45)
     mouth = Mouth(
+        anatomy.mouth.drop,
         draw.near(27.5, 1.6) + 7.0 * smile,
         draw.between(2.0, 15.0) * (0.45 if smile > 0.3 else 1.0) if opens else 0.0,
         draw.between(0.6, 1.0) if smile > 0.2 else draw.between(0.0, 0.6),
@@ -171,12 +174,12 @@ def vary_look(person: Person, rng: np.random.Generator) -> Person:
         hat=draw.between(36.0, 62.0) * draw.chance(0.08),
         hat_color=draw.mixed(((0.01, 0.01, 0.012), (0.05, 0.02, 0.02), (0.02, 0.03, 0.08), (0.4, 0.36, 0.3))),
     )
-    lift = draw.near(0.0, 1.6)
+    lift, squint = draw.near(0.0, 1.8), 0.5 * max(smile, 0.0) + draw.between(0.0, 1.0) * draw.chance(0.4)
     return replace(
         person,
         glasses=tall if draw.chance(0.3) else 0.0,
         brow_height=person.brow_height + lift,
-        upper_lid=person.upper_lid + 0.25 * lift - 0.5 * max(smile, 0),
-        lower_lid=person.lower_lid - 1.3 * max(smile, 0),
+        upper_lid=person.upper_lid + 0.3 * lift - squint,
+        lower_lid=person.lower_lid - 1.6 * max(smile, 0) - squint,
         anatomy=replace(anatomy, mouth=mouth, wear=wear),
     )

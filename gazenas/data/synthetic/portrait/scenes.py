@@ -43,7 +43,7 @@ def vary_eyes(scene: Scene, rng: np.random.Generator) -> Scene:
     return replace(
         scene,
         target=float(np.exp(rng.uniform(*np.log(TARGETS)))) * angles_to_vectors(in_head),
-        lid_opening=float(np.clip(rng.normal(1.0, 0.17), 0.45, 1.35)),
+        lid_opening=float(np.clip(rng.normal(1.0, 0.24), 0.4, 1.5)),
         pupil=float(rng.uniform(0.85, 1.15)),
         glint=float(rng.uniform(0.0, 3.0)),
         noise_seed=int(rng.integers(2**31)),
