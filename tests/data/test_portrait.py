@@ -54,7 +54,8 @@ def test_people_have_the_measures_of_people() -> None:
     people = [sample_person(np.random.default_rng([3, number])) for number in range(300)]
     across = np.array([[2 * each.fissure, each.eye_spacing - 2 * each.fissure, each.eye_spacing] for each in people])
     assert np.abs(across.mean(0) - [30.5, 32.5, 63.3]).max() < 0.7
-    assert (across.std(0) < [2.0, 5.0, 4.0]).all() and (across.std(0) > [1.0, 2.0, 2.0]).all()
+    assert (across.std(0) < [2.0, 5.0, 4.0]).all()
+    assert (across.std(0) > [1.0, 2.0, 2.0]).all()
     irises = np.array([2 * each.iris_radius for each in people])
     assert abs(irises.mean() - 11.7) < 0.1
     covered = np.mean([each.upper_lid < each.iris_radius for each in people])
@@ -125,13 +126,23 @@ def test_a_folder_says_how_it_was_rendered(view: str, sessions: int, tmp_path: P
     folders = tmp_path / "one", tmp_path / "two"
     for folder, workers in zip(folders, (1, 2), strict=True):
         generate(
-            folder, subjects=3, per_subject=7, size=32, seed=1, workers=workers, view=view, sessions=sessions, renderer=2
+            folder,
+            subjects=3,
+            per_subject=7,
+            size=32,
+            seed=1,
+            workers=workers,
+            view=view,
+            sessions=sessions,
+            renderer=2,
         )
     assert read_json(folders[0] / "dataset.json")["rendered"]["renderer"] == 2
     for path in folders[0].rglob("*.h5"):
         assert path.read_bytes() == (folders[1] / path.relative_to(folders[0])).read_bytes()
     split = open_data(folders[0]).split("train")
-    assert split.gaze is not None and len(split) == 7 and np.isfinite(split.gaze).all()
+    assert split.gaze is not None
+    assert np.isfinite(split.gaze).all()
+    assert len(split) == 7
     with pytest.raises(InputError, match="--renderer: expected one of 1, 2"):
         generate(tmp_path / "three", subjects=3, per_subject=1, size=32, seed=1, workers=1, renderer=3)
     with pytest.raises(InputError, match="near-eye, found 2"):

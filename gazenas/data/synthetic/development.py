@@ -77,7 +77,7 @@ def develop(light: Floats, how: Development, seed: int, unit: float) -> NDArray[
     sigma = how.spread * unit
     if sigma > 0.15:
         light = ndimage.gaussian_filter(light, (sigma, sigma, 0), mode="nearest")
-    tones = np.clip(light * (np.float32(gain) * np.array(how.cast, np.float32)), 0, 4) ** np.float32(1 / 2.2)
+    tones: Floats = np.clip(light * (np.float32(gain) * np.array(how.cast, np.float32)), 0, 4) ** np.float32(1 / 2.2)
     tones = _curve(tones, how.contrast, how.black)
     gray = (tones @ LUMA)[..., None]
     tones = gray + np.float32(how.saturation) * (tones - gray)
@@ -97,14 +97,13 @@ def _curve(tones: Floats, contrast: float, black: float) -> Floats:
 
 def _grain(how: Development, seed: int, size: int) -> Floats:
     rng = np.random.default_rng(seed)
-    field = rng.standard_normal((size, size, 1), dtype=np.float32) + 0.4 * rng.standard_normal(
+    field: Floats = rng.standard_normal((size, size, 1), dtype=np.float32) + 0.4 * rng.standard_normal(
         (size, size, 3), dtype=np.float32
     )
     if how.grain_size > 0.3:
         field = ndimage.gaussian_filter(field, (how.grain_size, how.grain_size, 0))
         field /= field.std()
-    grain: Floats = np.float32(how.grain) * field
-    return grain
+    return np.float32(how.grain) * field
 
 
 def _compressed(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

@@ -123,9 +123,7 @@ def _draw_head(lit: Lit, rays: Floats, color: Floats, ident: NDArray[np.int8], d
     ident[where], depth[where] = SKIN, t
 
 
-def meet_head(
-    lit: Lit, rays: Floats, depth: Floats, head: HeadShape
-) -> tuple[NDArray[np.intp], Floats, Floats]:
+def meet_head(lit: Lit, rays: Floats, depth: Floats, head: HeadShape) -> tuple[NDArray[np.intp], Floats, Floats]:
     """Marches each ray through the shell between the skull's largest radius and its middle.
 
     Returns:

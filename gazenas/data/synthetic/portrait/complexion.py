@@ -124,7 +124,9 @@ def _creases(grid: Grid) -> Floats:
     fold = _line(x - (person.nose_width + 1.5 + 15 * down**0.8), 2.3) * step(down, 0, 0.15) * step(-down, -1.0, -0.75)
     fold = (0.08 + 0.3 * age + 0.3 * smile) * fold
     from_eye = np.hypot((x - eye_x) * 0.85, y - EYE_HEIGHT)
-    bag = anatomy.lids.bag * (bump(x, y, eye_x - 3, EYE_HEIGHT + 9, 11, 3.5) + 0.7 * _line(from_eye - 15, 1.6) * (y > -12))
+    bag = anatomy.lids.bag * (
+        bump(x, y, eye_x - 3, EYE_HEIGHT + 9, 11, 3.5) + 0.7 * _line(from_eye - 15, 1.6) * (y > -12)
+    )
     feet = np.clip(np.sin((y - EYE_HEIGHT) * 1.1 + 0.4 * grid.noise(8, 5)), 0, 1) * bump(x, y, eye_x + 21, -18, 5, 9)
     rows = np.clip(np.sin(y * 0.75 + 0.7 * grid.noise(9, 18)), 0, 1) ** 3 * bump(x, y, 0, -58, 32, 10)
     frown = _line(x - 5.5, 1.5) * bump(x, y, 5, grid.brow_y, 5, 7)
@@ -139,7 +141,9 @@ def _hidden(grid: Grid) -> Floats:
     person, x, y = grid.person, grid.aside, grid.y
     anatomy, eye_x = anatomy_of(person), person.eye_spacing / 2
     deep = anatomy.socket * (0.45 + 0.55 * np.clip(anatomy.brow_ridge / 6, 0, 1))
-    sockets = deep * bump(x, y, eye_x - 3, EYE_HEIGHT - 5, 17, 8.5) + 0.7 * deep * bump(x, y, eye_x - 14, EYE_HEIGHT, 6, 9)
+    sockets = deep * bump(x, y, eye_x - 3, EYE_HEIGHT - 5, 17, 8.5) + 0.7 * deep * bump(
+        x, y, eye_x - 14, EYE_HEIGHT, 6, 9
+    )
     nose = 0.8 * bump(x, y, 0, grid.nose_y + 5, 13, 5)
     lip = 0.5 * bump(x, y, 0, grid.mouth_y + 14 + anatomy.mouth.open, 15, 4)
     low: Floats = sockets + nose + lip + 0.8 * step(y, grid.mouth_y + 36, grid.mouth_y + 50)

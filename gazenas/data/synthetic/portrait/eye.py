@@ -139,13 +139,17 @@ def _paint_ball(
     point = origin[:, None] + rays * ball
     normal = point.T / np.float32(person.eye_radius)
     out = np.abs(eye.aside) / fissure
-    white = np.array(lids.white, np.float32) - np.clip(out - 0.3, 0, 1)[:, None] * np.array([0.05, 0.16, 0.16], np.float32)
+    white = np.array(lids.white, np.float32) - np.clip(out - 0.3, 0, 1)[:, None] * np.array(
+        [0.05, 0.16, 0.16], np.float32
+    )
     hidden = np.full(where.size, anatomy_of(person).socket * 0.35, np.float32)
     painted = shade(lit, np.maximum(white, 0.03), normal * np.float32(0.7) + axis * np.float32(0.3), hidden)
     flesh = np.array(person.skin, np.float32) * np.array([0.75, 0.42, 0.42], np.float32)
     red = np.clip((out - np.where(eye.aside < 0, GROOVE - 0.07, GROOVE + 0.06)) * 8, 0, 1)
     red = np.maximum(red, (inside <= 0) | (point[2] > -1.5))[:, None]
-    painted += red * (shade(lit, np.broadcast_to(flesh, white.shape), np.broadcast_to(axis, white.shape), hidden) - painted)
+    painted += red * (
+        shade(lit, np.broadcast_to(flesh, white.shape), np.broadcast_to(axis, white.shape), hidden) - painted
+    )
     iris = _paint_iris(eye, rays, point, painted, hidden)
     gap, low = eye.down - eye.upper, eye.lower - eye.down
     shadow = 1 - np.float32(lids.shadow) * np.exp(-gap / 2.2) - 0.25 * np.exp(-low / 0.8) - 0.2 * out**3
@@ -169,7 +173,8 @@ def _paint_iris(eye: Eye, rays: Floats, point: Floats, painted: Floats, hidden: 
     paint = paint * (pupil * rim)[:, None] + np.float32(0.006)
     disc = shade(lit, paint, np.broadcast_to(axis, paint.shape), hidden)
     painted += is_iris[:, None] * (disc - painted)
-    return is_iris.astype(np.float32)
+    share: Floats = is_iris.astype(np.float32)
+    return share
 
 
 def _reflections(eye: Eye, rays: Floats) -> Floats:

@@ -25,7 +25,14 @@ import numpy as np
 from gazenas.data.synthetic.anatomy import Anatomy, Lids, Mouth, Rgb, Wear
 from gazenas.data.synthetic.person import Person
 
-HAIRS = ((0.008, 0.007, 0.007), (0.015, 0.011, 0.009), (0.035, 0.022, 0.015), (0.09, 0.05, 0.028), (0.30, 0.19, 0.09), (0.45, 0.43, 0.40))
+HAIRS = (
+    (0.008, 0.007, 0.007),
+    (0.015, 0.011, 0.009),
+    (0.035, 0.022, 0.015),
+    (0.09, 0.05, 0.028),
+    (0.30, 0.19, 0.09),
+    (0.45, 0.43, 0.40),
+)
 IRISES = (
     (0.018, 0.010, 0.007),
     (0.030, 0.016, 0.010),
@@ -165,7 +172,11 @@ def vary_look(person: Person, rng: np.random.Generator) -> Person:
     heavy = draw.between(1.0, 3.6) if draw.chance(0.5) else draw.between(0.3, 1.2)
     wear = Wear(
         rims=(heavy, heavy * (draw.between(0.1, 1.0) if draw.chance(0.5) else 1.0)),
-        lens=(min(draw.between(21, 28), person.eye_spacing / 2 - 5.0), draw.between(-1.0, 6.0), draw.between(4.0, tall)),
+        lens=(
+            min(draw.between(21, 28), person.eye_spacing / 2 - 5.0),
+            draw.between(-1.0, 6.0),
+            draw.between(4.0, tall),
+        ),
         tint=draw.between(0.0, 0.45) * draw.chance(0.3),
         shine=draw.between(0.0, 0.4) * draw.chance(0.5),
         fringe=draw.between(0.5, 7.0),

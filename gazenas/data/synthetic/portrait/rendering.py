@@ -92,9 +92,7 @@ def _with_eyes(head: HeadShape, scene: Scene, skins: tuple[_Skin, _Skin], size: 
     return image.reshape(size, size, 3), iris.reshape(size, size)
 
 
-def _traced(
-    head: HeadShape, lit: Lit, pixels: NDArray[np.intp], camera: tuple[int, float], samples: int
-) -> _Skin:
+def _traced(head: HeadShape, lit: Lit, pixels: NDArray[np.intp], camera: tuple[int, float], samples: int) -> _Skin:
     """Skin, hair, neck and background where the rays of these pixels meet them."""
     size, zoom = camera
     within = (np.arange(samples, dtype=np.float32) + np.float32(0.5)) / samples
