@@ -8,7 +8,7 @@ from gazenas.data.arrays import Floats
 from gazenas.data.synthetic.eye import lid_edges, lid_heights
 from gazenas.data.synthetic.head import EYE_HEIGHT, HeadShape, eye_corners, nose_base
 from gazenas.data.synthetic.person import Person
-from gazenas.data.synthetic.portrait.head import nose_base as portrait_nose_base
+from gazenas.data.synthetic.portrait.head import nose_points
 from gazenas.data.synthetic.portrait.lids import lid_points
 from gazenas.data.synthetic.scene import Scene, optical_axes, project, to_camera
 
@@ -44,7 +44,7 @@ def _mouth_and_nose(person: Person) -> tuple[float, float, float]:
     """How far the mouth lies under the nose, half its width, and half the distance between the nose's points, mm."""
     if person.anatomy is None:
         return 24, 23, float(nose_base(person)[0][1])
-    return person.anatomy.mouth.drop, person.anatomy.mouth.half_width, float(portrait_nose_base(person)[0][1])
+    return person.anatomy.mouth.drop, person.anatomy.mouth.half_width, float(nose_points(person)[0][1])
 
 
 def _eye_points(head: HeadShape, scene: Scene) -> Floats:

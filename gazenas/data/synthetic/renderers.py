@@ -71,9 +71,9 @@ def _render_all(head: HeadShape, scenes: Sequence[Scene], size: int) -> list[NDA
 RENDERERS: dict[int, Renderer] = {
     1: Renderer(person.sample_person, head.build_head, scene.sample_scene, _render_all, _same_eyes, _same_look, 1, 1),
     2: Renderer(
-        people.sample_person,
-        portrait_head.build_head,
-        scenes.sample_scene,
+        people.draw_person,
+        portrait_head.shape_head,
+        scenes.draw_scene,
         portrait_rendering.render_all,
         scenes.vary_eyes,
         people.vary_look,

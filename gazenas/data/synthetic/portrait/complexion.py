@@ -81,7 +81,7 @@ class Grid:
         return mask
 
 
-def complexion(grid: Grid, hair: Floats) -> Floats:
+def color_face(grid: Grid, hair: Floats) -> Floats:
     """``(T, T, 5)``: linear RGB, how much a place is hidden from light from above, gloss."""
     anatomy = anatomy_of(grid.person)
     color = _skin(grid)

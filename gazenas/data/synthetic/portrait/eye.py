@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gazenas.data.arrays import Floats
 from gazenas.data.synthetic.head import HeadShape, dot
-from gazenas.data.synthetic.portrait.lids import SIDES, anatomy_of, eye_frame, lid_edges, lid_heights
+from gazenas.data.synthetic.portrait.lids import SIDES, anatomy_of, eye_frame, opening_edges, opening_heights
 from gazenas.data.synthetic.portrait.light import shade
 from gazenas.data.synthetic.scene import optical_axes
 from gazenas.data.synthetic.shading import Lit
@@ -64,7 +64,7 @@ def paint_eyes(
         if not where.size:
             continue
         aside, down = _along_lids(head, side, point)
-        upper, lower = lid_edges(head.person, lid_heights(head.person, lit.scene, axis), aside)
+        upper, lower = opening_edges(head.person, opening_heights(head.person, lit.scene, axis), aside)
         eye = Eye(head, lit, axis, origin, aside, down, upper, lower)
         _paint_lids(eye, where, color, ident, idents[0])
         open_ = (eye.down > eye.upper) & (eye.down < eye.lower) & (np.abs(eye.aside) < head.person.fissure)

@@ -10,14 +10,14 @@ from gazenas.data.arrays import Floats
 from gazenas.data.synthetic import head as tables
 from gazenas.data.synthetic.head import EYE_HEIGHT, TABLE_SIZE, HeadShape
 from gazenas.data.synthetic.person import Person
-from gazenas.data.synthetic.portrait.complexion import Grid, complexion
-from gazenas.data.synthetic.portrait.lids import anatomy_of, eye_corners
+from gazenas.data.synthetic.portrait.complexion import Grid, color_face
+from gazenas.data.synthetic.portrait.lids import anatomy_of, opening_corners
 
 SKIN_DEPTH = 0.8  # mm of the skin behind the lids' ellipsoid, so that no skin covers an open eye
 SQUARENESS = 2.4  # exponent of the skull's superellipse
 
 
-def build_head(person: Person, table_size: int = TABLE_SIZE) -> HeadShape:
+def shape_head(person: Person, table_size: int = TABLE_SIZE) -> HeadShape:
     """Tabulates a person's head; ``surface`` is ``(T, T, 8)``: unit normal, linear RGB, how much the place is hidden
     from above (0 to 1), and gloss.
 
@@ -44,7 +44,7 @@ def build_head(person: Person, table_size: int = TABLE_SIZE) -> HeadShape:
     hair = painted.hair()
     radius += (7 * hair + tables.ears(person, directions, axes)) / length
     normal = tables.normals(directions * axes * radius[..., None])
-    surface = np.concatenate([normal, complexion(painted, hair)], -1).astype(np.float32)
+    surface = np.concatenate([normal, color_face(painted, hair)], -1).astype(np.float32)
 
     eye_x = person.eye_spacing / 2
     eyes = np.array([[-eye_x, EYE_HEIGHT, eye_depth], [eye_x, EYE_HEIGHT, eye_depth]], np.float32)
@@ -57,12 +57,12 @@ def build_head(person: Person, table_size: int = TABLE_SIZE) -> HeadShape:
         surface,
         float(radius.max()) * 1.001,
     )
-    nose = head.surface_points(*nose_base(person))
-    origin = 0.5 * (eye_corners(head).reshape(4, 3).mean(0) + nose.mean(0))
+    nose = head.surface_points(*nose_points(person))
+    origin = 0.5 * (opening_corners(head).reshape(4, 3).mean(0) + nose.mean(0))
     return replace(head, center=head.center - origin, eyes=(eyes - origin).astype(np.float32))
 
 
-def nose_base(person: Person) -> tuple[Floats, Floats]:
+def nose_points(person: Person) -> tuple[Floats, Floats]:
     """x and y of the two points under the wings of the nose, before the origin moves."""
     reach = 0.8 * person.nose_width
     y = EYE_HEIGHT + person.nose_length

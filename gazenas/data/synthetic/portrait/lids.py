@@ -20,7 +20,7 @@ def anatomy_of(person: Person) -> Anatomy:
     return person.anatomy
 
 
-def lid_heights(person: Person, scene: Scene, axis: Floats) -> tuple[float, float]:
+def opening_heights(person: Person, scene: Scene, axis: Floats) -> tuple[float, float]:
     """How far the opening reaches above and below the line between its corners in mm, given the optical axis."""
     lids = anatomy_of(person).lids
     drop = float(axis[1]) * person.eye_radius
@@ -30,7 +30,7 @@ def lid_heights(person: Person, scene: Scene, axis: Floats) -> tuple[float, floa
     return upper + lids.corner_drop, max(lower - lids.corner_drop, 0.6)
 
 
-def lid_edges(person: Person, heights: tuple[float, float], aside: Floats) -> tuple[Floats, Floats]:
+def opening_edges(person: Person, heights: tuple[float, float], aside: Floats) -> tuple[Floats, Floats]:
     """y of the upper and lower lid edges from the line between the corners, at ``aside`` (mm along it from its middle,
     toward the temple)."""
     edges = []
@@ -61,7 +61,7 @@ def on_shell(person: Person, side: int, aside: Floats, down: Floats) -> Floats:
     return points
 
 
-def eye_corners(head: HeadShape) -> Floats:
+def opening_corners(head: HeadShape) -> Floats:
     """``(2, 2, 3)`` corners of both eye openings, from the image's left to its right."""
     person = head.person
     ends = np.array([1.0, -1.0]) * person.fissure
@@ -74,11 +74,11 @@ def lid_points(head: HeadShape, scene: Scene) -> Floats:
     """``(12, 3)`` points in the head frame: per eye, image left first, clockwise from the corner at the image's
     left."""
     person = head.person
-    corners, points = eye_corners(head), []
+    corners, points = opening_corners(head), []
     for side, axis in enumerate(optical_axes(head, scene.target)):
         across = person.fissure * np.array([-0.4, 0.4], np.float32)
         aside = across * SIDES[side]
-        upper, lower = lid_edges(person, lid_heights(person, scene, axis), aside)
+        upper, lower = opening_edges(person, opening_heights(person, scene, axis), aside)
         above, below = on_shell(person, side, aside, upper), on_shell(person, side, aside[::-1], lower[::-1])
         points += [
             corners[side, :1],

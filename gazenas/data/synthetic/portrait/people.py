@@ -80,7 +80,7 @@ def _rgb(color: np.ndarray) -> Rgb:
     return red, green, blue
 
 
-def sample_person(rng: np.random.Generator) -> Person:
+def draw_person(rng: np.random.Generator) -> Person:
     """Draws a person, as they look in their first picture.
 
     Args:

@@ -39,7 +39,7 @@ class _Skin:
     depth: Floats
 
 
-def render(head: HeadShape, scene: Scene, size: int, zoom: float = 1.0) -> NDArray[np.uint8]:
+def render_portrait(head: HeadShape, scene: Scene, size: int, zoom: float = 1.0) -> NDArray[np.uint8]:
     """``(size, size, 3)`` RGB; as :func:`gazenas.data.synthetic.rendering.render`."""
     return render_all(head, [scene], size, zoom)[0]
 
@@ -50,7 +50,7 @@ def render_all(head: HeadShape, scenes: Sequence[Scene], size: int, zoom: float 
     Args:
         head: with an anatomy.
         scenes: alike but for gaze, lids, pupils, glint and development.
-        size, zoom: as of :func:`render`.
+        size, zoom: as of :func:`render_portrait`.
     """
     skins = _trace_skin(head, scenes[0], size, zoom)
     pictures = []
@@ -61,7 +61,7 @@ def render_all(head: HeadShape, scenes: Sequence[Scene], size: int, zoom: float 
     return pictures
 
 
-def render_linear(head: HeadShape, scene: Scene, size: int, zoom: float = 1.0) -> tuple[Floats, Floats]:
+def render_light(head: HeadShape, scene: Scene, size: int, zoom: float = 1.0) -> tuple[Floats, Floats]:
     """``(size, size, 3)`` linear RGB, and ``(size, size)`` the share of each pixel covered by an iris."""
     return _with_eyes(head, scene, _trace_skin(head, scene, size, zoom), size)
 
@@ -76,7 +76,7 @@ def _trace_skin(head: HeadShape, scene: Scene, size: int, zoom: float) -> tuple[
 
 
 def _with_eyes(head: HeadShape, scene: Scene, skins: tuple[_Skin, _Skin], size: int) -> tuple[Floats, Floats]:
-    """Draws eyes and spectacles over the skin: linear RGB and the share of iris, as of :func:`render_linear`."""
+    """Draws eyes and spectacles over the skin: linear RGB and the share of iris, as of :func:`render_light`."""
     lit = light_head(scene)
     image, iris = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
     for skin, has_eyes in zip(skins, (False, True), strict=True):

@@ -17,7 +17,7 @@ EVEN = 1.25  # both parameters of the beta distribution of the gaze in the head;
 FRONT = 2.2  # both parameters of the beta distribution of head poses, more mass toward the front than the first's 1.6
 
 
-def sample_scene(rng: np.random.Generator, roll: float = 0.0) -> Scene:
+def draw_scene(rng: np.random.Generator, roll: float = 0.0) -> Scene:
     """Draws a scene; gaze in the head nearly uniform over what eyes reach, roll uniform up to ``roll`` radians."""
     pitch, yaw = HEAD_LIMIT * (2 * rng.beta(FRONT, FRONT, 2) - 1)
     warmth = rng.normal(0, 0.08)
