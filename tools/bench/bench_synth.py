@@ -25,17 +25,17 @@ def main() -> None:
         seconds, counted, building = {64: 0.0, 224: 0.0}, 0, 0.0
         for person in range(arguments.people):
             rng = np.random.default_rng(person)
-            begun = time.perf_counter()
+            begun = time.process_time()
             head = draws.build_head(draws.sample_person(rng))
-            building += time.perf_counter() - begun
+            building += time.process_time() - begun
             for _ in range(0, arguments.images, draws.glances):
                 scene = draws.sample_scene(rng)
                 scenes = [scene, *(draws.vary_eyes(scene, rng) for _ in range(1, draws.glances))]
                 counted += len(scenes)
                 for size in seconds:
-                    begun = time.perf_counter()
+                    begun = time.process_time()
                     draws.render_all(head, scenes, size)
-                    seconds[size] += time.perf_counter() - begun
+                    seconds[size] += time.process_time() - begun
         print(f"renderer {number}, a person's head: {building / arguments.people * 1e3:.0f} ms")
         for size, spent in seconds.items():
             print(f"  {size} pixels: {counted / spent:.0f} images a second and core ({counted} images)")
