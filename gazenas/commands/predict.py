@@ -63,6 +63,9 @@ def _parse(argv: list[str]) -> Namespace:
     parser.add_argument("--screen", type=str, default="", help="JSON file by 'gazenas screen': where gazes meet it")
     parser.add_argument("--smooth", type=str, default="none", help=f"of films, by face: {', '.join(SMOOTHINGS)}")
     parser.add_argument("--with", type=str, default="", help="iris: draws and writes iris geometry's answer as well")
+    parser.add_argument(
+        "--mirror", action="store_true", help="ask about the mirrored patch as well, and average: steadier on photos"
+    )
     parser.add_argument("--max_faces", type=NonNegativeInt, default=0, help="in a frame, the largest; 0 for all")
     parser.add_argument("--every", type=PositiveInt, default=1, help="only each n-th frame")
     parser.add_argument("--frames", type=NonNegativeInt, default=0, help="at most so many; 0 for all")
@@ -105,6 +108,7 @@ def run(argv: list[str]) -> None:
                 smooth=arguments.smooth,
                 max_faces=arguments.max_faces,
                 irises=bool(arguments["with"]),
+                mirror=arguments.mirror,
             )
             note = check_face_model(
                 predictor.estimator.metadata, predictor.face_model, refuse=not arguments.any_face_model

@@ -44,6 +44,13 @@ def _parse(argv: list[str]) -> Namespace:
         help="recordings of a person at most, 2 to 5, each with a light, a place, a camera and a seat of its own, for "
         "'gazenas protocol familiar' and 'calibrate'; 0 for none",
     )
+    parser.add_argument(
+        "--renderer",
+        type=int,
+        default=1,
+        help="1, or 2: faces with the measures of people and the variety of photographs; the same seed gives the same "
+        "bytes with each",
+    )
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the people and of every image")
     parser.add_argument(
         "--workers",
@@ -74,6 +81,7 @@ def run(argv: list[str]) -> None:
             roll=arguments.roll,
             view=arguments.view,
             sessions=arguments.sessions,
+            renderer=arguments.renderer,
             workers=arguments.workers or usable_cores(),
             on_file=lambda name: progress.advance(task),
         )

@@ -155,6 +155,27 @@ def test_what_cannot_be_had_is_refused() -> None:
         GazePredictor(Says(0, 0), finder=Known(), camera=wide).image(IMAGE)
 
 
+def test_a_mirrored_patch_is_asked_about_as_well() -> None:
+    """A network that answers by the left half of a patch: with its mirror image the right half counts as much."""
+
+    class Left:
+        input_size, metadata = 64, {"of": "it"}  # type: ignore[var-annotated]
+
+        def __call__(self, faces: np.ndarray, /) -> np.ndarray:  # type: ignore[type-arg]
+            half = faces[:, :, :32].astype(np.float32).mean((1, 2, 3)) / 1000
+            return np.stack([half, 2 * half], 1)
+
+    finder = Known(face_at(CAMERA, *head_at()))
+    predictor = GazePredictor(Left(), finder=finder, camera=CAMERA, mirror=True)
+    assert predictor.estimator.metadata == {"of": "it"}
+    patch = np.zeros((2, 64, 64, 3), np.uint8)
+    patch[:, :, 32:] = 100
+    patch[1, :, :32] = 50
+    assert predictor.estimator(patch) == pytest.approx(np.array([[0.05, -0.1], [0.075, -0.05]]))
+    (found,) = predictor.image(IMAGE)
+    assert found.gaze is not None
+
+
 def test_by_name() -> None:
     finder = Known(face_at(CAMERA, *head_at()))
     predictor = gazenas.GazePredictor("gazenas-fast-64-5m", finder=finder, camera=CAMERA)

@@ -25,6 +25,7 @@ from gazenas.data.normalization.patch import warp_image
 from gazenas.data.synthetic.head import HeadShape, build_head
 from gazenas.data.synthetic.person import sample_person
 from gazenas.data.synthetic.photography import Sitter, Truth, photograph, truth_of
+from gazenas.data.synthetic.renderers import RENDERERS
 from gazenas.data.synthetic.scene import Scene, sample_scene
 from gazenas.faces.frame import Frame
 from gazenas.faces.mediapipe import MediapipeFinder
@@ -39,13 +40,14 @@ FRONT = np.radians(25.0)  # of a head, from the front
 Film = list[tuple[NDArray[np.uint8], list[Truth], list[Sitter]]]
 
 
-def film(seed: int, frames: int) -> tuple[Film, Camera]:
+def film(seed: int, frames: int, renderer: int) -> tuple[Film, Camera]:
     """People who move, turn and look about; one of them is away in the middle of the film."""
     rng = np.random.default_rng(seed)
     width, height = SIZES[seed % len(SIZES)]
     camera, count = assume_camera(width, height), 1 + seed % 3
-    heads = [build_head(sample_person(rng)) for _ in range(count)]
-    begins, ends = ([sample_scene(rng) for _ in range(count)] for _ in range(2))
+    draws = RENDERERS[renderer]
+    heads = [draws.build_head(draws.sample_person(rng)) for _ in range(count)]
+    begins, ends = ([draws.sample_scene(rng) for _ in range(count)] for _ in range(2))
     wide = rng.uniform(60, 300 if count == 1 else 150, count)  # pixels across a face of 150 mm
     depth = camera.matrix[0, 0] * 150 / wide
     across = (np.arange(count) - (count - 1) / 2) * width / count
@@ -86,12 +88,12 @@ def matched(answers: list[FaceGaze], truths: list[Truth], camera: Camera) -> Ite
                 yield index, answer
 
 
-def measure(model: str, films: int, frames: int) -> None:
+def measure(model: str, films: int, frames: int, renderer: int) -> None:
     """Prints errors."""
     rows: list[tuple[float, float, float, float]] = []  # degrees from the front, given patch, whole chain, iris
     seen = there = jumps = false = 0
     for seed in range(films):
-        shots, camera = film(seed, frames)
+        shots, camera = film(seed, frames, renderer)
         predictor = GazePredictor(model, camera=camera, irises=True)
         size = predictor.estimator.input_size
         target, numbers = Target(size, 960 * size / 224, 600), dict[int, int]()
@@ -205,6 +207,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--films", type=int, default=6)
     parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--renderer", type=int, default=1, help="of the people in films")
     parser.add_argument("--rounds", type=int, default=60, help="of the clock; 0 leaves it out")
     parser.add_argument("--people", type=int, default=0, help="at a desk, who look at nine dots twice; 0 leaves it out")
     arguments = parser.parse_args()
@@ -212,7 +215,7 @@ def main() -> None:
     if arguments.rounds:
         clock(arguments.model, arguments.rounds)
     if arguments.films:
-        measure(arguments.model, arguments.films, arguments.frames)
+        measure(arguments.model, arguments.films, arguments.frames, arguments.renderer)
     if arguments.people:
         desk(arguments.model, arguments.people)
 

@@ -12,10 +12,7 @@ import time
 
 import numpy as np
 
-from gazenas.data.synthetic.head import build_head
-from gazenas.data.synthetic.person import sample_person
-from gazenas.data.synthetic.rendering import render
-from gazenas.data.synthetic.scene import sample_scene
+from gazenas.data.synthetic.renderers import RENDERERS
 
 
 def main() -> None:
@@ -24,23 +21,24 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=4)
     parser.add_argument("--images", type=int, default=40, help="of each person and size")
     arguments = parser.parse_args()
-    seconds = {64: 0.0, 224: 0.0}
-    building = 0.0
-    for person in range(arguments.people):
-        rng = np.random.default_rng(person)
-        begun = time.perf_counter()
-        head = build_head(sample_person(rng))
-        building += time.perf_counter() - begun
-        for _ in range(arguments.images):
-            scene = sample_scene(rng)
-            for size in seconds:
-                begun = time.perf_counter()
-                render(head, scene, size)
-                seconds[size] += time.perf_counter() - begun
-    images = arguments.people * arguments.images
-    print(f"a person's head: {building / arguments.people * 1e3:.0f} ms")
-    for size, spent in seconds.items():
-        print(f"{size} pixels: {images / spent:.0f} images a second and core ({images} images)")
+    for number, draws in RENDERERS.items():
+        seconds, counted, building = {64: 0.0, 224: 0.0}, 0, 0.0
+        for person in range(arguments.people):
+            rng = np.random.default_rng(person)
+            begun = time.process_time()
+            head = draws.build_head(draws.sample_person(rng))
+            building += time.process_time() - begun
+            for _ in range(0, arguments.images, draws.glances):
+                scene = draws.sample_scene(rng)
+                scenes = [scene, *(draws.vary_eyes(scene, rng) for _ in range(1, draws.glances))]
+                counted += len(scenes)
+                for size in seconds:
+                    begun = time.process_time()
+                    draws.render_all(head, scenes, size)
+                    seconds[size] += time.process_time() - begun
+        print(f"renderer {number}, a person's head: {building / arguments.people * 1e3:.0f} ms")
+        for size, spent in seconds.items():
+            print(f"  {size} pixels: {counted / spent:.0f} images a second and core ({counted} images)")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Puts a trained subnet and its card into the package, under a name.
 
     python tools/release/ship_subnet.py NAME --search RUN [--finetune RUN] --data DIR
+    python tools/release/ship_subnet.py NAME --of SUBNET --finetune RUN --data DIR [--also TEXT]
 
-The card says how the subnet was made and what was measured; its first line says that it was trained on rendered faces.
+The second form ships other weights of an architecture that is shipped already. The card says how the subnet was made
+and what was measured; its first line says that it was trained on rendered faces.
 """
 
 from __future__ import annotations
@@ -91,20 +93,58 @@ def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
 """
 
 
+def other_weights(name: str, of: str, tuned: Path, data_folder: Path, also: str) -> str:
+    """The card of a subnet that has the architecture of another one; ``also`` says what else it was trained on."""
+    summary = json.loads((tuned / "summary.json").read_text(encoding="utf-8"))
+    rendered = json.loads((data_folder / "dataset.json").read_text(encoding="utf-8"))["rendered"]
+    renderer, seed = rendered["renderer"], rendered["seed"]
+    split, network = open_data(data_folder, Reading()).split("test"), load_model(tuned)
+    error, *moved = (f"{change} {worst_error(network, split, change):.2f}" for change in PATCH_CHANGES)
+    how = words(tuned, ("epochs", "batch_size", "lr", "augment", "seed"))
+    people, images = summary["data"]["people"], summary["data"]["images"]
+    digest = hashlib.sha256((tuned / "weights.safetensors").read_bytes()).hexdigest()
+    seen = f"{people['train']} people and {images['train']:,} images to train on{also}, {people['val']} to validate"
+    never = f"on {len(split):,} images of {len(split.people)} people of the same renderer whom it never saw"
+    took = f"{summary['seconds'] / 60:.0f} minutes"
+    return f"""Trained on rendered faces; its error on real faces is not measured but on a few portraits.
+
+# {name}
+
+| | |
+| --- | --- |
+| architecture | that of `{of}` |
+| fine-tuning | `gazenas finetune --arch {of} --weights default {how}`, {took} |
+| data | `gazenas synth --renderer {renderer} --seed {seed}`, {seen} |
+| MACs | {summary["macs"]:,} |
+| parameters | {summary["params"]:,} |
+| error | {error.split()[-1]} degrees {never} |
+| error where the face is off in its patch | {", ".join(moved)} |
+| fingerprint | {summary["fingerprint"]} |
+| weights | SHA-256 {digest} |
+"""
+
+
 def main() -> None:
     """Copies and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
-    parser.add_argument("--search", type=Path, required=True, help="run folder of the search")
+    parser.add_argument("--search", type=Path, help="run folder of the search")
+    parser.add_argument("--of", default="", help="shipped subnet whose architecture it has, instead of a search")
+    parser.add_argument("--also", default="", help="what it was trained on besides, for the card")
     parser.add_argument("--finetune", type=Path, help="run folder of the fine-tuning, where one followed")
     parser.add_argument("--data", type=Path, required=True, help="data folder whose test people the card tells about")
     arguments = parser.parse_args()
+    if bool(arguments.search) == bool(arguments.of) or not (arguments.search or arguments.finetune):
+        raise SystemExit("expected --search RUN, or --of SUBNET with --finetune RUN")
     arguments.finetune = arguments.finetune or arguments.search
     weights = arguments.finetune / "weights.safetensors"
     if weights.stat().st_size > LIMIT:
         raise SystemExit(f"{weights}: expected at most {LIMIT:,} bytes, found {weights.stat().st_size:,}")
     FOLDER.mkdir(exist_ok=True)
-    text = card(arguments.name, arguments.search, arguments.finetune, arguments.data)
+    if arguments.of:
+        text = other_weights(arguments.name, arguments.of, arguments.finetune, arguments.data, arguments.also)
+    else:
+        text = card(arguments.name, arguments.search, arguments.finetune, arguments.data)
     shutil.copyfile(arguments.finetune / "arch.json", FOLDER / f"{arguments.name}.json")
     shutil.copyfile(weights, FOLDER / f"{arguments.name}.safetensors")
     (FOLDER / f"{arguments.name}.md").write_text(text, encoding="utf-8")

@@ -17,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gazenas.data import hdf5_layout as layout
-from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.landmarks import project_landmarks
 from gazenas.data.synthetic.near_eye import near_eye_landmarks, render_near_eye, sample_near_eye, sample_view
-from gazenas.data.synthetic.person import sample_person
-from gazenas.data.synthetic.rendering import render
-from gazenas.data.synthetic.scene import look_at_screen, sample_scene
+from gazenas.data.synthetic.renderers import RENDERERS
+from gazenas.data.synthetic.scene import look_at_screen
 from gazenas.data.synthetic.session import FEWEST, MOST, sample_sessions
 from gazenas.errors import InputError
 from gazenas.files import read_json, write_json
@@ -30,7 +28,6 @@ from gazenas.files import read_json, write_json
 RENDERED = "rendered"  # key of dataset.json that says how a folder was rendered
 FACE, NEAR_EYE, SCREEN = VIEWS = ("face", "near-eye", "screen")
 MM = 10.0  # in a centimeter
-RENDERER = 1  # goes up where the same seed would give other bytes
 
 
 def split_people(subjects: int) -> dict[str, list[str]]:
@@ -60,6 +57,7 @@ def generate(
     roll: float = 0.0,
     view: str = FACE,
     sessions: int = 0,
+    renderer: int = 1,
     on_file: Callable[[str], None] = lambda name: None,
 ) -> dict[str, list[str]]:
     """Renders a data folder: ``dataset.json``, ``train/``, ``test/`` and ``train_test_split.json``, in this order.
@@ -75,6 +73,7 @@ def generate(
             look at a screen, with ``screen_point`` as well.
         sessions: recordings of a person at most, from ``FEWEST`` on, each with a light, a place, a camera and a seat
             of its own, and then with the key ``session``; 0 for none, every image having its own.
+        renderer: key of ``RENDERERS``; the second draws faces as photographs have them.
         on_file: called with each finished file's name.
 
     Returns:
@@ -83,19 +82,20 @@ def generate(
     Raises:
         InputError: where a number is out of range.
     """
-    _check(per_subject, size, seed, roll, view, sessions)
+    _check(per_subject, size, seed, roll, view, sessions, renderer)
     split = split_people(subjects)
     folder.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, float] = {"subjects": subjects, "per_subject": per_subject, "size": size, "seed": seed}
     numbers |= {name: value for name, value in (("roll", roll), ("sessions", sessions)) if value}
-    rendered = {"renderer": RENDERER, **numbers, **({"view": view} if view != FACE else {})}
+    rendered = {"renderer": renderer, **numbers, **({"view": view} if view != FACE else {})}
     write_json(folder / layout.METADATA_FILE, {RENDERED: rendered})
     tasks = []
     for part, names in split.items():
         target = layout.part_folder(folder, part)
         target.mkdir(exist_ok=True)
         tasks += [
-            _PersonFile(target / name, int(name[7:11]), per_subject, size, seed, roll, view, sessions) for name in names
+            _PersonFile(target / name, int(name[7:11]), per_subject, size, seed, roll, view, sessions, renderer)
+            for name in names
         ]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for name in pool.map(_write_person, tasks):
@@ -104,10 +104,13 @@ def generate(
     return split
 
 
-def _check(per_subject: int, size: int, seed: int, roll: float, view: str, sessions: int) -> None:
+def _check(per_subject: int, size: int, seed: int, roll: float, view: str, sessions: int, renderer: int) -> None:
     """Raises InputError where a number is out of range, or does not go with the view."""
     if view not in VIEWS:
         raise InputError(f"--view: expected one of {', '.join(VIEWS)}, found {view!r}")
+    if renderer not in RENDERERS or (renderer != 1 and view == NEAR_EYE):
+        known = ", ".join(map(str, RENDERERS))
+        raise InputError(f"--renderer: expected one of {known}, and 1 with --view {NEAR_EYE}, found {renderer}, {view}")
     if roll and view == NEAR_EYE:
         raise InputError(f"--roll: turns heads, expected it with --view {FACE}, found {view}")
     if not 0 <= roll <= 90:
@@ -145,6 +148,7 @@ class _PersonFile:
     roll: float
     view: str
     sessions: int
+    renderer: int
 
 
 def _write_person(file: _PersonFile) -> str:
@@ -158,25 +162,34 @@ def _write_person(file: _PersonFile) -> str:
 
 def _faces(rng: np.random.Generator, file: _PersonFile) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     """Faces of one person, ``(N, S, S, 3)``, and what is known of them."""
-    count, size = file.count, file.size
-    person = sample_person(rng)
-    recordings = sample_sessions(rng, person, file.sessions) if file.sessions else []
-    heads = [build_head(each.dress(person)) for each in recordings] or [build_head(person)]
+    count, size, draws = file.count, file.size, RENDERERS[file.renderer]
+    person = draws.sample_person(rng)
+    recordings = sample_sessions(rng, person, file.sessions, draws.sample_scene) if file.sessions else []
+    looks = [each.dress(person) for each in recordings] or [person]
+    looks += [draws.vary_look(person, rng) for _ in range(1, draws.looks if not recordings else 1)]
+    heads = [draws.build_head(look) for look in looks]
     images = np.empty((count, size, size, 3), np.uint8)
     gaze, pose = np.empty((count, 2), np.float32), np.empty((count, 2), np.float32)
     points, rolls = np.empty((count, 68, 2), np.float32), np.empty((count, 1), np.float32)
     dots = np.empty((count, 2), np.float32)
     session = np.arange(count, dtype=np.int64) * len(heads) // count
-    for index in range(count):
-        head, scene = heads[session[index]], sample_scene(rng, np.deg2rad(file.roll))
+    index = 0
+    while index < count:
+        head = heads[session[index]]
+        scene = draws.sample_scene(rng, np.deg2rad(file.roll))
         if recordings:
             scene = recordings[session[index]].place(scene, rng)
+        alike = int((session[index : index + draws.glances] == session[index]).sum())
+        scenes = [scene, *(draws.vary_eyes(scene, rng) for _ in range(alike - 1))]
         if file.view == SCREEN:
-            scene, dot = look_at_screen(scene, rng)
-            dots[index] = dot / MM
-        images[index] = render(head, scene, size)
-        gaze[index], pose[index], rolls[index] = scene.gaze, scene.head_pose, scene.roll
-        points[index] = project_landmarks(head, scene, size)
+            looks_at = [look_at_screen(each, rng) for each in scenes]
+            scenes = [each for each, _ in looks_at]
+            dots[index : index + alike] = [dot / MM for _, dot in looks_at]
+        images[index : index + alike] = draws.render_all(head, scenes, size)
+        for row, each in enumerate(scenes, index):
+            gaze[row], pose[row], rolls[row] = each.gaze, each.head_pose, each.roll
+            points[row] = project_landmarks(head, each, size)
+        index += alike
     columns: dict[str, NDArray[Any]] = {
         layout.GAZE: gaze,
         layout.HEAD_POSE: pose,

@@ -117,7 +117,7 @@ def build_head(person: Person, table_size: int = TABLE_SIZE) -> HeadShape:
         table_size: side of the tables; a texel in the middle of the face measures about 150 / table_size mm.
     """
     axes = np.array(person.skull, np.float32)
-    directions = _directions(table_size)
+    directions = texel_directions(table_size)
     base = (np.abs(directions) ** 2.4).sum(-1) ** np.float32(-1 / 2.4)
     x, y = directions[..., 0] * axes[0] * base, directions[..., 1] * axes[1] * base
     front = np.clip(-directions[..., 2] * 3, 0, 1)
@@ -125,11 +125,11 @@ def build_head(person: Person, table_size: int = TABLE_SIZE) -> HeadShape:
     eye_x = person.eye_spacing / 2
 
     flat = base + _face_relief(person, np.abs(x), y, front, sockets=False) / length
-    eye_front = _depth_at(flat, axes, eye_x, EYE_HEIGHT)
+    eye_front = depth_at(flat, axes, eye_x, EYE_HEIGHT)
     hair = _hair_mask(person, directions, x, y)
-    relief = _face_relief(person, np.abs(x), y, front, sockets=True) + 7 * hair + _ears(person, directions, axes)
+    relief = _face_relief(person, np.abs(x), y, front, sockets=True) + 7 * hair + ears(person, directions, axes)
     radius = base + relief / length
-    normal = _normals(directions * axes * radius[..., None])
+    normal = normals(directions * axes * radius[..., None])
     albedo = _albedo(person, np.abs(x), x, y, front, hair)
 
     depth = eye_front + person.shell_radius - person.eye_protrusion
@@ -168,7 +168,7 @@ def nose_base(person: Person) -> tuple[Floats, Floats]:
     return np.array([-reach, reach], np.float32), np.array([y, y], np.float32)
 
 
-def _directions(size: int) -> Floats:
+def texel_directions(size: int) -> Floats:
     """``(size, size, 3)`` unit directions at the texels of the octahedral map."""
     line = np.linspace(-1, 1, size, dtype=np.float32)
     v, u = np.meshgrid(line, line, indexing="ij")
@@ -181,12 +181,12 @@ def _directions(size: int) -> Floats:
     return unit
 
 
-def _bump(x: Floats, y: Floats, at_x: float, at_y: float, wide: float, high: float) -> Floats:
+def bump(x: Floats, y: Floats, at_x: float, at_y: float, wide: float, high: float) -> Floats:
     bump: Floats = np.exp(-0.5 * (((x - at_x) / wide) ** 2 + ((y - at_y) / high) ** 2))
     return bump
 
 
-def _step(values: Floats, low: float, high: float) -> Floats:
+def step(values: Floats, low: float, high: float) -> Floats:
     """Smooth rise from 0 at ``low`` to 1 at ``high``."""
     share = np.clip((values - low) / (high - low), 0, 1)
     rise: Floats = share * share * (3 - 2 * share)
@@ -198,37 +198,37 @@ def _face_relief(person: Person, x: Floats, y: Floats, front: Floats, *, sockets
     eye_x, brow_y = person.eye_spacing / 2, EYE_HEIGHT - person.brow_height
     nose_y = EYE_HEIGHT + person.nose_length
     along = np.clip((y - EYE_HEIGHT + 4) / (person.nose_length - 4), 0, 1)
-    ridge = (2.5 + (person.nose_height - 2.5) * along**1.4) * (1 - _step(y, nose_y - 2, nose_y + 5))
-    ridge = ridge * _step(y, EYE_HEIGHT - 14, EYE_HEIGHT + 4)
+    ridge = (2.5 + (person.nose_height - 2.5) * along**1.4) * (1 - step(y, nose_y - 2, nose_y + 5))
+    ridge = ridge * step(y, EYE_HEIGHT - 14, EYE_HEIGHT + 4)
     relief = ridge * np.exp(-0.5 * (x / (4.2 + (person.nose_width - 3.0) * along**2)) ** 2)
-    relief = relief + 5.0 * _bump(x, y, person.nose_width + 1, nose_y - 4, 3.6, 4.0)
-    relief = relief + 3.5 * _bump(x, y, eye_x - 4, brow_y + 3, 15, 5)
-    relief = relief + 4.0 * _bump(x, y, 38, 14, 14, 13)
+    relief = relief + 5.0 * bump(x, y, person.nose_width + 1, nose_y - 4, 3.6, 4.0)
+    relief = relief + 3.5 * bump(x, y, eye_x - 4, brow_y + 3, 15, 5)
+    relief = relief + 4.0 * bump(x, y, 38, 14, 14, 13)
     mouth_y = nose_y + 24
-    relief = relief + 3.5 * _bump(x, y, 0, mouth_y - 4, 17, 3.4) + 4.0 * _bump(x, y, 0, mouth_y + 5, 14, 4.0)
-    relief = relief - 2.0 * _bump(x, y, 0, mouth_y, 20, 1.5) - 2.5 * _bump(x, y, 0, mouth_y + 14, 16, 4)
-    relief = relief + 8.0 * _bump(x, y, 0, mouth_y + 28, 15, 10)
-    narrowing = person.jaw * 15 * _step(y, 10, 95) * np.clip(x / 60, 0, 1.2) ** 2
+    relief = relief + 3.5 * bump(x, y, 0, mouth_y - 4, 17, 3.4) + 4.0 * bump(x, y, 0, mouth_y + 5, 14, 4.0)
+    relief = relief - 2.0 * bump(x, y, 0, mouth_y, 20, 1.5) - 2.5 * bump(x, y, 0, mouth_y + 14, 16, 4)
+    relief = relief + 8.0 * bump(x, y, 0, mouth_y + 28, 15, 10)
+    narrowing = person.jaw * 15 * step(y, 10, 95) * np.clip(x / 60, 0, 1.2) ** 2
     if sockets:
-        relief = relief - 6.0 * _bump(x, y, eye_x, EYE_HEIGHT + 1, 13, 8.0)
+        relief = relief - 6.0 * bump(x, y, eye_x, EYE_HEIGHT + 1, 13, 8.0)
     shape: Floats = relief * front - narrowing
     return shape
 
 
-def _ears(person: Person, directions: Floats, axes: Floats) -> Floats:
+def ears(person: Person, directions: Floats, axes: Floats) -> Floats:
     y, z = directions[..., 1] * axes[1], directions[..., 2] * axes[2]
     ear: Floats = 16 * np.exp(-0.5 * (((y - 2) / 17) ** 4 + ((z - 14) / 7) ** 2)) * (np.abs(directions[..., 0]) > 0.5)
     return ear * np.float32(0.2 if person.long_hair else 1.0)
 
 
-def _depth_at(radius: Floats, axes: Floats, x: float, y: float) -> float:
+def depth_at(radius: Floats, axes: Floats, x: float, y: float) -> float:
     """z of the surface at the given frontal position, from the texel that comes nearest."""
-    points = _directions(radius.shape[0]) * axes * radius[..., None]
+    points = texel_directions(radius.shape[0]) * axes * radius[..., None]
     distance = (points[..., 0] - x) ** 2 + (points[..., 1] - y) ** 2 + 1e6 * (points[..., 2] > 0)
     return float(points.reshape(-1, 3)[distance.argmin(), 2])
 
 
-def _normals(points: Floats) -> Floats:
+def normals(points: Floats) -> Floats:
     """Outward unit normals of a ``(T, T, 3)`` grid of surface points."""
     along_v, along_u = np.gradient(points, axis=0), np.gradient(points, axis=1)
     normal = np.cross(along_v, along_u)
@@ -238,7 +238,7 @@ def _normals(points: Floats) -> Floats:
     return unit
 
 
-def _noise(rng: np.random.Generator, size: int, scale: float) -> Floats:
+def noise(rng: np.random.Generator, size: int, scale: float) -> Floats:
     """Smooth noise of unit deviation with features of about ``scale`` texels."""
     field = ndimage.gaussian_filter(rng.standard_normal((size, size), dtype=np.float32), scale)
     scaled: Floats = field / field.std()
@@ -247,11 +247,11 @@ def _noise(rng: np.random.Generator, size: int, scale: float) -> Floats:
 
 def _hair_mask(person: Person, directions: Floats, x: Floats, y: Floats) -> Floats:
     rng = np.random.default_rng(person.texture_seed)
-    ragged = y + 2.5 * _noise(rng, y.shape[0], 2.0)
-    crown = _step(-ragged - 0.006 * x**2, person.hairline - 3, person.hairline + 3)
-    back = _step(directions[..., 2] - 0.004 * np.maximum(y - 30, 0), 0.22, 0.34) * (y < 60)
+    ragged = y + 2.5 * noise(rng, y.shape[0], 2.0)
+    crown = step(-ragged - 0.006 * x**2, person.hairline - 3, person.hairline + 3)
+    back = step(directions[..., 2] - 0.004 * np.maximum(y - 30, 0), 0.22, 0.34) * (y < 60)
     if person.long_hair:
-        back = np.maximum(back, _step(np.abs(x) + 1.5 * _noise(rng, y.shape[0], 2.0), 62, 68))
+        back = np.maximum(back, step(np.abs(x) + 1.5 * noise(rng, y.shape[0], 2.0), 62, 68))
     mask: Floats = np.maximum(crown, back)
     return mask
 
@@ -265,32 +265,32 @@ def _albedo(person: Person, aside: Floats, x: Floats, y: Floats, front: Floats, 
     mouth_y = nose_y + 24
     skin = np.array(person.skin, np.float32)
     color = np.ones((size, size, 3), np.float32) * skin
-    color *= 1 + 0.05 * _noise(rng, size, 12)[..., None] + 0.025 * _noise(rng, size, 1.2)[..., None]
-    flush = 0.10 * _bump(aside, y, 36, 18, 13, 10) + 0.10 * _bump(aside, y, 0, nose_y - 6, 9, 7)
+    color *= 1 + 0.05 * noise(rng, size, 12)[..., None] + 0.025 * noise(rng, size, 1.2)[..., None]
+    flush = 0.10 * bump(aside, y, 36, 18, 13, 10) + 0.10 * bump(aside, y, 0, nose_y - 6, 9, 7)
     color *= 1 - flush[..., None] * np.array([0.0, 1.0, 0.9], np.float32)
-    shade = 0.34 * _bump(aside, y, eye_x - 9, EYE_HEIGHT - 4, 9, 6) + 0.18 * _bump(
+    shade = 0.34 * bump(aside, y, eye_x - 9, EYE_HEIGHT - 4, 9, 6) + 0.18 * bump(
         aside, y, eye_x, EYE_HEIGHT + 11, 12, 4
     )
-    shade = shade + 0.55 * _bump(aside, y, 5, nose_y + 2.5, 4.5, 1.8) + 0.2 * _bump(aside, y, 0, mouth_y + 13, 14, 3)
-    shade = shade + 0.45 * _step(y, mouth_y + 34, mouth_y + 52)
+    shade = shade + 0.55 * bump(aside, y, 5, nose_y + 2.5, 4.5, 1.8) + 0.2 * bump(aside, y, 0, mouth_y + 13, 14, 3)
+    shade = shade + 0.45 * step(y, mouth_y + 34, mouth_y + 52)
     color *= 1 - (shade * front)[..., None]
     lip_edge = 23 * (1 - 0.02 * np.abs(y - mouth_y))
     lip_height = np.where(aside < 26, 7.5 - 0.16 * aside, 1.0)  # further out it would pass through zero
-    lips = _step(lip_edge - aside, 0, 6) * np.exp(-(((y - mouth_y - 0.5) / lip_height) ** 4)) * front * (aside < 26)
+    lips = step(lip_edge - aside, 0, 6) * np.exp(-(((y - mouth_y - 0.5) / lip_height) ** 4)) * front * (aside < 26)
     red = skin * np.array([0.86, 0.52, 0.52], np.float32)
     color += (lips * (0.35 + 0.65 * person.lips))[..., None] * (red - color)
-    slit = 0.75 * np.exp(-(((y - mouth_y) / 1.1) ** 2)) * _step(24 - aside, 0, 4) * front
+    slit = 0.75 * np.exp(-(((y - mouth_y) / 1.1) ** 2)) * step(24 - aside, 0, 4) * front
     color *= 1 - slit[..., None]
     arch = brow_y - 2.5 * np.cos((aside - eye_x) / 9) + 0.012 * (aside - eye_x - 6) ** 2
-    brow = np.exp(-(((y - arch) / person.brow_thickness) ** 4)) * _step(aside, 12, 17) * _step(-aside, -53, -44) * front
-    brow = brow * (1 - 0.25 * np.abs(_noise(rng, size, 1.0)))
+    brow = np.exp(-(((y - arch) / person.brow_thickness) ** 4)) * step(aside, 12, 17) * step(-aside, -53, -44) * front
+    brow = brow * (1 - 0.25 * np.abs(noise(rng, size, 1.0)))
     hair_color = np.array(person.hair, np.float32)
     color += (np.clip(brow, 0, 1) * person.brow_darkness)[..., None] * (0.8 * hair_color - color)
-    stubble = person.beard * np.maximum(_step(y - 0.25 * (62 - aside), 12, 30), _bump(aside, y, 0, mouth_y - 12, 20, 5))
-    color += (stubble * front * (1 - lips) * (1 - 0.3 * np.abs(_noise(rng, size, 1.0))))[..., None] * (
+    stubble = person.beard * np.maximum(step(y - 0.25 * (62 - aside), 12, 30), bump(aside, y, 0, mouth_y - 12, 20, 5))
+    color += (stubble * front * (1 - lips) * (1 - 0.3 * np.abs(noise(rng, size, 1.0))))[..., None] * (
         hair_color - color
     )
-    strands = hair_color * (1 + 0.35 * ndimage.gaussian_filter1d(_noise(rng, size, 0.8), 5, axis=0)[..., None])
+    strands = hair_color * (1 + 0.35 * ndimage.gaussian_filter1d(noise(rng, size, 0.8), 5, axis=0)[..., None])
     color += hair[..., None] * (strands - color)
     clipped: Floats = np.clip(color, 0.01, 1.0)
     return clipped

@@ -7,6 +7,9 @@ import numpy as np
 from gazenas.data.arrays import Floats
 from gazenas.data.synthetic.eye import lid_edges, lid_heights
 from gazenas.data.synthetic.head import EYE_HEIGHT, HeadShape, eye_corners, nose_base
+from gazenas.data.synthetic.person import Person
+from gazenas.data.synthetic.portrait.head import nose_points
+from gazenas.data.synthetic.portrait.lids import lid_points
 from gazenas.data.synthetic.scene import Scene, optical_axes, project, to_camera
 
 
@@ -14,7 +17,8 @@ def project_landmarks(head: HeadShape, scene: Scene, size: int) -> Floats:
     """``(68, 2)`` image positions (x, y) in pixels, occluded ones included; conventions of :func:`.scene.project`."""
     person = head.person
     nose_y = EYE_HEIGHT + person.nose_length
-    mouth_y = nose_y + 24
+    drop, wide, reach = _mouth_and_nose(person)
+    mouth_y = nose_y + drop
     angle = np.linspace(-np.pi / 2, np.pi / 2, 17)
     jaw = np.stack(
         [0.82 * head.axes[0] * np.sin(angle), EYE_HEIGHT + (mouth_y + 46 - EYE_HEIGHT) * np.cos(angle) ** 0.8], -1
@@ -23,17 +27,24 @@ def project_landmarks(head: HeadShape, scene: Scene, size: int) -> Floats:
     brow_y = EYE_HEIGHT - person.brow_height - 2.5 * np.cos((arch - person.eye_spacing / 2) / 9)
     brows = np.concatenate([np.stack([-arch[::-1], brow_y[::-1]], -1), np.stack([arch, brow_y], -1)])
     bridge = np.stack([np.zeros(4), np.linspace(EYE_HEIGHT + 2, nose_y - 4, 4)], -1)
-    reach = float(nose_base(person)[0][1])
     nostrils = np.stack([np.linspace(-reach, reach, 5), nose_y + np.array([0, 1.5, 2.5, 1.5, 0])], -1)
     turn = np.linspace(np.pi, -np.pi, 13)[:-1]
-    outer = np.stack([23 * np.cos(turn), mouth_y - 7 * np.sin(turn)], -1)
+    outer = np.stack([wide * np.cos(turn), mouth_y - 7 * np.sin(turn)], -1)
     turn = np.linspace(np.pi, -np.pi, 9)[:-1]
-    inner = np.stack([19 * np.cos(turn), mouth_y - 1.5 * np.sin(turn)], -1)
+    inner = np.stack([(wide - 4) * np.cos(turn), mouth_y - 1.5 * np.sin(turn)], -1)
     flat = np.concatenate([jaw, brows, bridge, nostrils, outer, inner]).astype(np.float32)
     flat += head.center[:2]
+    eyes = lid_points if person.anatomy else _eye_points
     surface = head.surface_points(flat[:, 0], flat[:, 1])
-    points = np.concatenate([surface[:36], _eye_points(head, scene), surface[36:]])
+    points = np.concatenate([surface[:36], eyes(head, scene), surface[36:]])
     return project(to_camera(points, scene), size)
+
+
+def _mouth_and_nose(person: Person) -> tuple[float, float, float]:
+    """How far the mouth lies under the nose, half its width, and half the distance between the nose's points, mm."""
+    if person.anatomy is None:
+        return 24, 23, float(nose_base(person)[0][1])
+    return person.anatomy.mouth.drop, person.anatomy.mouth.half_width, float(nose_points(person)[0][1])
 
 
 def _eye_points(head: HeadShape, scene: Scene) -> Floats:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gazenas.data.synthetic.anatomy import Anatomy
+
 SKINS = ((0.93, 0.76, 0.66), (0.86, 0.66, 0.53), (0.76, 0.55, 0.42), (0.58, 0.40, 0.29), (0.40, 0.27, 0.20))
 IRISES = ((0.30, 0.18, 0.09), (0.42, 0.27, 0.12), (0.36, 0.42, 0.22), (0.30, 0.45, 0.60), (0.45, 0.52, 0.56))
 HAIRS = ((0.05, 0.04, 0.04), (0.17, 0.10, 0.06), (0.35, 0.22, 0.12), (0.66, 0.50, 0.30), (0.55, 0.54, 0.53))
@@ -50,6 +52,7 @@ class Person:
     glasses_color: tuple[float, float, float]
     kappa: tuple[tuple[float, float], tuple[float, float]]
     texture_seed: int
+    anatomy: Anatomy | None = None  # of the second renderer
 
     @property
     def shell_radius(self) -> float:

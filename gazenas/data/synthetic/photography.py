@@ -17,6 +17,7 @@ from gazenas.data.arrays import Floats
 from gazenas.data.normalization.geometry import Camera, Target, View, view_face
 from gazenas.data.synthetic.head import HeadShape
 from gazenas.data.synthetic.landmarks import project_landmarks
+from gazenas.data.synthetic.portrait.rendering import render_portrait
 from gazenas.data.synthetic.rendering import render
 from gazenas.data.synthetic.scene import DISTANCE, FOCAL_LENGTH, REFERENCE_SIZE, Scene
 from gazenas.gaze import angles_to_vectors
@@ -81,7 +82,8 @@ def photograph(
         density = camera.matrix[0, 0] / float(np.linalg.norm(sitter.center))  # pixels of the photo a mm
         size = max(32, int(FINER * density * DISTANCE * REFERENCE_SIZE / (ZOOM * FOCAL_LENGTH)))
         scene = replace(sitter.scene, background=np.full((2, 2, 3), WALL, np.float32), exposure=1.0)
-        picture = Image.fromarray(render(sitter.head, scene, size, ZOOM))
+        draw = render if sitter.head.person.anatomy is None else render_portrait
+        picture = Image.fromarray(draw(sitter.head, scene, size, ZOOM))
         target = Target(size, ZOOM * FOCAL_LENGTH * size / REFERENCE_SIZE, DISTANCE)
         into = view_face(camera, truth.rotation, sitter.center, target).warp
         # Pillow's positions begin at a pixel's corner, a camera's in its middle; a rendered picture's corner is 0.

@@ -14,7 +14,7 @@ from gazenas.data.arrays import Floats
 from gazenas.data.synthetic.eye import eye_colors
 from gazenas.data.synthetic.head import HeadShape, dot, look_up, octahedral
 from gazenas.data.synthetic.scene import DISTANCE, FOCAL_LENGTH, REFERENCE_SIZE, Scene
-from gazenas.data.synthetic.shading import Lit
+from gazenas.data.synthetic.shading import Lit, light_head
 
 BACKGROUND, SKIN, NECK, SPECTACLES, LID, SCLERA, IRIS = range(7)
 MARCH_STEPS = 11
@@ -52,14 +52,7 @@ def render_linear(head: HeadShape, scene: Scene, size: int, zoom: float = 1.0) -
     Returns:
         ``(size, size, 3)`` colors, and ``(size, size)`` the share of each pixel covered by an iris disc.
     """
-    rotation = scene.rotation
-    lit = Lit(
-        origin=(rotation.T @ np.array([0, 0, -DISTANCE])).astype(np.float32),
-        rotation=rotation.astype(np.float32),
-        light=(rotation.T @ scene.light).astype(np.float32),
-        fill=(rotation.T @ scene.fill).astype(np.float32),
-        scene=scene,
-    )
+    lit = light_head(scene)
     line = np.arange(size, dtype=np.float32) + np.float32(0.5)
     y, x = (grid.reshape(-1) for grid in np.meshgrid(line, line, indexing="ij"))
     color, ident = _trace(head, lit, x, y, size, zoom)
@@ -101,17 +94,17 @@ def _trace(head: HeadShape, lit: Lit, x: Floats, y: Floats, size: int, zoom: flo
     color = np.zeros((x.size, 3), np.float32)
     ident = np.full(x.shape, BACKGROUND, np.int8)
     depth = np.full(x.shape, np.inf, np.float32)
-    _draw_neck(lit, in_camera, color, ident, depth, head)
+    draw_neck(lit, in_camera, color, ident, depth, head)
     _draw_head(lit, rays, color, ident, depth, head)
     eye_colors(head, lit, rays, color, ident, depth, (LID, SCLERA, IRIS))
     if head.person.glasses:
         _draw_spectacles(lit, rays, color, ident, depth, head)
     bare = np.flatnonzero(ident == BACKGROUND)
-    color[bare] = _background(lit.scene.background, x[bare] / size, y[bare] / size)
+    color[bare] = sample_background(lit.scene.background, x[bare] / size, y[bare] / size)
     return color, ident
 
 
-def _background(picture: Floats, x: Floats, y: Floats) -> Floats:
+def sample_background(picture: Floats, x: Floats, y: Floats) -> Floats:
     """The small background picture at relative positions in [0, 1], bilinear."""
     last = picture.shape[0] - 1
     column, row = np.clip(x * last, 0, last), np.clip(y * last, 0, last)
@@ -124,14 +117,25 @@ def _background(picture: Floats, x: Floats, y: Floats) -> Floats:
 
 
 def _draw_head(lit: Lit, rays: Floats, color: Floats, ident: NDArray[np.int8], depth: Floats, head: HeadShape) -> None:
-    """Marches each ray through the shell between the skull's largest radius and its middle."""
+    where, t, values = meet_head(lit, rays, depth, head)
+    normal = values[:, :3] / np.sqrt(np.einsum("ij,ij->i", values[:, :3], values[:, :3]))[:, None]
+    color[where] = lit.shade(values[:, 3:], normal)
+    ident[where], depth[where] = SKIN, t
+
+
+def meet_head(lit: Lit, rays: Floats, depth: Floats, head: HeadShape) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Marches each ray through the shell between the skull's largest radius and its middle.
+
+    Returns:
+        Which rays meet the head nearer than ``depth``, at which depth, and the surface's values there.
+    """
     start = ((lit.origin - head.center) / head.axes).astype(np.float32)[:, None]
     step = rays / head.axes[:, None]
     a, b = dot(step, step), dot(step, start)
     inside = b * b - a * np.float32(float((start**2).sum()) - head.reach**2)
     hit = np.flatnonzero(inside > 0)
     if not hit.size:
-        return
+        return hit, np.zeros(0, np.float32), np.zeros((0, head.surface.shape[-1]), np.float32)
     step, a, b = step[:, hit], a[hit], b[hit]
     reach = np.sqrt(inside[hit]) / a
     entry = -b / a - reach
@@ -163,12 +167,9 @@ def _draw_head(lit: Lit, rays: Floats, color: Floats, ident: NDArray[np.int8], d
     landed = np.flatnonzero(found)
     t, direction = _refine(head, start, step[:, landed], before[landed], after[landed])
     values = look_up(head.surface, direction)
-    normal = values[:, :3] / np.sqrt(np.einsum("ij,ij->i", values[:, :3], values[:, :3]))[:, None]
     where = hit[landed]
     nearer = t < depth[where]
-    where = where[nearer]
-    color[where] = lit.shade(values[nearer, 3:], normal[nearer])
-    ident[where], depth[where] = SKIN, t[nearer]
+    return where[nearer], t[nearer], values[nearer]
 
 
 def _refine(head: HeadShape, start: Floats, step: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
@@ -192,7 +193,7 @@ def _refine(head: HeadShape, start: Floats, step: Floats, low: Floats, high: Flo
     return t, point
 
 
-def _draw_neck(lit: Lit, rays: Floats, color: Floats, ident: NDArray[np.int8], depth: Floats, head: HeadShape) -> None:
+def draw_neck(lit: Lit, rays: Floats, color: Floats, ident: NDArray[np.int8], depth: Floats, head: HeadShape) -> None:
     """An upright cylinder under the skull, in the camera frame: the body does not turn with the head."""
     base = lit.rotation @ (head.center + np.array([0, 40, 8], np.float32)) + np.array([0, 0, DISTANCE], np.float32)
     across, down, forward = rays

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gazenas.data.arrays import Floats
+from gazenas.data.synthetic.development import Development
 from gazenas.data.synthetic.head import HeadShape
 from gazenas.gaze import angles_to_vectors, vectors_to_angles
 
@@ -42,6 +43,8 @@ class Scene:
     noise: float
     noise_seed: int
     roll: float = 0.0
+    glint: float = 1.6  # brightness of a lamp's mirror image on the cornea; the second renderer's
+    development: Development | None = None  # of the second renderer, instead of blur, noise and exposure
 
     @property
     def rotation(self) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,15 +50,22 @@ class Session:
             exposure=shown.exposure * (1 + FLICKER * float(rng.normal())),
             blur=shown.blur,
             noise=shown.noise,
+            glint=shown.glint,
+            development=shown.development,
         )
 
 
-def sample_sessions(rng: np.random.Generator, person: Person, most: int) -> list[Session]:
+def sample_sessions(
+    rng: np.random.Generator,
+    person: Person,
+    most: int,
+    sample: Callable[[np.random.Generator], Scene] = sample_scene,
+) -> list[Session]:
     """Draws from two to ``most`` recordings of a person, each with another light, place, camera and seat; who has
-    glasses wears them in some."""
+    glasses wears them in some. ``sample`` draws what they show."""
     return [
         Session(
-            sample_scene(rng),
+            sample(rng),
             rng.uniform(-SEAT, SEAT),
             person.glasses if rng.uniform() < 0.5 else 0.0,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gazenas.data.arrays import Floats
-from gazenas.data.synthetic.scene import Scene
+from gazenas.data.synthetic.scene import DISTANCE, Scene
 
 
 @dataclass(frozen=True)
@@ -26,3 +26,15 @@ class Lit:
         second = np.maximum(normal @ self.fill, 0)[:, None] * self.scene.fill_color.astype(np.float32)
         lit: Floats = albedo * (main + second + self.scene.ambient.astype(np.float32))
         return lit
+
+
+def light_head(scene: Scene) -> Lit:
+    """The lights of a scene as the head has them."""
+    rotation = scene.rotation
+    return Lit(
+        origin=(rotation.T @ np.array([0, 0, -DISTANCE])).astype(np.float32),
+        rotation=rotation.astype(np.float32),
+        light=(rotation.T @ scene.light).astype(np.float32),
+        fill=(rotation.T @ scene.fill).astype(np.float32),
+        scene=scene,
+    )

@@ -1,0 +1,1 @@
+"""The second renderer: faces with the measures of people, and with the variety that photographs have."""
