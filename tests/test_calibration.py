@@ -129,15 +129,15 @@ def test_the_network_is_left_as_it_was(net: Network, person: Sample, name: str) 
 def test_corrections_are_the_maps_that_they_say(net: Network, person: Sample) -> None:
     answers = predict_faces(net, person.faces)
     biased = with_change(net, METHODS["bias"](net, person), person.faces)
-    np.testing.assert_allclose(biased, answers + (person.gaze - answers).mean(0), atol=1e-4)
-    weights, bias = fit_residual(answers, person.gaze - answers)
+    np.testing.assert_allclose(biased, answers + (person.labels - answers).mean(0), atol=1e-4)
+    weights, bias = fit_residual(answers, person.labels - answers)
     mapped = with_change(net, METHODS["affine"](net, person), person.faces)
     np.testing.assert_allclose(mapped, answers + answers @ weights.T + bias, atol=1e-4)
     seen: list[torch.Tensor] = []
     hook = last_layer(net).register_forward_hook(lambda module, given, answer: seen.append(given[0]))
     predict_faces(net, person.faces)
     hook.remove()
-    weights, bias = fit_residual(seen[0].numpy(), person.gaze - answers)
+    weights, bias = fit_residual(seen[0].numpy(), person.labels - answers)
     moved = with_change(net, METHODS["last"](net, person), person.faces)
     np.testing.assert_allclose(moved, answers + seen[0].numpy() @ weights.T + bias, atol=1e-4)
 
@@ -158,7 +158,7 @@ def test_what_is_measured_was_never_adapted_to(net: Network, person: Sample, mon
     methods: dict[str, Callable[[Network, Sample], Change]] = {"spy": spy}
     monkeypatch.setattr(calibration, "METHODS", methods)
     monkeypatch.setattr(calibration, "with_change", look)
-    outcomes = try_methods(net, "anna", person.faces, person.gaze, [1, 5, 8, 9], draws=3, seed=2)
+    outcomes = try_methods(net, "anna", person.faces, person.labels, [1, 5, 8, 9], draws=3, seed=2)
     assert [(o.k, o.draw) for o in outcomes] == [(k, d) for k in (1, 5, 8) for d in range(3)]
     for faces, others, outcome in zip(given, held, outcomes, strict=True):
         own = {face.tobytes() for face in faces}
