@@ -63,9 +63,10 @@ def _parse(argv: list[str]) -> Namespace:
     parser.add_argument("--draws", type=PositiveInt, default=3, help="of k images for each person and k")
     parser.add_argument(
         "--draw",
-        type=Literal["random", "spread"],
+        type=str,
         default="random",
-        help="which k images: by chance, or those whose labels are far apart, as the dots of a calibration are",
+        metavar=f"{{{','.join(DRAWS)}}}",
+        help="which k images: random, or spread, those whose labels are far apart, as the dots of a calibration are",
     )
     parser.add_argument(
         "--person", type=str, default="", help="one person only; needed with --save where there are several"
@@ -83,6 +84,8 @@ def _parse(argv: list[str]) -> Namespace:
         raise InputError(f"--k: expected numbers of at least 1, found {arguments.k}")
     if arguments.method not in ("auto", *METHODS):
         raise InputError(f"--method: expected auto or one of {', '.join(METHODS)}, found {arguments.method!r}")
+    if arguments.draw not in DRAWS:
+        raise InputError(f"--draw: expected one of {', '.join(DRAWS)}, found {arguments.draw!r}")
     save = Path(arguments.save)
     if arguments.save and (save.suffix != ".safetensors" or not save.parent.is_dir()):
         raise InputError(f"--save: expected FILE.safetensors in an existing folder, found {save}")
@@ -203,10 +206,8 @@ def _save(arguments: Namespace, network: GazeModel, split: GazeSplit, labels: Fl
     path, method, task = Path(arguments.save), arguments.method, network.task
     rng, rows = np.random.default_rng(arguments.seed), np.flatnonzero(split.person == split.people.index(person))
     order = rng.permutation(rows)
-    pool, held = order[: len(rows) // 2], np.sort(order[len(rows) // 2 :])
-    count = min(max(arguments.k), len(pool))
-    # Without a spread the first of an order that is random already.
-    own = np.sort(pool[DRAWS["spread"](labels[pool], count, rng)] if arguments.draw == "spread" else pool[:count])
+    pool, held = np.sort(order[: len(rows) // 2]), np.sort(order[len(rows) // 2 :])
+    own = pool[DRAWS[arguments.draw](labels[pool], min(max(arguments.k), len(pool)), rng)]
     faces, sample = split.images(held), Sample(split.images(own), labels[own])
     before = task.mean_error(predict_faces(network, faces), labels[held])
     tried = {}
