@@ -14,10 +14,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gazenas.commands._common import print_table
 from gazenas.commands._control import HANDMADE
@@ -35,8 +34,7 @@ ADAPTED = ("bias", "affine")  # ways of 'gazenas calibrate' that a table shows
 Words = list[str]
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """How a task is shown.
 
     Attributes:
@@ -106,6 +104,9 @@ class Plan:
         return trials
 
     def _search(self, place: Path, seed: int) -> None:
+        """Both networks of a search beside its rival, where they are not there yet."""
+        if (place / "summary.json").exists():
+            return
         words = ["search", "--space", self.setting.space, "--target-macs", self.setting.macs]
         words += ["--control", HANDMADE, "--control-seeds", "1", "--seed", str(seed), "--out", str(place)]
         self.verbs.run([*words, *self.training], self.out / f"search{seed}.txt")
@@ -201,32 +202,30 @@ def _adapted(record: dict[str, Any], task: Task) -> dict[str, float]:
 
 
 def _print(task: Task, rows: Sequence[dict[str, Any]]) -> None:
-    dots = [*(("half", *ADAPTED) if any("half" in row for row in rows) else ())]
-    means = ("params", "macs", task.key("mean_predictor_error"))
+    """Means over seeds beside the references; where there are dots, a second table of what they bring."""
+    mean = task.key("mean_predictor_error")
     sign, error = UNITS[task.error_unit][0], task.key("test_error")
-    errors = error_table(rows, name="network", error=error, means=means, sign=sign)
-    cells = [_cells(task, row, errors.get(SMALL), rows, dots) for row in errors.values()]
-    constant = next(iter(errors.values())).means[task.key("mean_predictor_error")] if errors else None
+    errors = error_table(rows, name="network", error=error, means=("params", "macs", mean), sign=sign)
+    constant = next((row.means[mean] for row in errors.values()), None)
     titles = ["network", "MACs", "parameters", "error", "deviation", "each seed", f"of {SMALL}", "of the constant"]
-    adapted = {"half": "on half of the images", **{name: f"there, {name} of {DOTS} dots" for name in ADAPTED}}
+    cells = [_cells(row, errors.get(SMALL), row.means[mean]) for row in errors.values()]
     print_table(
         f"{task.name}: {task.error_name} on the test people; always answering the training mean: {task.show(constant)}",
-        [*titles, *(adapted[key] for key in dots)],
+        titles,
         cells,
     )
+    half = [row for row in rows if "half" in row]
+    if half:
+        dots = {key: error_table(half, name="network", error=key, sign=sign) for key in ("half", *ADAPTED)}
+        cells = [[name, *(dots[key][name].cells()[0] for key in dots)] for name in dots["half"]]
+        titles = ["network", "as it is", *(f"{key} of {DOTS} dots" for key in ADAPTED)]
+        print_table(f"{task.name}: on half of each test person's images", titles, cells)
 
 
-def _cells(
-    task: Task, row: ErrorRow, small: ErrorRow | None, rows: Sequence[dict[str, Any]], dots: Sequence[str]
-) -> Words:
+def _cells(row: ErrorRow, small: ErrorRow | None, constant: float) -> Words:
     sizes = [f"{row.means['macs'] / 1e6:.2f} M", f"{row.means['params']:,.0f}"]
-    constant = row.means[task.key("mean_predictor_error")]
     beside = ["" if base is None else f"{row.mean / base:.2f}" for base in (small.mean if small else None, constant)]
-    own = [each for each in rows if each["network"] == row.name]
-    adapted = [
-        task.show(sum(each[key] for each in own) / len(own)) if all(key in each for each in own) else "" for key in dots
-    ]
-    return [row.name, *sizes, *row.cells(), *beside, *adapted]
+    return [row.name, *sizes, *row.cells(), *beside]
 
 
 if __name__ == "__main__":
