@@ -152,14 +152,15 @@ def test_tables_of_tasks(
     assert call_tool(TASK_TABLES, monkeypatch, *words) == 0
     assert [run[0] for run in verbs.run].count("synth") == 2
     assert [run[0] for run in verbs.run].count("search") == 4  # each leaves the rival behind
-    networks = ("found", "handmade", "squeezenet@9", "found, its exported file")
+    small = ("squeezenet@9, step 3e-3", "squeezenet@9, step 1e-3")
+    networks = ("found", "handmade", *small, "found, its exported file")
     for task, sign in (("head_pose", "deg"), ("screen_point", "cm")):
         rows = rows_of(tmp_path / f"{task}.csv")
         assert [(row["network"], row["seed"]) for row in rows] == [(name, seed) for name in networks for seed in "01"]
         assert {f"test_error_{sign}", f"mean_predictor_error_{sign}"} <= set(rows[0])
     assert [row["bias"] for row in rows if row["network"] == "handmade"] == ["1.0", "1.0"]
     adapted = [run for run in verbs.run if run[0] == "calibrate"]
-    assert len(adapted) == 3 * 2
+    assert len(adapted) == 4 * 2
     assert all("--draw spread" in " ".join(run) for run in adapted)
     said = " ".join(capsys.readouterr().out.split())
     assert "always answering the training mean: 7.50 cm" in said
