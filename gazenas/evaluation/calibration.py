@@ -144,11 +144,12 @@ def fit_residual(inputs: NDArray[Any], residual: NDArray[Any]) -> tuple[NDArray[
     """Ridge regression of ``(k, m)`` residuals on ``(k, d)`` inputs; the ridge has the least leave-one-out error.
 
     Returns:
-        ``(m, d)`` weights and ``(m,)`` biases; with fewer than three images weights are 0.
+        ``(m, d)`` weights and ``(m,)`` biases; with fewer than three images, or inputs that are all the
+        same, weights are 0.
     """
     x, y = np.asarray(inputs, np.float64), np.asarray(residual, np.float64)
     center, mean = x.mean(0), y.mean(0)
-    if len(x) < 3:
+    if len(x) < 3 or not np.ptp(x, axis=0).any():
         return np.zeros((y.shape[1], x.shape[1])), mean
     left, singular, right = np.linalg.svd(x - center, full_matrices=False)
     scale = float((singular**2).sum()) / len(singular)
