@@ -19,6 +19,8 @@ from gazenas.evaluation.calibration import (
     RIDGES,
     Change,
     Sample,
+    draw_at_random,
+    draw_spread,
     fit_residual,
     last_layer,
     personal_statistics,
@@ -26,9 +28,10 @@ from gazenas.evaluation.calibration import (
     try_methods,
     with_change,
 )
+from gazenas.layers.linear import StandardizedLinear
 from gazenas.models.build import full_architecture
 from gazenas.models.network import Network
-from gazenas.models.zoo import build_subnet, load_model, load_space
+from gazenas.models.zoo import build_model, build_subnet, load_model, load_space
 from gazenas.training.loop import predict_faces
 from tests.running import MICRO, disturb
 
@@ -84,6 +87,26 @@ def test_one_or_two_images_only_move_the_mean() -> None:
     weights, bias = fit_residual(np.ones((2, 3)), np.array([[0.1, 0.2], [0.3, 0.6]]))
     assert not weights.any()
     np.testing.assert_allclose(bias, [0.2, 0.4])
+    residual = np.random.default_rng(0).normal(size=(9, 2))
+    weights, bias = fit_residual(np.full((9, 3), 0.1), residual)  # a network that answers the same to everything
+    assert not weights.any()
+    np.testing.assert_allclose(bias, residual.mean(0))
+
+
+def test_spread_images_are_as_far_apart_as_dots() -> None:
+    """Of a dense square with every point twice: nine are a quarter of its side apart, those by chance less."""
+    side = np.linspace(0, 1, 9)
+    square = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2).astype(np.float32)
+    labels = np.concatenate([square, square])
+    for seed in range(5):
+        rows = draw_spread(labels, 9, np.random.default_rng(seed))
+        assert len(set(rows)) == 9
+        assert list(rows) == sorted(rows)
+        apart = np.linalg.norm(labels[rows][:, None] - labels[rows], axis=-1) + 9 * np.eye(9)
+        by_chance = labels[draw_at_random(labels, 9, np.random.default_rng(seed))]
+        others = np.linalg.norm(by_chance[:, None] - by_chance, axis=-1) + 9 * np.eye(9)
+        assert apart.min() >= 0.25 > others.min()
+    assert len(set(draw_spread(labels[:4], 4, np.random.default_rng(0)))) == 4
 
 
 @pytest.mark.parametrize("prior", [0.0, 32.0])
@@ -129,17 +152,44 @@ def test_the_network_is_left_as_it_was(net: Network, person: Sample, name: str) 
 def test_corrections_are_the_maps_that_they_say(net: Network, person: Sample) -> None:
     answers = predict_faces(net, person.faces)
     biased = with_change(net, METHODS["bias"](net, person), person.faces)
-    np.testing.assert_allclose(biased, answers + (person.gaze - answers).mean(0), atol=1e-4)
-    weights, bias = fit_residual(answers, person.gaze - answers)
+    np.testing.assert_allclose(biased, answers + (person.labels - answers).mean(0), atol=1e-4)
+    weights, bias = fit_residual(answers, person.labels - answers)
     mapped = with_change(net, METHODS["affine"](net, person), person.faces)
     np.testing.assert_allclose(mapped, answers + answers @ weights.T + bias, atol=1e-4)
     seen: list[torch.Tensor] = []
     hook = last_layer(net).register_forward_hook(lambda module, given, answer: seen.append(given[0]))
     predict_faces(net, person.faces)
     hook.remove()
-    weights, bias = fit_residual(seen[0].numpy(), person.gaze - answers)
+    weights, bias = fit_residual(seen[0].numpy(), person.labels - answers)
     moved = with_change(net, METHODS["last"](net, person), person.faces)
     np.testing.assert_allclose(moved, answers + seen[0].numpy() @ weights.T + bias, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["bias", "affine", "last"])
+def test_corrections_of_a_standardized_last_layer(person: Sample, method: str) -> None:
+    """The map is of the answers in centimeters, whatever scale and offset stand behind the layer."""
+    torch.manual_seed(0)
+    rival = disturb(build_model("handmade-5m", input_size=32, task="screen_point")).eval()
+    layer = last_layer(rival)
+    assert isinstance(layer, StandardizedLinear)
+    layer.standardize(torch.tensor([[3.0, 10.0], [-5.0, 30.0]]))
+    answers = predict_faces(rival, person.faces)
+    points = answers * np.float32([0.8, 1.1]) + np.float32([2.0, -3.0]) + 0.3 * np.float32(person.labels)
+    mapped = with_change(rival, METHODS[method](rival, Sample(person.faces, points)), person.faces)
+    if method == "bias":
+        expected = answers + (points - answers).mean(0)
+    else:
+        inputs = answers
+        if method == "last":
+            seen: list[torch.Tensor] = []
+            hook = layer.register_forward_hook(lambda module, given, answer: seen.append(given[0]))
+            predict_faces(rival, person.faces)
+            hook.remove()
+            inputs = seen[0].numpy()
+        weights, bias = fit_residual(inputs, points - answers)
+        expected = answers + inputs @ weights.T + bias
+    np.testing.assert_allclose(mapped, expected, atol=1e-3)
+    assert np.abs(mapped - answers).max() > 0.5
 
 
 def test_what_is_measured_was_never_adapted_to(net: Network, person: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +208,7 @@ def test_what_is_measured_was_never_adapted_to(net: Network, person: Sample, mon
     methods: dict[str, Callable[[Network, Sample], Change]] = {"spy": spy}
     monkeypatch.setattr(calibration, "METHODS", methods)
     monkeypatch.setattr(calibration, "with_change", look)
-    outcomes = try_methods(net, "anna", person.faces, person.gaze, [1, 5, 8, 9], draws=3, seed=2)
+    outcomes = try_methods(net, "anna", person.faces, person.labels, [1, 5, 8, 9], draws=3, seed=2)
     assert [(o.k, o.draw) for o in outcomes] == [(k, d) for k in (1, 5, 8) for d in range(3)]
     for faces, others, outcome in zip(given, held, outcomes, strict=True):
         own = {face.tobytes() for face in faces}

@@ -36,6 +36,18 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     )
 
 
+def add_validation_argument(parser: ArgumentParser) -> None:
+    """Who validates, for people who want to train on everybody."""
+    parser.add_argument(
+        "--validation",
+        type=str,
+        default="",
+        metavar="DIR",
+        help="data folder whose test people (val where those carry no labels) validate, or none for nobody: all people "
+        "of train and val of --data are then trained on; without it val of --data, or a tenth that is drawn, validates",
+    )
+
+
 def add_trial_arguments(parser: ArgumentParser) -> None:
     """For people with much data or little time."""
     parser.add_argument(

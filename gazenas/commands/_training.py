@@ -16,9 +16,11 @@ from jsonargparse import Namespace
 from gazenas.commands._common import RichProgress, console, print_table, recorded_config, use_device
 from gazenas.commands._following import apart_from_events, check_following, followers
 from gazenas.commands._pace import TIMED_STEPS, Pace, measure_pace, passes_within, peak_memory_words
+from gazenas.data.dataset import GazeFolder
 from gazenas.data.fraction import keep_fraction
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
+from gazenas.data.validation import NONE, train_on_everybody
 from gazenas.models.network import Network
 from gazenas.report.architecture import draw_architecture
 from gazenas.report.page import write_report
@@ -69,6 +71,8 @@ def run_training(verb: TrainingVerb[T], arguments: Namespace) -> None:
         if not world.main:
             console.quiet = True
         folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed, needs=verb.task.keys))
+        if arguments.get("validation"):
+            folder = _with_everybody(folder, arguments, verb.task)
         folder = keep_fraction(folder, arguments.get("fraction", 1.0), arguments.seed)
 
         def job_in(run: RunFolder, progress: RichProgress) -> Job:
@@ -91,6 +95,14 @@ def run_training(verb: TrainingVerb[T], arguments: Namespace) -> None:
             job = job_in(run, progress)
             job.followers, job.interruption, job.save_minutes = following, interruption, arguments.save_minutes
             _train(verb, arguments, job)
+
+
+def _with_everybody(folder: GazeFolder, arguments: Namespace, task: Task) -> GazeFolder:
+    """The folder with all its people in training, validated where ``--validation`` says."""
+    if arguments.validation == NONE:
+        return train_on_everybody(folder, None, task)
+    other = open_data(Path(arguments.validation), Reading(split_seed=arguments.split_seed, needs=task.keys))
+    return train_on_everybody(folder, other, task)
 
 
 @contextmanager

@@ -15,8 +15,6 @@ from gazenas.commands._common import (
     add_reading_arguments,
     console,
     counting_bar,
-    degrees,
-    expect_gaze,
     make_parser,
     print_table,
     reading_of,
@@ -25,10 +23,19 @@ from gazenas.commands._common import (
 from gazenas.data.dataset import GazeSplit, plural
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
-from gazenas.evaluation.calibration import METHODS, UNLABELED, Outcome, Sample, save_user, try_methods, with_change
+from gazenas.evaluation.calibration import (
+    DRAWS,
+    METHODS,
+    UNLABELED,
+    Outcome,
+    Sample,
+    save_user,
+    try_methods,
+    with_change,
+)
 from gazenas.files import write_csv, write_json
-from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel, load_model
+from gazenas.tasks.task import Floats, Task
 from gazenas.training.loop import predict_faces
 
 COUNTS = (1, 5, 9, 20, 50, 100)
@@ -55,6 +62,13 @@ def _parse(argv: list[str]) -> Namespace:
     parser.add_argument("--k", type=list[int], default=list(COUNTS), help="numbers of images to adapt to")
     parser.add_argument("--draws", type=PositiveInt, default=3, help="of k images for each person and k")
     parser.add_argument(
+        "--draw",
+        type=str,
+        default="random",
+        metavar=f"{{{','.join(DRAWS)}}}",
+        help="which k images: random, or spread, those whose labels are far apart, as the dots of a calibration are",
+    )
+    parser.add_argument(
         "--person", type=str, default="", help="one person only; needed with --save where there are several"
     )
     parser.add_argument("--save", type=str, default="", help="safetensors file for the person, written where it helped")
@@ -70,6 +84,8 @@ def _parse(argv: list[str]) -> Namespace:
         raise InputError(f"--k: expected numbers of at least 1, found {arguments.k}")
     if arguments.method not in ("auto", *METHODS):
         raise InputError(f"--method: expected auto or one of {', '.join(METHODS)}, found {arguments.method!r}")
+    if arguments.draw not in DRAWS:
+        raise InputError(f"--draw: expected one of {', '.join(DRAWS)}, found {arguments.draw!r}")
     save = Path(arguments.save)
     if arguments.save and (save.suffix != ".safetensors" or not save.parent.is_dir()):
         raise InputError(f"--save: expected FILE.safetensors in an existing folder, found {save}")
@@ -81,38 +97,40 @@ def _parse(argv: list[str]) -> Namespace:
 def run(argv: list[str]) -> None:
     """Runs the verb."""
     arguments = _parse(argv)
-    network = _network(arguments.model).to(use_device(arguments.device, arguments.threads))
-    reading = reading_of(arguments, network.input_size)
+    network = load_model(arguments.model).to(use_device(arguments.device, arguments.threads))
+    task, reading = network.task, reading_of(arguments, network.input_size, network.task)
     split = open_data(Path(arguments.data), reading, arguments.format).split(arguments.split)
-    if split.gaze is None:
+    labels = task.labels(split)
+    if labels is None:
         raise InputError(
-            f"{arguments.data}: {split.name}: expected gaze labels, by which to tell whether it helps, found none"
+            f"{arguments.data}: {split.name}: expected {task.name} labels, by which to tell whether it helps, found "
+            f"{', '.join(split.known()) or 'none'}"
         )
     people = _people(split, arguments.person, bool(arguments.save))
     outcomes: list[Outcome] = []
     groups = _groups(split, people, arguments.by == "session")
     with counting_bar("people" if arguments.by == "person" else "sessions", len(groups)) as done:
         for name, rows in groups.items():
-            faces, gaze = split.images(rows), split.gaze[rows]
             outcomes += try_methods(
-                network, name, faces, gaze, sorted(set(arguments.k)), arguments.draws, arguments.seed
+                network,
+                name,
+                split.images(rows),
+                labels[rows],
+                sorted(set(arguments.k)),
+                arguments.draws,
+                arguments.seed,
+                arguments.draw,
             )
             done(1)
     if not outcomes:
         raise InputError(f"--k: nobody of {split.name} has twice {min(arguments.k)} images: half of them are held out")
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
-    _write(out, outcomes, arguments.model)
-    _print(outcomes, split, arguments.by)
+    _write(out, outcomes, arguments, task)
+    _print(outcomes, split, arguments.by, task)
     console.print(f"calibration.csv and summary.json are in {out}")
     if arguments.save:
-        _save(Path(arguments.save), network, split, people[0], arguments.method, max(arguments.k), arguments.seed)
-
-
-def _network(model: str) -> GazeModel:
-    network = load_model(model)
-    expect_gaze(network, "calibrate")
-    return network
+        _save(arguments, network, split, labels, people[0])
 
 
 def _people(split: GazeSplit, person: str, one: bool) -> list[str]:
@@ -138,11 +156,12 @@ def _groups(split: GazeSplit, people: Sequence[str], by_session: bool) -> dict[s
     return found
 
 
-def _write(out: Path, outcomes: Sequence[Outcome], model: str) -> None:
-    titles = ["person", "method", "k", "draw", "held_out_images", "before_deg", "after_deg"]
+def _write(out: Path, outcomes: Sequence[Outcome], arguments: Namespace, task: Task) -> None:
+    before, after = task.key("before"), task.key("after")
+    titles = ["person", "method", "k", "draw", "held_out_images", before, after]
     rows = ([o.person, o.method, o.k, o.draw, o.images, f"{o.before:.4f}", f"{o.after:.4f}"] for o in outcomes)
     write_csv(out / "calibration.csv", titles, rows)
-    values = {"verb": "calibrate", "model": model, "before_deg": _before(outcomes), "after_deg": _means(outcomes)}
+    values = {"verb": "calibrate", "model": arguments.model, before: _before(outcomes), after: _means(outcomes)}
     write_json(out / "summary.json", values)
 
 
@@ -162,13 +181,13 @@ def _means(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
     }
 
 
-def _print(outcomes: Sequence[Outcome], split: GazeSplit, by: str) -> None:
+def _print(outcomes: Sequence[Outcome], split: GazeSplit, by: str, task: Task) -> None:
     means, people = _means(outcomes), len({o.person for o in outcomes})
     counts = sorted({o.k for o in outcomes})
-    rows = [["none", *[degrees(_before(outcomes))] * len(counts)]]
+    rows = [["none", *[task.show(_before(outcomes))] * len(counts)]]
     for method, by_k in means.items():
         word = f"{method} ({'no labels' if method in UNLABELED else 'k labels'})"
-        rows.append([word, *[degrees(by_k[str(k)]) for k in counts]])
+        rows.append([word, *[task.show(by_k[str(k)]) for k in counts]])
     title = f"calibrate: mean over {people} {plural(by)} of {split.name}, held-out half of each one's images"
     print_table(title, [f"k images of the {by}", *map(str, counts)], rows)
     worse = []
@@ -182,26 +201,27 @@ def _print(outcomes: Sequence[Outcome], split: GazeSplit, by: str) -> None:
     print_table("draws that it made worse", ["", ""], worse)
 
 
-def _save(path: Path, network: GazeModel, split: GazeSplit, person: str, method: str, k: int, seed: int) -> None:
+def _save(arguments: Namespace, network: GazeModel, split: GazeSplit, labels: Floats, person: str) -> None:
     """Adapts to k images and writes the person's file, unless their other images say that it does not help."""
-    assert split.gaze is not None, "checked before"
-    rows = np.flatnonzero(split.person == split.people.index(person))
-    order = np.random.default_rng(seed).permutation(rows)
-    own, held = np.sort(order[: min(k, len(rows) // 2)]), np.sort(order[len(rows) // 2 :])
-    faces, sample = split.images(held), Sample(split.images(own), split.gaze[own])
-    before = float(angular_error(predict_faces(network, faces), split.gaze[held]).mean())
+    path, method, task = Path(arguments.save), arguments.method, network.task
+    rng, rows = np.random.default_rng(arguments.seed), np.flatnonzero(split.person == split.people.index(person))
+    order = rng.permutation(rows)
+    pool, held = np.sort(order[: len(rows) // 2]), np.sort(order[len(rows) // 2 :])
+    own = pool[DRAWS[arguments.draw](labels[pool], min(max(arguments.k), len(pool)), rng)]
+    faces, sample = split.images(held), Sample(split.images(own), labels[own])
+    before = task.mean_error(predict_faces(network, faces), labels[held])
     tried = {}
     for name in METHODS if method == "auto" else (method,):
         change = METHODS[name](network, sample)
-        tried[name] = (float(angular_error(with_change(network, change, faces), split.gaze[held]).mean()), change)
+        tried[name] = (task.mean_error(with_change(network, change, faces), labels[held]), change)
     best = min(tried, key=lambda name: tried[name][0])
     after, change = tried[best]
     among = f" (the best of {len(tried)} ways there)" if len(tried) > 1 else ""
-    measured = f"{before:.2f} degrees before, {after:.2f} after on {len(held)} others{among}"
+    measured = f"{before:.2f} {task.error_word} before, {after:.2f} after on {len(held)} others{among}"
     said = f"{person}: {best} from {len(own)} images, {measured}"
     if after >= before:
         console.print(f"{said}: not applied, nothing written")
         return
-    story = {"person": person, "method": best, "images": len(own), "before_deg": before, "after_deg": after}
-    save_user(path, change, network, story)
+    errors = {task.key("before"): before, task.key("after"): after}
+    save_user(path, change, network, {"person": person, "method": best, "images": len(own), **errors})
     console.print(f"{said}; written to {path}: load_model(..., user=...) and 'gazenas export --user' take it")

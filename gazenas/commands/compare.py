@@ -18,7 +18,6 @@ from gazenas.commands._common import (
     add_reading_arguments,
     console,
     counting_bar,
-    degrees,
     make_parser,
     print_table,
     reading_of,
@@ -46,22 +45,26 @@ from gazenas.export.footprint import interleaved_latency, live_activations, peak
 from gazenas.export.timing import describe_machine
 from gazenas.files import safe_name, write_aside, write_csv, write_json, write_records
 from gazenas.report.comparison import draw_comparison
-from gazenas.tasks.gaze import mean_predictor_error
+from gazenas.tasks import TASKS
+from gazenas.tasks.task import UNITS, Task
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.signals import Interruption
 
 MEGA = 1e6
 BATCH = 16  # images at once, besides single ones
-DIFFERENCES = ("difference_deg", "difference_low_deg", "difference_high_deg", "difference_people")  # to the first one
-DEVIATIONS = ("deviation_mean_deg", "deviation_95_deg", "deviation_largest_deg")  # from the first one's answers
+DIFFERENCES = ("difference", "difference_low", "difference_high")  # to the first one, of errors
+DEVIATIONS = ("deviation_mean", "deviation_95", "deviation_largest")  # from the first one's answers
 
 
 def run(argv: list[str]) -> None:
     """Runs the verb."""
     arguments = _parse(argv)
     device = use_device(arguments.device, arguments.threads, arguments.workers, deterministic=arguments.deterministic)
-    found = candidates(arguments.models, retrain=arguments.retrain, input_size=arguments.input_size)
-    folders = {size: _open(arguments, size) for size in {each.input_size for each in found}}
+    found = candidates(
+        arguments.models, retrain=arguments.retrain, input_size=arguments.input_size, task=arguments.task
+    )
+    task = found[0].task
+    folders = {size: _open(arguments, size, task) for size in {each.input_size for each in found}}
     out = Path(arguments.out)
     (out / "onnx").mkdir(parents=True, exist_ok=True)
     records = _records(arguments, found, folders, device)
@@ -75,12 +78,12 @@ def run(argv: list[str]) -> None:
     )
     rows = _rows(found, records, files, latencies, at_once)
     folder = next(iter(folders.values()))
-    _write(out, rows, records, arguments, folder)
+    _write(out, rows, records, arguments, folder, task)
     write_latency(latencies, out)
-    draw_comparison(rows, out / "comparison.png")
-    _print(rows)
-    reference = mean_predictor_error(folder.split("train").gaze, folder.split("test").gaze)
-    console.print(f"always answering the training mean: {degrees(reference)}")
+    draw_comparison(rows, out / "comparison.png", task)
+    _print(rows, task)
+    reference = task.references["mean_predictor_error"].error(folder.split("train"), folder.split("test"))
+    console.print(f"always answering the training mean: {task.show(reference)}")
     console.print(f"comparison.csv, comparison.md, people.csv, latency.csv and pictures are in {out}")
 
 
@@ -96,6 +99,12 @@ def _parse(argv: list[str]) -> Namespace:
     )
     parser.add_argument("--data", type=str, required=True, help="data folder with parts train, val and test")
     parser.add_argument("--out", type=str, required=True, help="folder to write")
+    parser.add_argument(
+        "--task",
+        type=str,
+        default="",
+        help=f"what networks that are trained here predict, where they do not say: {', '.join(TASKS)}; gaze for a name",
+    )
     parser.add_argument("--seeds", type=PositiveInt, default=2, help="runs of each network that is trained here")
     parser.add_argument(
         "--retrain", action="store_true", help="train networks that come with weights from fresh ones as well"
@@ -111,10 +120,12 @@ def _parse(argv: list[str]) -> Namespace:
     return parser.parse_args(argv)
 
 
-def _open(arguments: Namespace, size: int) -> GazeFolder:
-    folder = open_data(Path(arguments.data), reading_of(arguments, size), arguments.format)
-    if folder.split("test").gaze is None:
-        raise InputError(f"{arguments.data}: test: expected gaze labels, by which to compare, found none")
+def _open(arguments: Namespace, size: int, task: Task) -> GazeFolder:
+    folder = open_data(Path(arguments.data), reading_of(arguments, size, task), arguments.format)
+    test = folder.split("test")
+    if task.labels(test) is None:
+        known = ", ".join(test.known()) or "none"
+        raise InputError(f"{arguments.data}: test: expected {task.name} labels, by which to compare, found {known}")
     return folder
 
 
@@ -162,7 +173,9 @@ def _rows(
     at_once: Mapping[str, NDArray[np.float64]],
 ) -> list[dict[str, Any]]:
     """A row of ``comparison.csv`` for each candidate."""
-    errors, apart, people = error_table(records), deviations(records), errors_by_person(records)
+    task = found[0].task
+    errors = error_table(records, error=task.key("error"), sign=UNITS[task.error_unit][0])
+    apart, people = deviations(records, task), errors_by_person(records)
     rows = []
     for each in found:
         own, file = errors[each.name], files[each.name]
@@ -181,10 +194,10 @@ def _rows(
                 "median_ms_all": every[0],
                 "p95_ms_all": every[1],
                 f"median_ms_batch_{BATCH}": middle(at_once[each.name])[0],
-                "error_deg": own.mean,
-                "spread_deg": own.deviation,
-                **_difference(people, each.name, found[0].name),
-                **dict(zip(DEVIATIONS, apart.get(each.name, (None,) * len(DEVIATIONS)), strict=True)),
+                task.key("error"): own.mean,
+                task.key("spread"): own.deviation,
+                **_difference(people, each.name, found[0].name, task),
+                **dict(zip(_keys(DEVIATIONS, task), apart.get(each.name, (None,) * len(DEVIATIONS)), strict=True)),
                 "peak_memory_bytes": peak_memory(file, each.input_size),
                 "live_activation_bytes": live_activations(file, each.input_size),
                 "sparsity": sparsity(file),
@@ -193,21 +206,31 @@ def _rows(
     return rows
 
 
-def _difference(people: Mapping[str, Mapping[str, float]], name: str, first: str) -> dict[str, Any]:
+def _difference(people: Mapping[str, Mapping[str, float]], name: str, first: str, task: Task) -> dict[str, Any]:
     """Of a network's errors to the first one's, person by person: columns, and a verdict."""
-    found = None if name == first else paired_difference(people[name], people[first])
+    found, columns = None if name == first else paired_difference(people[name], people[first]), _keys(DIFFERENCES, task)
     if found is None:
-        return dict.fromkeys((*DIFFERENCES, "verdict"))
-    numbers = (found.mean, *(found.interval or (None, None)), found.people)
-    return {**dict(zip(DIFFERENCES, numbers, strict=True)), "verdict": found.story}
+        return dict.fromkeys((*columns, "difference_people", "verdict"))
+    numbers = (found.mean, *(found.interval or (None, None)))
+    return {**dict(zip(columns, numbers, strict=True)), "difference_people": found.people, "verdict": found.story}
+
+
+def _keys(words: Sequence[str], task: Task) -> list[str]:
+    """Columns of errors, with the unit at their ends."""
+    return [task.key(word) for word in words]
 
 
 def _write(
-    out: Path, rows: Sequence[Mapping[str, Any]], records: Sequence[Record], arguments: Namespace, folder: GazeFolder
+    out: Path,
+    rows: Sequence[Mapping[str, Any]],
+    records: Sequence[Record],
+    arguments: Namespace,
+    folder: GazeFolder,
+    task: Task,
 ) -> None:
     """``comparison.csv``, ``comparison.md``, ``people.csv`` and ``summary.json``."""
     write_records(out / "comparison.csv", rows)
-    titles, cells = _cells(rows)
+    titles, cells = _cells(rows, task)
     lines = ["| " + " | ".join(line) + " |" for line in (titles, ["---"] * len(titles), *cells)]
     with write_aside(out / "comparison.md") as aside:
         aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -216,14 +239,20 @@ def _write(
         for record in records
         for person, mean in record["people"].items()
     )
-    write_csv(out / "people.csv", ["name", "run", "person", "mean_deg"], by_person)
-    story = {"verb": "compare", "machine": describe_machine(1), "test_hash": folder.split("test").fingerprint()}
+    write_csv(out / "people.csv", ["name", "run", "person", task.key("mean")], by_person)
+    story = {
+        "verb": "compare",
+        "task": task.name,
+        "machine": describe_machine(1),
+        "test_hash": folder.split("test").fingerprint(),
+    }
     recipe = {"seeds": arguments.seeds, "seed": arguments.seed, **asdict(recipe_of(arguments, FinetuneRecipe))}
     write_json(out / "summary.json", {**story, "recipe": recipe, "rows": list(rows)})
 
 
-def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def _cells(rows: Sequence[Mapping[str, Any]], task: Task) -> tuple[list[str], list[list[str]]]:
     """Titles and cells of the table that is printed and written."""
+    sign = UNITS[task.error_unit][0]
     titles = ["network", "trained", "pixels", "params", "MACs", "file", "error", "against the first (95%)"]
     titles += [
         "ms, 1 thread (p95)",
@@ -236,7 +265,8 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
     ]
     cells = []
     for row in rows:
-        spread = "" if row["spread_deg"] is None else f" ± {row['spread_deg']:.2f}°"
+        spread = "" if row[task.key("spread")] is None else f" ± {task.show(row[task.key('spread')])}"
+        apart = [row[key] for key in _keys(DEVIATIONS, task)]
         cells.append(
             [
                 row["name"],
@@ -245,30 +275,30 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
                 "not known" if row["params"] is None else f"{row['params'] / MEGA:.3f} M",
                 "not known" if row["macs"] is None else f"{row['macs'] / MEGA:.1f} M",
                 f"{row['file_bytes'] / MEGA:.2f} MB",
-                f"{degrees(row['error_deg'])}{spread}",
-                _against(row),
+                f"{task.show(row[task.key('error')])}{spread}",
+                _against(row, task),
                 f"{row['median_ms_1']:.2f} ({row['p95_ms_1']:.2f})",
                 f"{row['median_ms_all']:.2f} ({row['p95_ms_all']:.2f})",
                 f"{row[f'median_ms_batch_{BATCH}']:.2f}",
                 "not known" if row["peak_memory_bytes"] is None else f"{row['peak_memory_bytes'] / MEGA:.1f} MB",
                 f"{row['live_activation_bytes'] / MEGA:.2f} MB",
                 f"{row['sparsity']:.1%}",
-                "" if row[DEVIATIONS[0]] is None else " / ".join(f"{row[name]:.2f}\u00b0" for name in DEVIATIONS),
+                "" if apart[0] is None else " / ".join(f"{each:.2f}{sign}" for each in apart),
             ]
         )
     return titles, cells
 
 
-def _against(row: Mapping[str, Any]) -> str:
+def _against(row: Mapping[str, Any], task: Task) -> str:
     """How a network's errors differ from the first one's."""
-    mean, low, high, _ = (row[name] for name in DIFFERENCES)
+    mean, low, high = (row[key] for key in _keys(DIFFERENCES, task))
     if mean is None:
         return ""
     between = "" if low is None else f" ({low:+.2f} to {high:+.2f})"
-    return f"{mean:+.2f}\u00b0{between}, {row['verdict']}"
+    return f"{mean:+.2f}{UNITS[task.error_unit][0]}{between}, {row['verdict']}"
 
 
-def _print(rows: Sequence[Mapping[str, Any]]) -> None:
-    titles, cells = _cells(rows)
+def _print(rows: Sequence[Mapping[str, Any]], task: Task) -> None:
+    titles, cells = _cells(rows, task)
     print_table("error on the test people, mean and deviation over seeds", titles[:8], [line[:8] for line in cells])
     print_table("what they cost where they run", [titles[0], *titles[8:]], [[line[0], *line[8:]] for line in cells])

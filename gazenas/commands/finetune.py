@@ -15,6 +15,7 @@ from gazenas.commands._arguments import (
     add_teacher_arguments,
     add_training_arguments,
     add_trial_arguments,
+    add_validation_argument,
     teacher_of,
 )
 from gazenas.commands._common import make_parser
@@ -63,6 +64,7 @@ def parse_arguments(argv: list[str]) -> Namespace:
     )
     add_training_arguments(parser)
     add_following_arguments(parser)
+    add_validation_argument(parser)
     add_trial_arguments(parser)
     add_teacher_arguments(parser)
     parser.add_argument(

@@ -13,6 +13,7 @@ from gazenas.commands._arguments import (
     add_teacher_arguments,
     add_training_arguments,
     add_trial_arguments,
+    add_validation_argument,
     targets_of,
     teacher_of,
 )
@@ -52,6 +53,7 @@ def _parse(argv: list[str]) -> Namespace:
     )
     add_training_arguments(parser)
     add_following_arguments(parser)
+    add_validation_argument(parser)
     add_trial_arguments(parser)
     add_teacher_arguments(parser)
     parser.add_argument("--task", type=str, default=GAZE.name, help=f"what is predicted: {', '.join(TASKS)}")

@@ -22,9 +22,10 @@ from gazenas.evaluation.experiment import Floats, Record, TrainingOptions, Trial
 from gazenas.export.onnx import onnx_bytes
 from gazenas.export.runtime import GazeEstimator
 from gazenas.files import nearest_file, safe_name
-from gazenas.gaze import angular_error
 from gazenas.models.zoo import GazeModel, build_model, find_model, load_model
+from gazenas.tasks import find_task
 from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 from gazenas.training.finetuning import FinetuneRecipe
 from gazenas.training.loop import predict_faces
 from gazenas.training.run_folder import RunFolder
@@ -41,24 +42,28 @@ class Candidate:
         source: what the person gave.
         kind: ``onnx``, ``trained``, or ``fresh``, which is trained here.
         input_size: side of its images.
+        task: what it predicts.
     """
 
     name: str
     source: str
     kind: str
     input_size: int
+    task: Task = GAZE
 
 
-def candidates(sources: Sequence[str], *, retrain: bool, input_size: int) -> list[Candidate]:
-    """What each name, folder or file is.
+def candidates(sources: Sequence[str], *, retrain: bool, input_size: int, task: str = "") -> list[Candidate]:
+    """What each name, folder or file is; all of one task.
 
     Args:
         sources: as the person gave them.
         retrain: whether networks that come with weights are trained here from fresh ones all the same.
         input_size: of what is trained here; 0 for each one's own.
+        task: what networks that are trained here predict; empty for what their ``arch.json`` says, which is gaze for a
+            name.
 
     Raises:
-        InputError: where one is unknown, or none is left to train an ONNX file from.
+        InputError: where one is unknown, none is left to train an ONNX file from, or they predict different things.
     """
     twice = [source for number, source in enumerate(sources) if source in sources[:number]]
     if twice:
@@ -73,16 +78,19 @@ def candidates(sources: Sequence[str], *, retrain: bool, input_size: int) -> lis
                 estimator = GazeEstimator(path)
             except ValueError as error:
                 raise InputError(str(error)) from error
-            kind, size, task = "onnx", estimator.input_size, estimator.task
+            kind, size, predicted = "onnx", estimator.input_size, find_task(estimator.task, f"{source}: task")
         else:
             has_weights = find_model(source).has_weights and path.suffix != ".json"
             kind = "trained" if has_weights and not retrain else "fresh"
-            network = load_model(source) if kind == "trained" else _build(source, input_size)
-            size, task = network.input_size, network.task.name
-        if task != GAZE.name:
-            raise InputError(f"compare: knows gaze alone, found a network of the task {task}: {source}")
+            network = load_model(source) if kind == "trained" else _build(source, input_size, task)
+            size, predicted = network.input_size, network.task
+        if found and predicted is not found[0].task:
+            raise InputError(
+                f"compare: expected networks of one task, found {found[0].task.name} in {found[0].source} and "
+                f"{predicted.name} in {source}; --task says what those by name are trained for"
+            )
         name = _short(source, [each.name for each in found])
-        found.append(Candidate(name, source, kind, size))
+        found.append(Candidate(name, source, kind, size, predicted))
     return found
 
 
@@ -96,8 +104,8 @@ def _short(source: str, taken: Sequence[str]) -> str:
     return safe_name(f"{source}-{len(taken)}")
 
 
-def _build(source: str, input_size: int) -> GazeModel:
-    return build_model(source, input_size=input_size or None)
+def _build(source: str, input_size: int, task: str) -> GazeModel:
+    return build_model(source, input_size=input_size or None, task=task or None)
 
 
 def count(candidate: Candidate) -> tuple[int | None, int | None]:
@@ -112,7 +120,7 @@ def count(candidate: Candidate) -> tuple[int | None, int | None]:
 def _network(candidate: Candidate) -> GazeModel:
     if candidate.kind == "trained":
         return load_model(candidate.source)
-    return _build(candidate.source, candidate.input_size).eval()
+    return _build(candidate.source, candidate.input_size, candidate.task.name).eval()
 
 
 def write_onnx(candidate: Candidate, path: Path) -> None:
@@ -136,8 +144,8 @@ def is_onnx(path: Path) -> bool:
 
 
 def measure_as_it_is(candidate: Candidate, split: GazeSplit) -> Record:
-    """The record of a file or a trained network on a labeled split; its ``seed`` is None, its ``answers`` are pitch
-    and yaw in radians, ``(N, 2)``."""
+    """The record of a file or a trained network on a labeled split; its ``seed`` is None, its ``answers`` are ``(N,
+    outputs)`` of its task."""
     answer: Callable[[NDArray[np.uint8]], Floats]
     if candidate.kind == "onnx":
         answer = GazeEstimator(candidate.source)
@@ -146,19 +154,20 @@ def measure_as_it_is(candidate: Candidate, split: GazeSplit) -> Record:
     rows = np.arange(len(split))
     parts = [answer(split.images(rows[begin : begin + ROWS])) for begin in range(0, len(rows), ROWS)]
     answers = np.concatenate(parts)
-    return {"name": candidate.name, "seed": None, "answers": answers, **_errors(answers, split)}
+    return {"name": candidate.name, "seed": None, "answers": answers, **_errors(answers, split, candidate.task)}
 
 
-def deviations(records: Sequence[Record]) -> dict[str, tuple[float, float, float]]:
-    """By name, how far the answers of each are from those of the first: mean, 95th percentile, largest angle in
-    degrees.
+def deviations(records: Sequence[Record], task: Task = GAZE) -> dict[str, tuple[float, float, float]]:
+    """By name, how far the answers of each are from those of the first: mean, 95th percentile, largest, as the task
+    measures errors.
 
     Args:
         records: of :func:`measure_as_it_is`, on the same images; others are left out.
+        task: of all.
     """
     found = [record for record in records if "answers" in record]
     apart = {
-        record["name"]: angular_error(record["answers"].astype(np.float64), found[0]["answers"].astype(np.float64))
+        record["name"]: task.error(record["answers"].astype(np.float64), found[0]["answers"].astype(np.float64))
         for record in found[1:]
         if len(record["answers"]) == len(found[0]["answers"])
     }
@@ -199,14 +208,16 @@ def _fresh_trial(
     hashes: Mapping[str, str],
 ) -> Trial:
     path = out / "runs" / safe_name(candidate.name) / f"seed{seed}"
+    task, test = candidate.task, folder.split("test")
     config = {"source": candidate.source, "seed": seed, **_plain(recipe)}
-    test = folder.split("test")
+    if task is not GAZE:
+        config["task"] = task.name
 
     def train() -> None:
         finetune(
             path,
             folder,
-            partial(_build, candidate.source, candidate.input_size),
+            partial(_build, candidate.source, candidate.input_size, task.name),
             recipe,
             verb="compare",
             seed=seed,
@@ -216,9 +227,9 @@ def _fresh_trial(
         )
 
     def finish(run: RunFolder, predictions: Floats) -> None:
-        run.write_predictions(test, predictions)
+        run.write_predictions(test, predictions, task)
         own = {"verb": "compare", "name": candidate.name, **config, **hashes}
-        run.write_summary(own | _errors(predictions, test))
+        run.write_summary(own | _errors(predictions, test, task))
 
     return Trial(candidate.name, seed, path, train, fixed={**config, **hashes})
 
@@ -227,10 +238,10 @@ def _plain(recipe: FinetuneRecipe) -> dict[str, Any]:
     return {key: list(v) if isinstance(v, tuple) else v for key, v in vars(recipe).items()}
 
 
-def _errors(predictions: Floats, split: GazeSplit) -> Record:
-    """Mean error in degrees over images, and by person."""
-    evaluation = evaluate_predictions(predictions, split)
+def _errors(predictions: Floats, split: GazeSplit, task: Task) -> Record:
+    """Mean error over images, and by person."""
+    evaluation = evaluate_predictions(predictions, split, task)
     return {
-        "error_deg": evaluation.mean,
+        task.key("error"): evaluation.mean,
         "people": {name: mean for name, (mean, _) in evaluation.people.items()},
     }

@@ -40,7 +40,7 @@ session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExec
 given = session.get_inputs()[0]
 side = int(sys.argv[2])
 for _ in range(20):
-    session.run(None, {given.name: numpy.zeros((1, 3, side, side), numpy.float32)})
+    session.run(None, {given.name: numpy.zeros((1, given.shape[1], side, side), numpy.float32)})
 print(before, held("VmHWM") if status.exists() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -72,8 +72,9 @@ def interleaved_latency(
     sessions = {}
     for name, (path, side) in files.items():
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        image = rng.standard_normal((batch, 3, side, side), dtype=np.float32)
-        sessions[name] = (session, {session.get_inputs()[0].name: image})
+        given = session.get_inputs()[0]
+        image = rng.standard_normal((batch, given.shape[1], side, side), dtype=np.float32)
+        sessions[name] = (session, {given.name: image})
     taken: dict[str, list[float]] = {name: [] for name in files}
     for number in range(WARM_UP + repeats):
         for name, (session, feed) in sessions.items():
@@ -104,8 +105,8 @@ def live_activations(path: Path, side: int) -> int:
     model = onnx.load(str(path))
     del model.metadata_props[:]
     given = model.graph.input[0].type.tensor_type.shape.dim
-    for dimension, value in zip(given, (1, 3, side, side), strict=True):
-        dimension.dim_value = value
+    for number, value in ((0, 1), (2, side), (3, side)):  # colors or gray are the file's own
+        given[number].dim_value = value
     del model.graph.value_info[:]
     for dimension in (d for out in model.graph.output for d in out.type.tensor_type.shape.dim[:1]):
         dimension.dim_value = 1

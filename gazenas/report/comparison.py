@@ -16,19 +16,23 @@ from numpy.typing import NDArray
 
 from gazenas.report.curves import BLUE, RED
 from gazenas.report.figure import save_figure
+from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.task import Task
 
 MARKERS = ("o", "s", "^", "D")
 
 
-def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path, task: Task = GAZE) -> None:
     """Mean error (with the spread over seeds) against MACs, parameters and latency on one thread.
 
     Args:
-        rows: with ``name``, ``error_deg``, ``spread_deg``, ``macs``, ``params``, ``median_ms_1``; rows that lack a
-            number are left out of the panels that need it, and a panel is left out where no row has its number.
+        rows: with ``name``, ``macs``, ``params``, ``median_ms_1``, and ``error`` and ``spread`` with the end of the
+            task's unit, such as ``error_deg``; rows that lack a number are left out of the panels that need it, and a
+            panel is left out where no row has its number.
         path: of the PNG file.
+        task: what was predicted.
     """
-    rows = [row for row in rows if row.get("error_deg") is not None]
+    rows = [row for row in rows if row.get(task.key("error")) is not None]
     titles = {"macs": "MACs", "params": "parameters", "median_ms_1": "median milliseconds on one thread"}
     panels = {key: title for key, title in titles.items() if any(row.get(key) for row in rows)} or titles
     figure = Figure((5 * len(panels) + 2, 4.5), layout="constrained")
@@ -39,10 +43,10 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     for axes, (key, title) in zip(subplots, panels.items(), strict=True):
         shown = [row for row in rows if row.get(key)]
         for row in shown:
-            spread = row.get("spread_deg") or 0.0
+            spread = row.get(task.key("spread")) or 0.0
             look = styles[row["name"]]
-            marks[row["name"]] = axes.errorbar(row[key], row["error_deg"], yerr=spread, capsize=3, **look)
-        axes.set(xlabel=title, ylabel="mean angular error (degrees)")
+            marks[row["name"]] = axes.errorbar(row[key], row[task.key("error")], yerr=spread, capsize=3, **look)
+        axes.set(xlabel=title, ylabel=f"mean {task.error_name} ({task.error_word})")
         _in_decades(axes)
         if shown:
             axes.set_xlim(min(row[key] for row in shown) / 1.8, max(row[key] for row in shown) * 1.8)

@@ -31,7 +31,7 @@ def draw_search(rows: Rows, target: float | None, path: Path, task: Task = GAZE)
     (loss, error), (penalty, macs) = figure.subplots(2, 2, sharex=True)
     key = task.key("val_error")
     _draw_losses(loss, rows, task)
-    error.plot(epochs, [row[key] for row in rows], "o-", color=RED)
+    error.plot(epochs, _known(rows, key), "o-", color=RED)
     error.set(ylabel=_error_label(task), title="validation error")
     penalty.plot(epochs, [row["penalty"] for row in rows], "o-", color=GRAY)
     penalty.set(ylabel="lambda x penalty", xlabel="epoch", title="resource penalty in the loss")
@@ -54,13 +54,19 @@ def draw_finetuning(rows: Rows, best_epoch: int, path: Path, task: Task = GAZE) 
     loss.set(xlabel="epoch")
     rate.plot(epochs, [row["lr"] for row in rows], "o-", color=GRAY)
     rate.set(ylabel="learning rate", xlabel="epoch", title="schedule", yscale="log")
-    error.plot(epochs, [row[key] for row in rows], "o-", color=RED)
-    error.plot(best_epoch + 1, rows[best_epoch][key], "*", color=GREEN, markersize=16, label="kept")
+    known = _known(rows, key)
+    error.plot(epochs, known, "o-", color=RED)
+    error.plot(best_epoch + 1, known[best_epoch], "*", color=GREEN, markersize=16, label="kept")
     error.set(ylabel=_error_label(task), xlabel="epoch", title="validation error")
     error.legend()
     for axes in (loss, rate, error):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     save_figure(figure, path)
+
+
+def _known(rows: Rows, column: str) -> list[float]:
+    """A column; not a number, which leaves a gap, where it is empty."""
+    return [float(row[column]) if row[column] != "" else float("nan") for row in rows]
 
 
 def _draw_losses(axes: Axes, rows: Rows, task: Task) -> None:

@@ -41,20 +41,22 @@ def draw_importances(histograms: Sequence[Mapping[str, Any]], path: Path) -> Non
 
 
 def draw_family(members: Sequence[Mapping[str, Any]], path: Path, task: Task = GAZE) -> None:
-    """Error against MACs of the networks that one search froze on its way down; test errors where they are known."""
+    """Error against MACs of the networks that one search froze on its way down, on the people for whom it is known."""
     members = sorted(members, key=lambda member: float(member["macs"]))
     figure = Figure((6.5, 4.5), layout="constrained")
     axes = figure.subplots()
     macs = [member["macs"] / 1e6 for member in members]
     val, test = task.key("val_error"), task.key("test_error")
-    axes.plot(macs, [member[val] for member in members], "o-", color=GRAY, label="validation people")
-    if all(member[test] is not None for member in members):
-        axes.plot(macs, [member[test] for member in members], "o-", color=RED, label="test people")
-    for member, x in zip(members, macs, strict=True):
-        axes.annotate(f"{member['params'] / 1e3:.0f} k", (x, member[val]), fontsize=8, color=GRAY)
+    lines = {val: ("validation people", GRAY), test: ("test people", RED)}
+    known = [key for key in lines if all(member[key] is not None for member in members)]
+    for key in known:
+        axes.plot(macs, [member[key] for member in members], "o-", color=lines[key][1], label=lines[key][0])
+    for member, x in zip(members if known else [], macs, strict=False):
+        axes.annotate(f"{member['params'] / 1e3:.0f} k", (x, member[known[0]]), fontsize=8, color=GRAY)
     axes.set(xlabel="million MACs (parameters at the points)", ylabel=f"mean error ({task.error_word})")
     axes.set_title("frozen on the way down, not fine-tuned")
-    axes.legend()
+    if known:
+        axes.legend()
     save_figure(figure, path)
 
 

@@ -75,7 +75,8 @@ class Search(Trainer):
     ) -> None:
         recipe.check()
         job.folder.expect_size(space.input_size, f"search space {space.name!r}")
-        job.folder.split("val")  # refuses where nobody is held out
+        if recipe.schedule == "plateau" and "val" not in job.folder.splits:
+            raise InputError("schedule: expected another where nobody is held out to validate, found 'plateau'")
         own = recipe if control == FOUND else replace(recipe, penalty_weight=0.0)
         super().__init__(own, job, task, channels=task.channels, teacher=teacher)
         self.space, self.control = space, control
@@ -245,7 +246,7 @@ class Search(Trainer):
             "lambda": self.penalty_weight(),
             "lr": self.learning_rate.scheduled,
             "macs": count_macs(self.network, self.space.input_size),
-            self.task.key("val_error"): error,
+            self.task.key("val_error"): error if error == error else "",
             **self.removed,
         }
 
@@ -289,8 +290,7 @@ class Search(Trainer):
             key = self.task.key("test_error")
             if key not in member:
                 network = load_model(self.job.run.path / "family" / member["name"])
-                labeled = "test" in self.job.folder.splits and self.labels("test") is not None
-                member[key] = self.measure(network.to(self.job.device), "test") if labeled else None
+                member[key] = self.measure(network.to(self.job.device), "test")
         return self.family
 
     def state(self) -> dict[str, Any]:
@@ -337,13 +337,14 @@ class Search(Trainer):
             counts["fell"] += int((gone & under & ~chosen).sum())
             counts["pressed"] += int((gone & under & chosen).sum())
             counts["cut"] += int((gone & ~under).sum())
+        self._note_histogram(keep)
         if not any(counts.values()):
             self.losers = None
             return self._no_shrink()
-        self._note_histogram(keep)
         job = self.job
         job.world.copy_from_main(self.network.buffers())
-        sample = list(itertools.islice(self.batches("val").epoch(0), 1))
+        shown = "val" if "val" in job.folder.splits else "train"
+        sample = list(itertools.islice(self.batches(shown).epoch(0), 1))
         before = predict(self.network, sample)
         on_device = {name: mask.to(job.device) for name, mask in keep.items()}
         report: ShrinkReport = remove(self.network, on_device, optimizer=self.optimizer, average=self.average)

@@ -134,21 +134,21 @@ def predict(
     return predictions
 
 
+def network_input(network: nn.Module, faces: NDArray[np.uint8]) -> Tensor:
+    """``(N, C, S, S)`` floats for ``(N, S, S, 3)`` RGB faces, on the network's device, gray where it reads one
+    channel."""
+    colored = normalize(torch.from_numpy(faces).to(next(network.parameters()).device))
+    return to_gray(colored) if getattr(network, "input_channels", 3) == 1 else colored
+
+
 def predict_faces(
     network: nn.Module, faces: NDArray[np.uint8], batch_size: int = EVALUATION_BATCH
 ) -> NDArray[np.float32]:
     """``(N, 2)`` pitch and yaw in radians, or another task's outputs, for ``(N, S, S, 3)`` RGB faces held in memory, in
     eval mode."""
-    device = next(network.parameters()).device
     labels, rows = torch.zeros(0, 2), np.zeros(0, np.int64)
-    gray = getattr(network, "input_channels", 3) == 1
-
-    def images(part: NDArray[np.uint8]) -> Tensor:
-        colored = normalize(torch.from_numpy(part).to(device))
-        return to_gray(colored) if gray else colored
-
     parts = (faces[begin : begin + batch_size] for begin in range(0, len(faces), batch_size))
-    return predict(network, (Batch(images(part), labels, rows) for part in parts))
+    return predict(network, (Batch(network_input(network, part), labels, rows) for part in parts))
 
 
 def predict_split(

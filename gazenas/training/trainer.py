@@ -364,11 +364,10 @@ class Trainer(ABC):
 
     # Measuring.
 
-    def measure(self, network: GazeModel, name: str) -> float:
-        """Mean error of ``network`` on a labeled split."""
-        labels = self.labels(name)
-        assert labels is not None, f"split {name} has no labels"
-        return self.task.mean_error(self.predict(network, name), labels)
+    def measure(self, network: GazeModel, name: str) -> float | None:
+        """Mean error of ``network`` on a split; None where there is none of that name, or it has no labels."""
+        labels = self.labels(name) if name in self.job.folder.splits else None
+        return None if labels is None else self.task.mean_error(self.predict(network, name), labels)
 
     def predict(self, network: GazeModel, name: str) -> Floats:
         """``(N, outputs)`` of ``network`` for a split in order; each process computes its share of the images."""

@@ -104,6 +104,7 @@ def test_bad_input_is_named(
     cases = {
         "--k: expected numbers of at least 1": calibrate(model, data_folder, out, "--k", "[0]"),
         "--method: expected auto or one of": calibrate(model, data_folder, out, "--method", "magic"),
+        "--draw: expected one of random, spread, found": calibrate(model, data_folder, out, "--draw", "far"),
         "--person: expected one of": calibrate(model, data_folder, out, "--person", "nobody"),
         "--save: expected --person": calibrate(
             model, data_folder, out, "--split", "train", "--save", str(tmp_path / "a.safetensors")

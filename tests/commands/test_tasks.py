@@ -73,9 +73,24 @@ def test_from_data_to_a_file(name: str, tmp_path: Path, once: Once, capsys: pyte
     np.testing.assert_allclose(estimator(images), predict_faces(network, images), atol=1e-4)
     header = (found / "predictions_test.csv").read_text().splitlines()[0].split(",")
     assert header == ["image", "person", *task.outputs, *(f"true_{output}" for output in task.outputs)]
-    for words in (["calibrate", "--model", str(found)], ["compress", str(found)], ["compare", str(found)]):
-        said = run_bad([*words, "--data", str(data), "--out", str(tmp_path / "no")], capsys)
-        assert f"knows gaze alone, found a network of the task {name}" in said
+    said = run_bad(["compress", str(found), "--data", str(data), "--out", str(tmp_path / "no")], capsys)
+    assert f"knows gaze alone, found a network of the task {name}" in said
+    words = ["--data", str(data), "--out", str(tmp_path / "people"), "--k", "[4]", "--draw", "spread"]
+    assert main(["calibrate", "--model", str(found), *words, "--threads", "1"]) == 0
+    summary = json.loads((tmp_path / "people" / "summary.json").read_text())
+    assert summary[task.key("after")]["bias"]["4"] > 0
+    assert summary[task.key("before")] > 0
+    words = ["--task", name, "--input-size", "32", "--data", str(data), "--out", str(tmp_path / "beside"), *FAST]
+    assert main(["compare", str(file), str(found), "handmade-5m", *words, "--seeds", "1", "--repeats", "2"]) == 0
+    _, of_found, rival = json.loads((tmp_path / "beside" / "summary.json").read_text())["rows"]
+    assert of_found[task.key("error")] == pytest.approx(run[task.key("test_error")], abs=1e-3)
+    assert of_found[task.key("deviation_largest")] < 0.01  # from its own file
+    assert rival[task.key("error")] > 0
+    assert f"always answering the training mean: {task.show(run[task.key('mean_predictor_error')])}" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    said = run_bad(["compare", str(found), "handmade-5m", "--data", str(data), "--out", str(tmp_path / "no")], capsys)
+    assert f"expected networks of one task, found {name} in {found} and gaze in handmade-5m" in said
 
 
 def test_labels_and_weights_of_another_task(

@@ -12,7 +12,7 @@ from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
 from tests.tools.loading import call_tool, load_tool
 
 ROWS, CONTROLS = "experiments/compare_rows.py", "experiments/search_against_controls.py"
-COMPRESSION = "experiments/compression_tables.py"
+COMPRESSION, TASK_TABLES = "experiments/compression_tables.py", "experiments/task_tables.py"
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -36,12 +36,18 @@ class Verbs:
             for number, kind in enumerate(("found", "scratch", "handmade")):
                 self.leave(Path(given["--out"]) / f"seed{given['--seed']}" / kind, int(given["--seed"]), number, 12)
             self.leave(Path(given["--out"]), 0, 0, 0)
-        elif words[0] in ("search", "finetune", "prune", "compress"):
+        elif words[0] == "calibrate":
+            Path(given["--out"]).mkdir(parents=True)
+            after = {"bias": {"9": 1.0}, "affine": {"9": 1.5}}
+            record = {"verb": "calibrate", "before_cm": 2.0, "after_cm": after}
+            (Path(given["--out"]) / "summary.json").write_text(json.dumps(record))
+        elif words[0] in ("search", "finetune", "prune", "compress", "evaluate"):
             self.leave(Path(given["--out"]), int(given.get("--seed", 0)), 3 * (words[0] == "finetune"), 4)
 
     def leave(self, out: Path, seed: int, number: int, epochs: int) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        errors = {f"{name}_error_deg": 7.0 + seed + number / 10 for name in ("val", "test", "mean_predictor")}
+        names = [f"{word}_error_{unit}" for word in ("val", "test", "mean_predictor") for unit in ("deg", "cm")]
+        errors = dict.fromkeys(names, 7.0 + seed + number / 10)
         sizes = {"macs": 1000 + number, "params": 10, "seconds": 60.5 / (1 + number), "fingerprint": out.name}
         stages = [{"stage": name, "how": name, "size": 10, "ms": 0.1} for name in ("float", "quantize", "code")]
         own = {"verb": "compress" if out.name.endswith("int8") else "finetune", "float_test_error_deg": 7.0}
@@ -136,3 +142,30 @@ def test_tables_of_compression(
     assert not verbs.run
     assert call_tool(COMPRESSION, monkeypatch, *words[:-1], "5") == 2
     assert "epochs was '4', is '5'; use another --out" in capsys.readouterr().err
+
+
+def test_tables_of_tasks(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row a network and seed beside the references; nine dots where a person has a screen; kept where finished."""
+    words = ["--out", str(tmp_path), "--tasks", "head_pose,screen_point", "--seeds", "2"]
+    assert call_tool(TASK_TABLES, monkeypatch, *words) == 0
+    assert [run[0] for run in verbs.run].count("synth") == 2
+    assert [run[0] for run in verbs.run].count("search") == 4  # each leaves the rival behind
+    small = ("squeezenet@9, step 3e-3", "squeezenet@9, step 1e-3")
+    networks = ("found", "handmade", *small, "found, its exported file")
+    for task, sign in (("head_pose", "deg"), ("screen_point", "cm")):
+        rows = rows_of(tmp_path / f"{task}.csv")
+        assert [(row["network"], row["seed"]) for row in rows] == [(name, seed) for name in networks for seed in "01"]
+        assert {f"test_error_{sign}", f"mean_predictor_error_{sign}"} <= set(rows[0])
+    assert [row["bias"] for row in rows if row["network"] == "handmade"] == ["1.0", "1.0"]
+    adapted = [run for run in verbs.run if run[0] == "calibrate"]
+    assert len(adapted) == 4 * 2
+    assert all("--draw spread" in " ".join(run) for run in adapted)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "always answering the training mean: 7.50 cm" in said
+    verbs.run = []
+    assert call_tool(TASK_TABLES, monkeypatch, *words) == 0
+    assert {run[0] for run in verbs.run} <= {"synth"}
+    assert call_tool(TASK_TABLES, monkeypatch, *words, "--epochs", "11") == 2
+    assert "use another --out" in capsys.readouterr().err
