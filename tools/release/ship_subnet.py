@@ -112,6 +112,7 @@ def other_weights(name: str, of: str, tuned: Path, data_folder: Path, also: str)
 
 | | |
 | --- | --- |
+| space | `{network.architecture().space.name}`, {network.input_size} pixels |
 | architecture | that of `{of}` |
 | fine-tuning | `gazenas finetune --arch {of} --weights default {how}`, {took} |
 | data | `gazenas synth --renderer {renderer} --seed {seed}`, {seen} |
