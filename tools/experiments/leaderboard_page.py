@@ -207,12 +207,14 @@ def method(rows: Rows) -> list[str]:
         " a tenth of the people validate, a fifth are tested on",
         "recipe": f"{epochs} passes, batches of 64, Muon, one cycle, the last epoch kept; squeezenet at a third of the "
         "learning rate, since without BatchNorm it does not train at the usual one",
-        "seeds": f"{seeds}, of weights and batches",
+        "seeds": f"{seeds}, of weights and batches, where no row says one",
         "time": f"{seconds / 3600:.1f} hours of training in all",
         "rows": "[leaderboard.csv](leaderboard.csv), a row a run, with its command",
     }
     example = next(row for row in trained if row["kind"] == RIVAL)
-    commands = ["```", *folded(trained[0]["data"]), "python tools/experiments/leaderboard.py --out board", "```"]
+    settings = f"--subjects {asked['--subjects']} --per-subject {asked['--per-subject']} --epochs {epochs}"
+    again = f"python tools/experiments/leaderboard.py --out board {settings}"
+    commands = ["```", *folded(trained[0]["data"]), *folded(again), "```"]
     alone = ["```", *folded(example["command"]), "```"]
     return [
         "## How it was measured",
