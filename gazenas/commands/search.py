@@ -103,6 +103,8 @@ def run(argv: list[str]) -> None:
 
     def search_of(values: Namespace, job: Job, control: str, given: Architecture | None = None) -> Search:
         own = recipe_of(values, SearchRecipe)  # of which --hours may have changed the passes
+        if not values.validation:
+            job.folder.split("val")  # refuses where nobody is held out and nobody said that this is meant
         return Search(own, space, targets, job, control, given, task, teacher=teacher_of(values, job))
 
     def run_one(values: Namespace, control: str, given: Architecture | None = None) -> None:

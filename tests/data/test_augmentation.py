@@ -71,7 +71,7 @@ def rolled(scene: Scene, angle: float) -> RolledScene:
 @pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> tuple[HeadShape, Scene]:
     """A person before an even background, without a neck, which the renderer keeps upright in the picture."""
-    monkeypatch.setattr(sys.modules[render.__module__], "_draw_neck", lambda *words: None)
+    monkeypatch.setattr(sys.modules[render.__module__], "draw_neck", lambda *words: None)
     rng = np.random.default_rng(4)
     head, scene = build_head(sample_person(rng)), sample_scene(rng)
     target = 900 * angles_to_vectors(np.array([0.25, -0.35]))

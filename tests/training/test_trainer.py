@@ -96,8 +96,8 @@ def test_what_is_missing_is_said_before_training(
     del folder.splits["val"]
     with RunFolder(tmp_path / "run", "search") as run:
         job = Job(folder, run, 0, "cpu", 0, Silent())
-        with pytest.raises(InputError, match="has no val split"):
-            Search(SearchRecipe(), micro_space, Targets({"macs": "50%"}), job)
+        with pytest.raises(InputError, match="schedule: expected another where nobody is held out"):
+            Search(SearchRecipe(schedule="plateau"), micro_space, Targets({"macs": "50%"}), job)
         with pytest.raises(InputError, match="keep: expected last where nobody is held out"):
             Finetuning(FinetuneRecipe(), small, job)
         tuning = Finetuning(FinetuneRecipe(epochs=1, batch_size=16, keep="last"), small, job)
