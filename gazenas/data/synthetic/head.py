@@ -182,6 +182,7 @@ def texel_directions(size: int) -> Floats:
 
 
 def bump(x: Floats, y: Floats, at_x: float, at_y: float, wide: float, high: float) -> Floats:
+    """A Gaussian hill of height 1 about (``at_x``, ``at_y``), with the deviations ``wide`` and ``high``, mm."""
     bump: Floats = np.exp(-0.5 * (((x - at_x) / wide) ** 2 + ((y - at_y) / high) ** 2))
     return bump
 
@@ -216,6 +217,7 @@ def _face_relief(person: Person, x: Floats, y: Floats, front: Floats, *, sockets
 
 
 def ears(person: Person, directions: Floats, axes: Floats) -> Floats:
+    """Outward displacement in mm of the ears over the skull, less under long hair."""
     y, z = directions[..., 1] * axes[1], directions[..., 2] * axes[2]
     ear: Floats = 16 * np.exp(-0.5 * (((y - 2) / 17) ** 4 + ((z - 14) / 7) ** 2)) * (np.abs(directions[..., 0]) > 0.5)
     return ear * np.float32(0.2 if person.long_hair else 1.0)
