@@ -130,7 +130,8 @@ def run(argv: list[str]) -> None:
     _print(outcomes, split, arguments.by, task)
     console.print(f"calibration.csv and summary.json are in {out}")
     if arguments.save:
-        _save(arguments, network, split, labels, people[0])
+        (named,) = groups.items()
+        _save(arguments, network, split, labels, *named)
 
 
 def _people(split: GazeSplit, person: str, one: bool) -> list[str]:
@@ -201,10 +202,12 @@ def _print(outcomes: Sequence[Outcome], split: GazeSplit, by: str, task: Task) -
     print_table("draws that it made worse", ["", ""], worse)
 
 
-def _save(arguments: Namespace, network: GazeModel, split: GazeSplit, labels: Floats, person: str) -> None:
+def _save(
+    arguments: Namespace, network: GazeModel, split: GazeSplit, labels: Floats, person: str, rows: NDArray[np.int64]
+) -> None:
     """Adapts to k images and writes the person's file, unless their other images say that it does not help."""
     path, method, task = Path(arguments.save), arguments.method, network.task
-    rng, rows = np.random.default_rng(arguments.seed), np.flatnonzero(split.person == split.people.index(person))
+    rng = np.random.default_rng(arguments.seed)
     order = rng.permutation(rows)
     pool, held = np.sort(order[: len(rows) // 2]), np.sort(order[len(rows) // 2 :])
     own = pool[DRAWS[arguments.draw](labels[pool], min(max(arguments.k), len(pool)), rng)]

@@ -2,62 +2,48 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import pytest
 
-from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
-from tests.tools.loading import call_tool, load_tool
+from gazenas.evaluation.verb_processes import VerbProcesses
+from tests.tools.loading import Verbs, call_tool, load_tool, rows_of
 
 ROWS, CONTROLS = "experiments/compare_rows.py", "experiments/search_against_controls.py"
 COMPRESSION, TASK_TABLES = "experiments/compression_tables.py", "experiments/task_tables.py"
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+def leave_runs(verb: str, first: str, flags: dict[str, str]) -> None:
+    """What the verbs of a table leave."""
+    if "--control" in flags:
+        for number, kind in enumerate(("found", "scratch", "handmade")):
+            leave(Path(flags["--out"]) / f"seed{flags['--seed']}" / kind, int(flags["--seed"]), number, 12)
+        leave(Path(flags["--out"]), 0, 0, 0)
+    elif verb == "calibrate":
+        Path(flags["--out"]).mkdir(parents=True)
+        after = {"bias": {"9": 1.0}, "affine": {"9": 1.5}}
+        record = {"verb": "calibrate", "before_cm": 2.0, "after_cm": after}
+        (Path(flags["--out"]) / "summary.json").write_text(json.dumps(record))
+    elif verb in ("search", "finetune", "prune", "compress", "evaluate"):
+        leave(Path(flags["--out"]), int(flags.get("--seed", 0)), 3 * (verb == "finetune"), 4)
 
 
-class Verbs:
-    """In place of ``VerbProcesses.run``: writes what a verb would, from its arguments."""
-
-    def __init__(self) -> None:
-        self.run: list[list[str]] = []
-        self.bad = ""
-
-    def __call__(self, words: list[str], log: Path | None = None) -> None:
-        self.run.append(words)
-        if self.bad and self.bad in words:
-            raise VerbError(f"{self.bad} ended with status 1")
-        given = {flag: words[number + 1] for number, flag in enumerate(words[:-1]) if flag.startswith("--")}
-        if "--control" in given:
-            for number, kind in enumerate(("found", "scratch", "handmade")):
-                self.leave(Path(given["--out"]) / f"seed{given['--seed']}" / kind, int(given["--seed"]), number, 12)
-            self.leave(Path(given["--out"]), 0, 0, 0)
-        elif words[0] == "calibrate":
-            Path(given["--out"]).mkdir(parents=True)
-            after = {"bias": {"9": 1.0}, "affine": {"9": 1.5}}
-            record = {"verb": "calibrate", "before_cm": 2.0, "after_cm": after}
-            (Path(given["--out"]) / "summary.json").write_text(json.dumps(record))
-        elif words[0] in ("search", "finetune", "prune", "compress", "evaluate"):
-            self.leave(Path(given["--out"]), int(given.get("--seed", 0)), 3 * (words[0] == "finetune"), 4)
-
-    def leave(self, out: Path, seed: int, number: int, epochs: int) -> None:
-        out.mkdir(parents=True, exist_ok=True)
-        names = [f"{word}_error_{unit}" for word in ("val", "test", "mean_predictor") for unit in ("deg", "cm")]
-        errors = dict.fromkeys(names, 7.0 + seed + number / 10)
-        sizes = {"macs": 1000 + number, "params": 10, "seconds": 60.5 / (1 + number), "fingerprint": out.name}
-        stages = [{"stage": name, "how": name, "size": 10, "ms": 0.1} for name in ("float", "quantize", "code")]
-        own = {"verb": "compress" if out.name.endswith("int8") else "finetune", "float_test_error_deg": 7.0}
-        (out / "summary.json").write_text(json.dumps({"seed": seed, **errors, **sizes, **own, "stages": stages}))
-        (out / "metrics.csv").write_text("epoch\n" + "0\n" * epochs)
+def leave(out: Path, seed: int, number: int, epochs: int) -> None:
+    """A finished run."""
+    out.mkdir(parents=True, exist_ok=True)
+    names = [f"{word}_error_{unit}" for word in ("val", "test", "mean_predictor") for unit in ("deg", "cm")]
+    errors = dict.fromkeys(names, 7.0 + seed + number / 10)
+    sizes = {"macs": 1000 + number, "params": 10, "seconds": 60.5 / (1 + number), "fingerprint": out.name}
+    stages = [{"stage": name, "how": name, "size": 10, "ms": 0.1} for name in ("float", "quantize", "code")]
+    own = {"verb": "compress" if out.name.endswith("int8") else "finetune", "float_test_error_deg": 7.0}
+    (out / "summary.json").write_text(json.dumps({"seed": seed, **errors, **sizes, **own, "stages": stages}))
+    (out / "metrics.csv").write_text("epoch\n" + "0\n" * epochs)
 
 
 @pytest.fixture
 def verbs(monkeypatch: pytest.MonkeyPatch) -> Verbs:
-    verbs = Verbs()
+    verbs = Verbs(leave_runs)
     monkeypatch.setattr(VerbProcesses, "run", staticmethod(verbs))
     return verbs
 

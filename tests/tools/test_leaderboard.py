@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shlex
@@ -14,43 +13,28 @@ import pytest
 
 from gazenas.__main__ import main as gazenas
 from gazenas.counting import count_macs
-from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
+from gazenas.evaluation.verb_processes import VerbProcesses
 from gazenas.export import footprint
 from gazenas.models.zoo import build_model
-from tests.tools.loading import call_tool, load_tool
+from tests.tools.loading import Verbs, call_tool, load_tool, rows_of
 
 BOARD, PAGE = "experiments/leaderboard.py", "experiments/leaderboard_page.py"
 MS = 0.25
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-class Verbs:
-    """In place of ``VerbProcesses.run``: writes what a verb would, from its arguments."""
-
-    def __init__(self) -> None:
-        self.run: list[list[str]] = []
-        self.bad = ""
-
-    def __call__(self, words: list[str], log: Path | None = None) -> None:
-        self.run.append(words)
-        if self.bad and self.bad in words:
-            raise VerbError(f"{self.bad} ended with status 1")
-        given = {flag: words[number + 1] for number, flag in enumerate(words[:-1]) if flag.startswith("--")}
-        if words[0] == "synth":
-            Path(words[1]).mkdir(parents=True)
-            (Path(words[1]) / "train_test_split.json").write_text("{}")
-        elif words[0] == "export":
-            Path(given["--out"]).write_bytes(b"onnx")
-        else:
-            out = Path(given["--out"])
-            out.mkdir(parents=True)
-            macs = 1_000_000 * (1 + len(out.name))
-            numbers = {"macs": macs, "params": 7, "test_error_deg": 9.0 + int(given.get("--seed", 0)), "seconds": 60.0}
-            (out / "summary.json").write_text(json.dumps(numbers))
+def leave_run(verb: str, first: str, flags: dict[str, str]) -> None:
+    """What the verbs of a row leave."""
+    if verb == "synth":
+        Path(first).mkdir(parents=True)
+        (Path(first) / "train_test_split.json").write_text("{}")
+    elif verb == "export":
+        Path(flags["--out"]).write_bytes(b"onnx")
+    else:
+        out = Path(flags["--out"])
+        out.mkdir(parents=True)
+        macs = 1_000_000 * (1 + len(out.name))
+        numbers = {"macs": macs, "params": 7, "test_error_deg": 9.0 + int(flags.get("--seed", 0)), "seconds": 60.0}
+        (out / "summary.json").write_text(json.dumps(numbers))
 
 
 @pytest.fixture
@@ -59,7 +43,7 @@ def verbs(monkeypatch: pytest.MonkeyPatch) -> Verbs:
         assert threads == 1
         return {name: np.array([MS + 1.0, MS, MS + 2.0]) for name in files}
 
-    verbs = Verbs()
+    verbs = Verbs(leave_run)
     monkeypatch.setattr(VerbProcesses, "run", staticmethod(verbs))
     monkeypatch.setattr(footprint, "interleaved_latency", latency)
     return verbs

@@ -19,13 +19,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gazenas.commands._common import print_table
-from gazenas.errors import InputError, StoppedError
+from gazenas.commands._experiment import Tell, exit_status
 from gazenas.evaluation.experiment import Trial, error_table, keep_settings, run_trials
-from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
+from gazenas.evaluation.verb_processes import VerbProcesses
 from gazenas.files import read_json, write_records
 from gazenas.report.comparison import draw_comparison
 
@@ -37,35 +38,23 @@ FIXED = ("data", "batch", "search_epochs", "epochs", "target_macs", "input_size"
 
 def main() -> int:
     """Runs what is missing; 1 where a run ended badly."""
-    arguments = parse()
+    return exit_status(partial(run, parse()))
+
+
+def run(arguments: argparse.Namespace, tell: Tell) -> None:
+    """Every row and seed; ``tell`` hears of what ended badly."""
     arguments.out.mkdir(parents=True, exist_ok=True)
-    failed: list[VerbError] = []
-
-    def tell(error: VerbError) -> None:
-        failed.append(error)
-        print(error, file=sys.stderr, flush=True)
-
-    try:
-        keep_settings(arguments.out / "experiment.json", {name: str(getattr(arguments, name)) for name in FIXED})
-        with VerbProcesses() as verbs:
-            trials = [
-                trial_of(row, seed, arguments, verbs) for seed in range(arguments.seeds) for row in arguments.rows
-            ]
-            finished = run_trials(
-                trials,
-                report=lambda done: write_records(arguments.out / "rows.csv", lines_of(done, arguments.rows)),
-                jobs=arguments.jobs,
-                failed=tell,
-            )
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except StoppedError as stopped:
-        print(stopped, file=sys.stderr)
-        return 128 + stopped.signal
+    keep_settings(arguments.out / "experiment.json", {name: str(getattr(arguments, name)) for name in FIXED})
+    with VerbProcesses() as verbs:
+        trials = [trial_of(row, seed, arguments, verbs) for seed in range(arguments.seeds) for row in arguments.rows]
+        finished = run_trials(
+            trials,
+            report=lambda done: write_records(arguments.out / "rows.csv", lines_of(done, arguments.rows)),
+            jobs=arguments.jobs,
+            failed=tell,
+        )
     if finished:
         conclude(lines_of(finished, arguments.rows), arguments.out)
-    return 1 if failed else 0
 
 
 def parse() -> argparse.Namespace:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from gazenas.commands._common import print_table
-from gazenas.errors import InputError, StoppedError
+from gazenas.commands._experiment import Tell, exit_status
 from gazenas.evaluation.experiment import Trial, error_table, keep_settings, run_trials
-from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
+from gazenas.evaluation.verb_processes import VerbProcesses
 from gazenas.files import write_records
 
 BACKBONES = ("squeezenet", "mobilenetv2", "resnet18", "resnet50")
@@ -162,27 +162,14 @@ def main() -> int:
     unknown = [name for name in arguments.tables.split(",") if name not in TABLES]
     if unknown:
         parser.error(f"--tables: expected some of {', '.join(TABLES)}, found {unknown[0]!r}")
-    try:
-        return run(arguments)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except StoppedError as stopped:
-        print(stopped, file=sys.stderr)
-        return 128 + stopped.signal
+    return exit_status(partial(run, arguments))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Every table and seed; the exit status."""
+def run(arguments: argparse.Namespace, tell: Tell) -> None:
+    """Every table and seed; ``tell`` hears of what ended badly."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     settings = {name: str(getattr(arguments, name)) for name in ("data", "epochs", "retrain")}
     keep_settings(arguments.out / "experiment.json", settings)
-    failed: list[VerbError] = []
-
-    def tell(error: VerbError) -> None:
-        failed.append(error)
-        print(error, file=sys.stderr, flush=True)
-
     common = ["--data", str(arguments.data), "--threads", str(arguments.threads)]
     with VerbProcesses() as verbs:
         plan = Plan(arguments.out, common, arguments.epochs, arguments.retrain, verbs)
@@ -192,7 +179,6 @@ def run(arguments: argparse.Namespace) -> int:
             path = arguments.out / f"{table}.csv"
             done = run_trials(trials, report=partial(_write, path=path, order=order), failed=tell)
             _print(table, _rows(done, order))
-    return 1 if failed else 0
 
 
 def _channels(share: float) -> Words:

@@ -19,14 +19,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gazenas.commands._common import print_table
+from gazenas.commands._experiment import Tell, exit_status
 from gazenas.commands.ls import LICENSES
-from gazenas.errors import InputError, StoppedError
 from gazenas.evaluation.experiment import Trial, error_table, keep_settings, run_trials
-from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
+from gazenas.evaluation.verb_processes import VerbProcesses
 from gazenas.export.footprint import interleaved_latency
 from gazenas.export.timing import describe_machine
 from gazenas.files import read_csv, read_json, write_json, write_records
@@ -173,29 +174,16 @@ def main() -> int:
     if not chosen:
         keys = ", ".join(row.key for row in all_rows())
         parser.error(f"--rows: expected a pattern of some of {keys}, found {arguments.rows!r}")
-    try:
-        return run(arguments, chosen)
-    except (InputError, VerbError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except StoppedError as stopped:
-        print(stopped, file=sys.stderr)
-        return 128 + stopped.signal
+    return exit_status(partial(run, arguments, chosen))
 
 
-def run(arguments: argparse.Namespace, chosen: Sequence[Row]) -> int:
-    """The rows and their seeds; the exit status."""
+def run(arguments: argparse.Namespace, chosen: Sequence[Row], tell: Tell) -> None:
+    """The rows and their seeds; ``tell`` hears of what ended badly."""
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     keep_settings(
         out / "experiment.json", {name: getattr(arguments, name) for name in ("epochs", "subjects", "per_subject")}
     )
-    failed: list[VerbError] = []
-
-    def tell(error: VerbError) -> None:
-        failed.append(error)
-        print(error, file=sys.stderr, flush=True)
-
     with VerbProcesses() as verbs:
         plan = Plan(arguments, verbs)
         if not (plan.data / "train_test_split.json").exists():
@@ -210,7 +198,6 @@ def run(arguments: argparse.Namespace, chosen: Sequence[Row]) -> int:
         run_trials(trials, report=lambda done: write_table(out), jobs=arguments.jobs, failed=tell)
     time_files(out, arguments.repeats)
     conclude(write_table(out))
-    return 1 if failed else 0
 
 
 def commit() -> str:

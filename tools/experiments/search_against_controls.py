@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from matplotlib.figure import Figure
 
 from gazenas.commands._common import print_table, usable_cores
 from gazenas.commands._control import HANDMADE, compared_kinds, controls_of
-from gazenas.errors import InputError, StoppedError
+from gazenas.commands._experiment import Tell, exit_status
+from gazenas.errors import InputError
 from gazenas.evaluation.experiment import ErrorRow, Trial, error_table, keep_settings, run_trials
-from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
+from gazenas.evaluation.verb_processes import VerbProcesses
 from gazenas.files import read_json, write_records
 from gazenas.search.searching import FOUND
 
@@ -49,14 +51,7 @@ PEOPLE = ("--subjects", "60", "--per-subject", "200", "--size", "64", "--seed", 
 def main() -> int:
     """Runs what is missing, a few at a time; 1 where a run ended badly."""
     arguments, more = parse()
-    try:
-        return run(arguments, more)
-    except (InputError, VerbError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except StoppedError as stopped:
-        print(stopped, file=sys.stderr)
-        return 128 + stopped.signal
+    return exit_status(partial(run, arguments, more))
 
 
 def parse() -> tuple[argparse.Namespace, list[str]]:
@@ -73,8 +68,8 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args()
 
 
-def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
-    """Every budget and seed; the exit status."""
+def run(arguments: argparse.Namespace, more: Sequence[str], tell: Tell) -> None:
+    """Every budget and seed; ``tell`` hears of what ended badly."""
     kinds = [*compared_kinds(controls_of(arguments.control))]
     if arguments.equal_seconds and HANDMADE not in kinds:
         raise InputError("--equal-seconds: expected handmade in --control")
@@ -85,12 +80,6 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     settings = {"data": str(arguments.data), "control": arguments.control, "target": arguments.target, "more": more}
     keep_settings(out / "experiment.json", settings)
     budgets = arguments.budgets.split(",")
-    failed: list[VerbError] = []
-
-    def tell(error: VerbError) -> None:
-        failed.append(error)
-        print(error, file=sys.stderr, flush=True)
-
     with VerbProcesses() as verbs:
         if not (arguments.data / "train_test_split.json").exists():
             print(f"rendering faces in {arguments.data}", flush=True)
@@ -100,7 +89,6 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         ]
         report = Report(out, budgets, kinds, arguments.target)
         run_trials(trials, report=report, jobs=arguments.jobs, failed=tell)
-    return 1 if failed else 0
 
 
 def trial_of(budget: str, seed: int, arguments: argparse.Namespace, more: Sequence[str], verbs: VerbProcesses) -> Trial:

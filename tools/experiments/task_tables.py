@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 from gazenas.commands._common import print_table
 from gazenas.commands._control import HANDMADE
-from gazenas.errors import InputError, StoppedError
+from gazenas.commands._experiment import Tell, exit_status
 from gazenas.evaluation.experiment import ErrorRow, Trial, error_table, keep_settings, run_trials
-from gazenas.evaluation.verb_processes import VerbError, VerbProcesses
+from gazenas.evaluation.verb_processes import VerbProcesses
 from gazenas.files import read_json, write_records
 from gazenas.search.searching import FOUND
 from gazenas.tasks import TASKS
@@ -151,27 +151,14 @@ def main() -> int:
     unknown = [name for name in arguments.tasks.split(",") if name not in SETTINGS]
     if unknown:
         parser.error(f"--tasks: expected some of {', '.join(SETTINGS)}, found {unknown[0]!r}")
-    try:
-        return run(arguments)
-    except (InputError, VerbError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except StoppedError as stopped:
-        print(stopped, file=sys.stderr)
-        return 128 + stopped.signal
+    return exit_status(partial(run, arguments))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Every task and seed; the exit status."""
+def run(arguments: argparse.Namespace, tell: Tell) -> None:
+    """Every task and seed; ``tell`` hears of what ended badly."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     settings = {name: getattr(arguments, name) for name in ("epochs", "subjects", "per_subject")}
     keep_settings(arguments.out / "experiment.json", settings)
-    failed: list[VerbError] = []
-
-    def tell(error: VerbError) -> None:
-        failed.append(error)
-        print(error, file=sys.stderr, flush=True)
-
     with VerbProcesses() as verbs:
         for name in arguments.tasks.split(","):
             plan = Plan(name, arguments, verbs)
@@ -180,7 +167,6 @@ def run(arguments: argparse.Namespace) -> int:
             write = partial(_write, arguments.out / f"{name}.csv", plan.task)
             done = run_trials(trials, report=write, failed=tell)
             _print(plan.task, rows_of(done, plan.task))
-    return 1 if failed else 0
 
 
 def _write(path: Path, task: Task, done: Sequence[Trial]) -> None:
