@@ -100,6 +100,9 @@ def test_all_errors_of_a_space_come_at_once(micro_space: SearchSpace) -> None:
         ({"fusion": {"mixconv": {"kernels": [4], "expansion": 1}}}, "odd sizes"),
         ({"input_size": 40}, "a multiple of 16"),
         ({"head": {"kind": "none"}}, "unknown kind 'none'"),
+        ({"activation": "tanh"}, "activation: expected one of relu, silu, found 'tanh'"),
+        ({"activation": 3}, "activation: expected a name"),
+        ({"activation": "silu"}, "tokens: expected activation relu, its own, found 'silu'"),
         ({"stages": [{"channels": [4, 8], "blocks": [1, 1]}]}, "1 branch first"),
     ],
 )

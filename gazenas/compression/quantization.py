@@ -25,6 +25,7 @@ from gazenas.compression.trained_ranges import ranges_of
 from gazenas.errors import InputError
 
 HEAVY = ("Conv", "Gemm", "MatMul")  # what integer kernels exist for and what holds the weights
+PRODUCTS = ("Sigmoid", "Mul")  # of which SiLU consists
 BATCH = 50  # images that pass through the float network at once while ranges are recorded
 
 
@@ -71,6 +72,8 @@ def float_operations(model: bytes) -> list[str]:
         "Transpose",
         "Flatten",
         "Identity",
+        "Sigmoid",
+        "Mul",
     }
     return sorted({node.op_type for node in onnx.load_from_string(model).graph.node} - passing)
 
@@ -142,6 +145,7 @@ def quantize_with_ranges(model: bytes, places: Sequence[Mapping[str, Any]], *, b
         name: (np.array(low, np.float32), np.array(high, np.float32))
         for name, (low, high) in ranges_of(named.graph, places).items()
     }
+    scaling = [node.name for node in named.graph.node if node.op_type in PRODUCTS and not pairs.keys() >= {*node.input}]
     with _quiet():
         quantizer = QDQQuantizer(
             save_and_reload_model_with_shape_infer(named),
@@ -151,8 +155,8 @@ def quantize_with_ranges(model: bytes, places: Sequence[Mapping[str, Any]], *, b
             activation_qType=QuantType.QUInt8,
             tensors_range=TensorsData(CalibrationMethod.MinMax, pairs),
             nodes_to_quantize=[],
-            nodes_to_exclude=[f"n{heavy_nodes(model)[-1]}"],
-            op_types_to_quantize=list(QDQRegistry),
+            nodes_to_exclude=[f"n{heavy_nodes(model)[-1]}", *scaling],
+            op_types_to_quantize=[*QDQRegistry, *PRODUCTS],
             extra_options={"TensorQuantOverrides": _weight_scales(named.graph, bits)},
         )
         try:

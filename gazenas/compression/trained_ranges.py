@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gazenas.errors import InputError
-from gazenas.layers.fake_quantize import POOL, SUM, WEIGHTED
+from gazenas.layers.fake_quantize import POOL, SMOOTH, SUM, WEIGHTED
 
 OPERATIONS = {
     **dict.fromkeys(("Conv", "Gemm", "MatMul"), WEIGHTED),
     "Add": SUM,
     **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), POOL),
+    "Sigmoid": SMOOTH,
 }
+SHARE = (0.0, 1.0)  # what a sigmoid gives
 # What leaves the range of its first input as it is, or takes a part of it.
 PASSING = (
     "Relu",
@@ -42,7 +44,8 @@ def ranges_of(graph: Any, places: Sequence[Mapping[str, Any]]) -> Ranges:
         InputError: where the graph computes in other places.
     """
     constants = {tensor.name for tensor in graph.initializer}
-    nodes = [node for node in graph.node if _is_place(node, constants)]
+    scaled = {frozenset(node.input) for node in graph.node if node.op_type == "Mul"}
+    nodes = [node for node in graph.node if _is_place(node, constants, scaled)]
     found, known = [OPERATIONS[node.op_type] for node in nodes], [place["kind"] for place in places]
     if found != known:
         raise InputError(
@@ -53,6 +56,8 @@ def ranges_of(graph: Any, places: Sequence[Mapping[str, Any]]) -> Ranges:
     ranges: Ranges = {}
     for node, place in zip(nodes, places, strict=True):
         ranges |= {name: (low, high) for name, (low, high) in zip(node.input, place["reads"], strict=False)}
+        if place["kind"] == SMOOTH:
+            ranges[node.output[0]] = SHARE
     for node in reversed(graph.node):
         if node.op_type in (*PASSING, JOINING) and node.output[0] in ranges:
             for name in node.input if node.op_type == JOINING else node.input[:1]:
@@ -63,8 +68,12 @@ def ranges_of(graph: Any, places: Sequence[Mapping[str, Any]]) -> Ranges:
     return ranges
 
 
-def _is_place(node: Any, constants: set[str]) -> bool:
+def _is_place(node: Any, constants: set[str], scaled: set[frozenset[str]]) -> bool:
+    """Not a sum with a constant, nor a sigmoid that scales another map than its own (``scaled``: what is
+    multiplied)."""
     kind = OPERATIONS.get(node.op_type)
+    if kind == SMOOTH:
+        return {node.input[0], node.output[0]} in scaled
     return kind is not None and (kind != SUM or not constants & set(node.input))
 
 

@@ -22,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gazenas.export.token_form import TokenForm
 from gazenas.export.widening import conv, hidden_width, norm_affine, widened
+from gazenas.layers.activation import ACTIVATIONS, Activation
 from gazenas.models.heads import Head
 from gazenas.models.heads.mrft import MRFTHead
 from gazenas.models.network import Network
@@ -137,7 +138,7 @@ class BlockForm(nn.Module):
 
     def __init__(self, block: SearchBlock, channels: tuple[int, int], *, side: int, stride: int) -> None:
         super().__init__()
-        self.rectify = block.rectify
+        self.activation = block.activation
         self.residual: nn.Module | None = None
         if block.residual is not None:
             pool, reduce = block.residual
@@ -173,7 +174,7 @@ class BlockForm(nn.Module):
             total = total + path(excited)
         if self.bias is not None:
             total = total + self.bias
-        return total.relu() if self.rectify else total
+        return ACTIVATIONS[self.activation](total) if self.activation else total
 
 
 class ExciteForm(nn.Module):
@@ -206,7 +207,7 @@ def conv_pair_form(path: ConvPair) -> nn.Sequential:
         path: without importance factors, at least one unit.
     """
     first, second = (fuse_conv_bn_eval(*pair) for pair in ((path.first, path.first_norm), (path.second, path.norm)))
-    return nn.Sequential(first, nn.ReLU(), second)
+    return nn.Sequential(first, Activation(path.activation), second)
 
 
 def mixconv_forms(path: MixConv, side: int, channels: tuple[int, int]) -> list[nn.Sequential]:
@@ -257,8 +258,8 @@ def _chain(path: MixConv, part: Kernels, channels: tuple[int, int], closing: Ten
     dtype, width = path.project.weight.dtype, hidden_width(len(rows))
     return nn.Sequential(
         conv(expand, shift, dtype, (channels[0], width)),
-        nn.ReLU(),
+        Activation(path.activation),
         conv(depthwise, inner_shift, dtype, (width, width), stride=path.stride, groups=width),
-        nn.ReLU(),
+        Activation(path.activation),
         conv(project, closing, dtype, (width, channels[1])),
     )

@@ -1,9 +1,9 @@
 """Arithmetic that rounds as an int8 runtime does, for training: a context, as autocast is one.
 
 Inside it, convolutions and linear layers read maps of 8 bits and weights of 8 or fewer, a scale an output channel;
-sums and pools read maps of 8 bits. The last linear layer stays float. Gradients pass through the rounding (Jacob et
-al., CVPR 2018). A BatchNorm after a convolution scales whole output channels, so that rounding before it and rounding
-after it was folded in are the same.
+sums, pools and SiLU read maps of 8 bits. The last linear layer stays float. Gradients pass through the rounding (Jacob
+et al., CVPR 2018). A BatchNorm after a convolution scales whole output channels, so that rounding before it and
+rounding after it was folded in are the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 WEIGHT_BITS = {"int8": 8, "int6": 6, "int4": 4}  # of weights; maps have 8 bits always
-WEIGHTED, SUM, POOL = "weighted", "sum", "pool"
+WEIGHTED, SUM, POOL, SMOOTH = "weighted", "sum", "pool", "smooth"
 KINDS: dict[Callable[..., Any], str] = {
     F.conv2d: WEIGHTED,
     F.linear: WEIGHTED,
@@ -31,6 +31,7 @@ KINDS: dict[Callable[..., Any], str] = {
     F.adaptive_avg_pool2d: POOL,
     torch.mean: POOL,
     Tensor.mean: POOL,
+    F.silu: SMOOTH,
 }
 
 
@@ -138,6 +139,8 @@ class FakeQuantization(TorchFunctionMode):
         if kind == WEIGHTED and not self._finding and place != self._last:
             rounded = round_weight(rest[0], self.bits)
             rest[0] = rest[0].copy_(rounded) if self._settling else rounded
+        if kind == SMOOTH and not self._finding:
+            return _smooth(*maps)
         if func in (Tensor.__iadd__, Tensor.add_):  # what is added to has been rounded into a copy
             func = torch.add
         return func(*maps, *rest, **(kwargs or {}))
@@ -180,9 +183,14 @@ class FakeQuantization(TorchFunctionMode):
         self._last, self.steps = state["last"], state["steps"]
 
 
+def _smooth(x: Tensor) -> Tensor:
+    """SiLU of 8 bits as a file has it: a map times its sigmoid, which is rounded as well."""
+    return x * round_maps(x.sigmoid(), *x.new_tensor([0.0, 1.0]))
+
+
 def _reads_maps(kind: str, args: tuple[Any, ...]) -> bool:
     """Whether a sum is of two maps of one shape, not of a map and a constant a channel, and a pool of a map."""
     tensors = [x for x in args[:2] if isinstance(x, Tensor) and x.dim() == 4]
     if kind == SUM:
         return len(tensors) == 2 and tensors[0].shape == tensors[1].shape
-    return kind == WEIGHTED or (len(tensors) == 1 and tensors[0] is args[0])
+    return kind in (WEIGHTED, SMOOTH) or (len(tensors) == 1 and tensors[0] is args[0])

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from gazenas.errors import InputError
+from gazenas.layers.activation import RELU, Activation, expect_activation
 from gazenas.models.heads import HEADS, Head
 from gazenas.models.network import Network
 from gazenas.models.search_block import ProjectedResidual, SearchBlock
@@ -70,20 +71,27 @@ def build_network(arch: Architecture, *, importance: bool, input_channels: int =
         pending = make(space.parallel_blocks(number))
         branches = [[pending.pop(0) for _ in range(count)] for count in stage.blocks]
         stages.append(
-            Stage(fusion=FusionModule(joins=joins, opening=opening), parallel=ParallelModule(branches=branches))
+            Stage(
+                fusion=FusionModule(joins=joins, opening=opening, activation=space.activation),
+                parallel=ParallelModule(branches=branches),
+            )
         )
     task = find_task(arch.task, f"search space {space.name!r}: task")
-    stem = _build_stem(input_channels or task.channels, list(widths.items())[: len(space.stem)], streams)
+    ends = list(widths.items())[: len(space.stem)]
+    stem = _build_stem(input_channels or task.channels, ends, streams, space.activation)
     head = _build_head(space, [widths[name] for name in space.head_streams()])
     return Network(space=space, stem=stem, stages=stages, head=head, blocks=blocks, streams=streams, task=task)
 
 
-def _build_stem(input_channels: int, widths: list[tuple[str, int]], streams: Mapping[str, Stream]) -> nn.Sequential:
-    """3x3 stride-2 convolutions with BatchNorm and ReLU, one a stream of the stem with its channels."""
+def _build_stem(
+    input_channels: int, widths: list[tuple[str, int]], streams: Mapping[str, Stream], activation: str
+) -> nn.Sequential:
+    """3x3 stride-2 convolutions with BatchNorm and activation, one a stream of the stem with its channels."""
     layers: list[nn.Module] = []
     before = input_channels
     for name, after in widths:
-        layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), closing_norm(after, streams.get(name)), nn.ReLU()]
+        layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), closing_norm(after, streams.get(name))]
+        layers.append(Activation(activation))
         before = after
     return nn.Sequential(*layers)
 
@@ -113,6 +121,7 @@ def _build_block(
                 importance=importance,
                 stream=stream,
                 **settings,
+                **_activation(space),
             )
         else:
             absent[name] = dict.fromkeys(full, 0)
@@ -127,8 +136,13 @@ def _build_block(
         squeeze=excite,
         absent=absent,
         bias=channels[spec.target] if absent else 0,
-        rectify=space.rectify and spec.source == spec.target,
+        activation=space.activation if space.rectify and spec.source == spec.target else "",
     )
+
+
+def _activation(space: SearchSpace) -> dict[str, str]:
+    """What an operator is told: nothing of the usual one, so that it need not take any."""
+    return {} if space.activation == RELU else {"activation": space.activation}
 
 
 def check_space(space: SearchSpace, where: str) -> None:
@@ -137,7 +151,7 @@ def check_space(space: SearchSpace, where: str) -> None:
     Raises:
         InputError: naming all faults at once.
     """
-    faults = []
+    faults = _refusal("", lambda: expect_activation(space.activation, "activation"))
     modules = [("fusion", space.fusion)] + [
         (f"parallel[{number}]", entry) for number, entry in enumerate(space.parallel, 1)
     ]
@@ -146,6 +160,8 @@ def check_space(space: SearchSpace, where: str) -> None:
             if name not in OPS:
                 faults.append(f"{module}: unknown operator {name!r} (known: {', '.join(OPS)})")
                 continue
+            if _activation(space) and "activation" not in inspect.signature(OPS[name].__init__).parameters:
+                faults.append(f"{module}: {name}: expected activation {RELU}, its own, found {space.activation!r}")
             wrong = _wrong_keys(OPS[name].full_widths, settings, given={"in_channels"})
             faults += [f"{module}: {name}: {fault}" for fault in wrong]
             if not wrong:

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from gazenas.layers.activation import ACTIVATIONS
 from gazenas.ops.operator import Operator
 from gazenas.ops.squeeze_excite import SqueezeExcite
 from gazenas.ops.stream import Stream, closing_norm, folded
@@ -75,7 +76,7 @@ class SearchBlock(nn.Module):
         paths: operators by name, built.
         residual: from the block's input to its output shape; without one the input itself.
         squeeze: squeeze-and-excite on the input of the paths, or none.
-        rectify: whether a ReLU closes the block.
+        activation: that closes the block, a key of ``gazenas.layers.activation.ACTIVATIONS``; empty for none.
         absent: widths, all zero, of the operators that a subnet lost.
         bias: channels of the constant that lost operators left behind; 0 for none.
     """
@@ -86,7 +87,7 @@ class SearchBlock(nn.Module):
         paths: Mapping[str, nn.Module],
         residual: ProjectedResidual | None,
         squeeze: SqueezeExcite | None,
-        rectify: bool = False,
+        activation: str = "",
         absent: BlockWidths | None = None,
         bias: int = 0,
     ) -> None:
@@ -95,7 +96,7 @@ class SearchBlock(nn.Module):
         self.squeeze = squeeze
         self.paths = nn.ModuleDict(paths)
         self.residual = residual
-        self.rectify = rectify
+        self.activation = activation
         self.register_parameter("bias", nn.Parameter(torch.zeros(bias)) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,7 +107,7 @@ class SearchBlock(nn.Module):
             total = total + path(excited)
         if self.bias is not None:
             total = total + self.bias.view(1, -1, 1, 1)
-        return total.relu() if self.rectify else total
+        return ACTIVATIONS[self.activation](total) if self.activation else total
 
     def operators(self) -> dict[str, Operator]:
         """The paths that are there, by name."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
+from gazenas.layers.activation import ACTIVATIONS, RELU, activated_deviation
 from gazenas.ops.stream import Stream, closing_norm, folded
 from gazenas.ops.units import (
     Convolution,
@@ -20,7 +21,6 @@ from gazenas.ops.units import (
     Widths,
     norm_slices,
     normalized_zero,
-    rectified_deviation,
     scale_,
 )
 
@@ -28,10 +28,10 @@ HIDDEN = "hidden"
 
 
 class ConvPair(nn.Module):
-    """Two k x k convolutions, each with BatchNorm, and a ReLU between them.
+    """Two k x k convolutions, each with BatchNorm, and an activation between them.
 
-    A unit is one hidden channel. Its importance scales it after the ReLU; since the second convolution is linear, the
-    factor is applied to that convolution's column, which costs nothing on the maps.
+    A unit is one hidden channel. Its importance scales it after the activation; since the second convolution is linear,
+    the factor is applied to that convolution's column, which costs nothing on the maps.
 
     Args:
         in_channels: c.
@@ -41,6 +41,7 @@ class ConvPair(nn.Module):
         importance: whether units carry importance factors (a supernet) or not (a subnet).
         kernel: k, odd.
         stream: what is written, where its channels have importance factors.
+        activation: key of ``gazenas.layers.activation.ACTIVATIONS``.
     """
 
     channelwise: ClassVar[bool] = True
@@ -56,10 +57,11 @@ class ConvPair(nn.Module):
         kernel: int,
         expansion: Any = 0,
         stream: Stream | None = None,
+        activation: str = RELU,
     ) -> None:
         super().__init__()
         hidden = widths[HIDDEN]
-        self.kernel, self.stride = kernel, stride
+        self.kernel, self.stride, self.activation = kernel, stride, activation
         self.norm = closing_norm(out_channels, stream)
         self.register_parameter("alpha", nn.Parameter(torch.ones(hidden)) if importance and hidden else None)
         if hidden:
@@ -89,7 +91,7 @@ class ConvPair(nn.Module):
         """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``; ``(1, c', 1, 1)``, a constant, without units."""
         if "first" not in self._modules:
             return self.constant()
-        hidden = F.relu(self.first_norm(self.first(x)), inplace=True)
+        hidden = ACTIVATIONS[self.activation](self.first_norm(self.first(x)), inplace=True)
         weight = self.second.weight
         if self.alpha is not None:
             weight = weight * self.alpha.view(1, -1, 1, 1)
@@ -142,8 +144,8 @@ class ConvPair(nn.Module):
 
     @torch.no_grad()
     def deviations(self) -> dict[str, Tensor]:
-        """Of the rectified channels."""
-        return {} if self.alpha is None else {HIDDEN: rectified_deviation(self.first_norm)}
+        """Of the hidden channels."""
+        return {} if self.alpha is None else {HIDDEN: activated_deviation(self.first_norm, self.activation)}
 
     def macs(self, widths: Widths, extent: Extent) -> int:
         """Both convolutions, on the output's pixels."""

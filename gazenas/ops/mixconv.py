@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
+from gazenas.layers.activation import ACTIVATIONS, RELU, activated_deviation
 from gazenas.layers.depthwise import DepthwiseConv2d
 from gazenas.ops.stream import Stream, closing_norm, folded
 from gazenas.ops.units import (
@@ -20,7 +21,6 @@ from gazenas.ops.units import (
     Widths,
     norm_slices,
     normalized_zero,
-    rectified_deviation,
     scale_,
 )
 
@@ -28,7 +28,7 @@ from gazenas.ops.units import (
 class MixConv(nn.Module):
     """Pointwise expansion, depthwise convolutions of several kernel sizes side by side, pointwise projection.
 
-    A unit is one depthwise channel. Its importance scales it after BatchNorm and ReLU; since the projection is
+    A unit is one depthwise channel. Its importance scales it after BatchNorm and activation; since the projection is
     linear, the factor is applied to the projection's column, which costs nothing on the maps.
 
     Args:
@@ -38,6 +38,7 @@ class MixConv(nn.Module):
         widths: channels by kernel size, such as ``{"3": 72, "5": 72}``; zeros are legal.
         importance: whether units carry importance factors (a supernet) or not (a subnet).
         stream: what is written, where its channels have importance factors.
+        activation: key of ``gazenas.layers.activation.ACTIVATIONS``.
     """
 
     channelwise: ClassVar[bool] = True
@@ -53,9 +54,10 @@ class MixConv(nn.Module):
         kernels: Any = (),
         expansion: Any = 0,
         stream: Stream | None = None,
+        activation: str = RELU,
     ) -> None:
         super().__init__()
-        self.stride = stride
+        self.stride, self.activation = stride, activation
         self.kernels = tuple(widths)
         total = sum(widths.values())
         present = {kernel: count for kernel, count in widths.items() if count}
@@ -104,14 +106,15 @@ class MixConv(nn.Module):
         if len(self.alphas):
             weight = weight * self._joined_alphas().view(1, -1, 1, 1)
         # In place, since memory is what thin networks wait for; BatchNorm's gradient needs its input, not its output.
-        hidden = F.relu(self.expand_norm(self.expand(x)), inplace=True)
+        activate = ACTIVATIONS[self.activation]
+        hidden = activate(self.expand_norm(self.expand(x)), inplace=True)
         if len(self.depthwise) == 1:
             (convolution,) = self.depthwise.values()
             hidden = convolution(hidden)
         else:
             parts = torch.split(hidden, self._counts(), 1)
             hidden = torch.cat([conv(part) for conv, part in zip(self.depthwise.values(), parts, strict=True)], 1)
-        projected: Tensor = self.norm(F.conv2d(F.relu(self.depthwise_norm(hidden), inplace=True), weight))
+        projected: Tensor = self.norm(F.conv2d(activate(self.depthwise_norm(hidden), inplace=True), weight))
         return projected
 
     def _counts(self) -> list[int]:
@@ -174,10 +177,10 @@ class MixConv(nn.Module):
 
     @torch.no_grad()
     def deviations(self) -> dict[str, Tensor]:
-        """Of the rectified channels, by kernel size."""
+        """Of the depthwise channels, by kernel size."""
         if not len(self.alphas):
             return {}
-        each = torch.split(rectified_deviation(self.depthwise_norm), self._counts())
+        each = torch.split(activated_deviation(self.depthwise_norm, self.activation), self._counts())
         return dict(zip(self.alphas, each, strict=True))
 
     def macs(self, widths: Widths, extent: Extent) -> int:

@@ -107,18 +107,6 @@ def normalized_zero(norm: nn.BatchNorm2d) -> Tensor:
     return constant
 
 
-def rectified_deviation(norm: nn.BatchNorm2d) -> Tensor:
-    """``(c,)``: standard deviation of ReLU after ``norm``, for normally distributed inputs of its statistics."""
-    mean, scale = norm.bias, norm.weight.abs().clamp_min(1e-12)
-    ratio = mean / scale
-    density = torch.exp(-0.5 * ratio**2) / (2 * torch.pi) ** 0.5
-    above = 0.5 * (1 + torch.erf(ratio / 2**0.5))
-    first = mean * above + scale * density
-    second = (mean**2 + scale**2) * above + mean * scale * density
-    deviation: Tensor = (second - first**2).clamp_min(0).sqrt()
-    return deviation
-
-
 def norm_slices(norm: nn.BatchNorm2d, start: int = 0) -> tuple[TensorSlice, ...]:
     """The four tensors of a BatchNorm, whose channels from ``start`` belong to a group."""
     return tuple(TensorSlice(norm, name, 0, start) for name in ("weight", "bias", "running_mean", "running_var"))

@@ -108,12 +108,15 @@ def _read_options(values: dict[str, Any], faults: Faults) -> dict[str, Any]:
     window = values.get("window", [])
     good = isinstance(window, list) and (not window or (len(window) == 4 and all(is_count(edge, 0) for edge in window)))
     faults.expect(good, "window", "rows and columns: [top, bottom, left, right] in pixels", window)
+    activation = values.get("activation", "relu")
+    faults.expect(isinstance(activation, str), "activation", "a name", activation)
     return {
         "residual_kernel": kernel,
         "rectify": rectify,
         "least_stream_width": least,
         "channel_multiple": multiple,
         "window": tuple(window) if good else (),
+        "activation": activation,
     }
 
 

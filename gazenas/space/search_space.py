@@ -77,12 +77,14 @@ class SearchSpace:
         parallel: the same for parallel modules, one entry a branch.
         head: ``kind`` (a name of ``gazenas.models.heads.HEADS``) and the head's own settings.
         residual_kernel: side of the convolution that stands for a residual between two streams, 1 in the paper.
-        rectify: whether every block of a parallel module ends in a ReLU; in the paper none does.
+        rectify: whether every block of a parallel module ends in an activation; in the paper none does.
         least_stream_width: channels that every stream keeps at least, where its channels are units of the search; 0
             keeps all streams as wide as ``stem`` and ``stages`` say, as the paper does.
         channel_multiple: the number of channels that leave together.
         window: the part of the image that the network reads: first row and the one after its last, first column and the
             one after its last, in pixels; empty for the whole image.
+        activation: after the convolutions of stem and blocks and at the end of a fusion: relu, as in the paper, or
+            silu. Transformer layers and heads have their own.
     """
 
     name: str
@@ -98,6 +100,7 @@ class SearchSpace:
     least_stream_width: int = 0
     channel_multiple: int = 1
     window: tuple[int, ...] = ()
+    activation: str = "relu"
 
     @property
     def branches(self) -> int:

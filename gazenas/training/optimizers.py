@@ -21,6 +21,7 @@ OPTIMIZERS: dict[str, Callable[[Groups, float], Optimizer]] = {
     "rmsprop": lambda groups, lr: RMSprop(groups, lr=lr),
     "sgd": lambda groups, lr: SGD(groups, lr=lr, momentum=0.9, nesterov=True),
 }
+APART, ADDED = 0.05, 1e-5  # weight decay of optimizers that keep it apart from the gradient, and of the others
 
 
 def make_optimizer(
@@ -28,7 +29,7 @@ def make_optimizer(
     network: nn.Module,
     *,
     lr: float,
-    weight_decay: float,
+    weight_decay: float | None = None,
     importances: Sequence[nn.Parameter] = (),
     importance_lr: float = 0.0,
     follows: bool = False,
@@ -40,11 +41,13 @@ def make_optimizer(
         name: a key of ``OPTIMIZERS``.
         network: whose parameters are trained.
         lr: of the weights, the largest.
-        weight_decay: of the weights.
+        weight_decay: of the weights; None for ``APART`` with muon and adamw, ``ADDED`` with others.
         importances: parameters of the network that are importance factors.
         importance_lr: their rate.
         follows: whether their rate keeps its ratio to the weights' as a schedule moves that.
     """
+    if weight_decay is None:
+        weight_decay = APART if name in ("muon", "adamw") else ADDED
     special = {id(alpha) for alpha in importances}
     inner = {id(weight) for weight in _inner_weights(network)}
     weights = [parameter for parameter in network.parameters() if id(parameter) not in special]

@@ -33,7 +33,8 @@ class TrainingRecipe:
         decay: exp, steps, plateau: factor on the learning rate.
         decay_every: exp: epochs between two factors; plateau: epochs without a better validation error.
         milestones: steps: epochs after which the factor applies, such as [10, 15].
-        weight_decay: of weights, decoupled with muon and adamw; importance factors have none.
+        weight_decay: of weights; without a number 0.05 with muon and adamw, which decay them apart from the gradient,
+            and 1e-5 with the others, which add it to the gradient. Importance factors have none.
         average: limit of the weight average's decay, such as 0.9999; 0 for no average, so that the trained weights are
             kept.
         amp: arithmetic of the forward pass in training: none, or bf16 with the last layer in float32, which is faster
@@ -51,7 +52,7 @@ class TrainingRecipe:
     decay: float = 0.85
     decay_every: int = 1
     milestones: tuple[int, ...] = ()
-    weight_decay: float = 1e-4
+    weight_decay: float | None = None
     average: float = 0.0
     amp: str = field(default="none", metadata={"one_of": AMPS})
     augment: str = field(default="plain", metadata={"one_of": AUGMENTATIONS})
@@ -91,7 +92,7 @@ class TrainingRecipe:
         """What is out of range, a sentence each."""
         found = [
             *not_above_zero(self, "epochs", "batch_size", "lr", "decay", "decay_every"),
-            *below_zero(self, "weight_decay"),
+            *(below_zero(self, "weight_decay") if self.weight_decay is not None else ()),
             *_unknown(self),
         ]
         if self.schedule == "steps" and not self.milestones:

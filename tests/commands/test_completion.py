@@ -42,7 +42,7 @@ def test_what_bash_offers(script: Path) -> None:
     many = [word for number in range(5) for word in ("--seed", str(number))]
     assert completed(script, "search", *many, "--target-ma") == ["--target-macs"]
     assert completed(script, "search", *many, *many, "--schedule", "co") == ["cosine"]
-    assert completed(script, "search", "--space", "gazenas_fast_t") == ["gazenas_fast_tiny"]
+    assert completed(script, "search", "--space", "gazenas_fast_t") == ["gazenas_fast_tiny", "gazenas_fast_tiny_v1"]
     assert completed(script, "finetune", "--schedule", "co") == ["cosine"]
     assert completed(script, "finetune", "--arch", "gazenas-tiny") == ["gazenas-tiny-5m", "gazenas-tiny-9m"]
     assert completed(script, "summary", "")[: len(list_subnets())] == list_subnets()

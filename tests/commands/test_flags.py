@@ -98,4 +98,4 @@ def test_help_is_the_docstring_with_defaults_and_choices(recipe: type[TrainingRe
         assert f"{field.name}: {action.help}." in documented
         if "one_of" in field.metadata:
             assert action.metavar == "{" + ",".join(field.metadata["one_of"]) + "}"
-    assert "(type: float, default: 0.0001)" in " ".join(parser.format_help().split())
+    assert "(type: float, default: 0.003)" in " ".join(parser.format_help().split())

@@ -14,6 +14,7 @@ from torch import nn
 from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
 from gazenas.export.onnx import export_onnx
+from gazenas.layers.activation import Activation
 from gazenas.models.baselines import BASELINES
 from gazenas.models.baselines.baseline import BaselineSpec
 from gazenas.models.baselines.handmade import (
@@ -131,6 +132,26 @@ def test_stretched_widths_keep_their_ends_and_their_curve() -> None:
     assert stretch([1, 4], 3) == pytest.approx([1, 2, 4])
     assert stretch([1, 2, 4], 5) == pytest.approx([1, 2**0.5, 2, 2**1.5, 4])
     assert stretch([3, 5], 1) == pytest.approx([5])
+
+
+def test_a_smooth_activation_by_name(tmp_path: Path) -> None:
+    """Behind every convolution; kept with the network, unlike ReLU, which older files do not name."""
+    network = build_model("handmade-window@channels=8-8-12-16,activation=silu").eval()
+    plain = build_model("handmade-window@8-8-12-16").eval()
+    plain.load_state_dict(network.state_dict())
+    faces = torch.randn(2, 3, 64, 64)
+    assert not torch.allclose(plain(faces), network(faces))
+    for module in plain.modules():
+        if hasattr(module, "activation"):
+            module.activation = "silu"
+        elif isinstance(module, Activation):
+            module.name = "silu"
+    assert torch.equal(plain(faces), network(faces))
+    network.architecture().save(tmp_path / "arch.json")
+    assert build_model(tmp_path / "arch.json").architecture() == network.architecture()
+    assert plain.architecture().settings == {"channels": [8, 8, 12, 16], "hidden": 64}  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="handmade-window: activation: expected one of relu, silu, found 'tanh'"):
+        build_model("handmade-window@channels=8-8-12-16,activation=tanh")
 
 
 @pytest.mark.parametrize("build", [handmade, handmade_window, pytest.param(handmade_mobile, marks=pytest.mark.slow)])

@@ -134,6 +134,16 @@ def test_checkpoints_hold_it(schedule: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+def test_without_a_number_weights_decay_more_where_that_is_apart_from_the_gradient(name: str) -> None:
+    """Adam and its kin scale the gradient with the decay in it to whole steps."""
+    layer = torch.nn.Linear(3, 3)
+    optimizer = TrainingRecipe(optimizer=name, lr=0.01).make_optimizer(layer)
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.05 if name in ("muon", "adamw") else 1e-5}
+    given = TrainingRecipe(optimizer=name, weight_decay=0.0).make_optimizer(layer)
+    assert {group["weight_decay"] for group in given.param_groups} == {0.0}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_factors_keep_their_rate_and_never_decay(name: str, micro_net: Network) -> None:
     """Also through a shrink, which replaces parameters."""
     recipe = TrainingRecipe(epochs=2, optimizer=name, weight_decay=0.1, lr=0.01)

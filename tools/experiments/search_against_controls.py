@@ -7,8 +7,7 @@
 Renders faces where OUT/data is absent, then runs `gazenas search --control ... --resume` for each budget and seed, JOBS
 at a time with their share of the cores. With --equal-seconds the hand-made rival is trained once more, for so many
 passes that its seconds are the search's. After each, OUT/controls.csv (a row a run) and OUT/controls.png show what
-there is so far. Kill it and start it again as you
-like: finished runs are kept and begun ones are gone on with.
+there is so far. Kill it and start it again as you like: finished runs are kept and begun ones are gone on with.
 """
 
 from __future__ import annotations

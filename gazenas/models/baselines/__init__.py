@@ -64,6 +64,7 @@ SCALABLE: dict[str, Callable[..., Baseline]] = {
 OPTIONS: Mapping[str, tuple[str, ...]] = {  # what may follow a name behind @, as squeezenet@until=9 or squeezenet@9
     **dict.fromkeys(SOURCES, ("until",)),
     **dict.fromkeys(SCALABLE, ("channels",)),
+    "handmade-window": ("channels", "activation"),
     "gazecapture-ghost": ("kernel", "ratio"),
 }
 

@@ -2,7 +2,8 @@
 
 ``handmade`` is 3x3 convolutions of stride 2 down to a map of at most 7 pixels a side, a residual block after each but
 the first, and two linear layers. ``handmade_mobile`` is the same with inverted residuals, after MobileNetV2 (Sandler et
-al., CVPR 2018). ``handmade_window`` is the first, reading only the middle of the image, where the eyes are.
+al., CVPR 2018). ``handmade_window`` is the first, reading only the middle of the image, where the eyes are; on request
+with a smooth activation.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gazenas.errors import InputError
+from gazenas.layers.activation import RELU, Activation, expect_activation
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 from gazenas.models.baselines.resnet import BasicBlock
@@ -126,18 +128,24 @@ def handmade(*, input_size: int = SIZE, channels: Sequence[int] | str, hidden: i
     return _plain("handmade", input_size, widths, hidden, {"channels": list(widths), "hidden": hidden})
 
 
-def handmade_window(*, input_size: int = SIZE, channels: Sequence[int] | str, hidden: int = HIDDEN) -> Baseline:
+def handmade_window(
+    *, input_size: int = SIZE, channels: Sequence[int] | str, hidden: int = HIDDEN, activation: str = RELU
+) -> Baseline:
     """The same on the middle three quarters of the image's rows and columns.
 
     Args:
         input_size, channels, hidden: as in :func:`handmade`.
+        activation: after the convolutions, a key of ``gazenas.layers.activation.ACTIVATIONS``.
 
     Raises:
-        InputError: where the size or the widths do not fit.
+        InputError: where the size, the widths or the activation do not fit.
     """
+    expect_activation(activation, "handmade-window: activation")
     widths = _widths(channels)
     settings = {"channels": list(widths), "hidden": hidden}
-    return _plain("handmade-window", input_size, widths, hidden, settings, margin=input_size // MARGIN)
+    settings |= {} if activation == RELU else {"activation": activation}
+    margin = input_size // MARGIN
+    return _plain("handmade-window", input_size, widths, hidden, settings, margin=margin, activation=activation)
 
 
 def handmade_mobile(
@@ -190,13 +198,14 @@ def _plain(
     hidden: int,
     settings: dict[str, object],
     margin: int = 0,
+    activation: str = RELU,
 ) -> Baseline:
     side = _last_side(input_size, channels, margin, hidden=hidden)
     layers: list[nn.Module] = [Window(margin=margin)] if margin else []
-    layers.append(_halving(3, channels[0]))
+    layers.append(_halving(3, channels[0], activation))
     for before, after in pairwise(channels):
-        layers.append(_halving(before, after))
-        layers.append(BasicBlock(in_channels=after, channels=after, stride=1))
+        layers.append(_halving(before, after, activation))
+        layers.append(BasicBlock(in_channels=after, channels=after, stride=1, activation=activation))
     body = HandMade(layers=layers, features=channels[-1] * side * side, hidden=hidden)
     return Baseline(spec=BaselineSpec(name, input_size, settings), body=body)
 
@@ -220,9 +229,9 @@ def _mobile(
     return Baseline(spec=BaselineSpec(name, input_size, settings), body=body)
 
 
-def _halving(in_channels: int, out_channels: int) -> nn.Sequential:
+def _halving(in_channels: int, out_channels: int, activation: str = RELU) -> nn.Sequential:
     convolution = nn.Conv2d(in_channels, out_channels, 3, 2, 1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU())
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), Activation(activation))
 
 
 def _last_side(input_size: int, channels: Sequence[int], margin: int = 0, **numbers: int) -> int:

@@ -8,14 +8,23 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gazenas.layers.activation import ACTIVATIONS, RELU
+
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut."""
+    """Two 3x3 convolutions and a shortcut.
+
+    Args:
+        in_channels, channels: read and written.
+        stride: of the first convolution.
+        activation: key of ``gazenas.layers.activation.ACTIVATIONS``.
+    """
 
     expansion = 1
 
-    def __init__(self, *, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, *, in_channels: int, channels: int, stride: int, activation: str = RELU) -> None:
         super().__init__()
+        self.activation = activation
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
@@ -24,8 +33,9 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, c, h, w)`` to ``(N, c', h / stride, w / stride)``."""
-        hidden = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(hidden + (x if self.downsample is None else self.downsample(x)))
+        activate = ACTIVATIONS[self.activation]
+        hidden = self.bn2(self.conv2(activate(self.bn1(self.conv1(x)))))
+        return activate(hidden + (x if self.downsample is None else self.downsample(x)))
 
 
 class Bottleneck(nn.Module):
