@@ -12,7 +12,7 @@ from tests.tools.loading import Verbs, call_tool, load_tool, rows_of
 
 ROWS, CONTROLS = "experiments/compare_rows.py", "experiments/search_against_controls.py"
 COMPRESSION, TASK_TABLES = "experiments/compression_tables.py", "experiments/task_tables.py"
-PAPER = "experiments/paper_tables.py"
+PAPER, GAZECAPTURE = "experiments/paper_tables.py", "experiments/gazecapture_tables.py"
 
 
 def leave_runs(verb: str, first: str, flags: dict[str, str]) -> None:
@@ -185,8 +185,12 @@ def test_tables_of_the_paper(
     assert "seed1/gazenas ended with status 1" in capsys.readouterr().err
     assert not any(run[0] == "protocol" and verbs.bad in run for run in verbs.run)
     search = next(run for run in verbs.run if run[0] == "search")
-    assert "--space gazenas --target-macs 280M --target-params 1.027M --data xgaze --validation none" in " ".join(search)
-    assert all(" ".join(run).count("--recipe paper") == 1 and "bf16" in run for run in verbs.run if run[0] != "benchmark")
+    assert "--space gazenas --target-macs 280M --target-params 1.027M --data xgaze --validation none" in " ".join(
+        search
+    )
+    assert all(
+        " ".join(run).count("--recipe paper") == 1 and "bf16" in run for run in verbs.run if run[0] != "benchmark"
+    )
     verbs.bad, verbs.run = "", []
     assert call_tool(PAPER, monkeypatch, *words, "--eyediap", "eyediap") == 0
     begun = [run[0] for run in verbs.run]
@@ -226,3 +230,26 @@ def test_tables_of_the_paper_without_its_largest_data_set(
     assert call_tool(PAPER, monkeypatch, *words, "--xgaze", "xgaze") == 1
     assert verbs.run[0][:3] == ["search", "--space", "gazenas_tiny"]
     assert "--target-macs" not in verbs.run[0]
+
+
+def test_figures_of_the_gazecapture_report(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row a network and seed, runs that two figures show trained once, all runs of a figure on one page."""
+    words = ["--out", str(tmp_path), "--seeds", "2", "--epochs", "3"]
+    assert call_tool(GAZECAPTURE, monkeypatch, *words) == 0
+    begun = [run[0] for run in verbs.run]
+    assert begun.count("finetune") == 2 * (5 + 3 + 4 + 2)  # Ghost at its usual numbers is in every figure
+    assert (begun.count("synth"), begun.count("report"), begun.count("benchmark")) == (1, 4, 1)
+    steps = rows_of(tmp_path / "steps.csv")
+    assert [row["lr"] for row in steps] == ["0.0001", "0.0001", "0.0005", "0.0005", "0.001", "0.001", "0.002", "0.002"]
+    assert {row["network"] for row in rows_of(tmp_path / "kernels.csv")} >= {"gazecapture-ghost@kernel=1-3-5-7"}
+    page = next(run for run in verbs.run if run[0] == "report")
+    assert len(page) == 1 + 2 * 5 + 2
+    assert str(tmp_path / "runs" / "seed1" / "gazecapture-capsules") in page
+    assert "7.80 cm" in " ".join(capsys.readouterr().out.split())
+    verbs.run = []
+    assert call_tool(GAZECAPTURE, monkeypatch, *words, "--figures", "steps") == 0
+    assert [run[0] for run in verbs.run if run[0] != "synth"] == ["report"]
+    assert call_tool(GAZECAPTURE, monkeypatch, *words[:-1], "4") == 2
+    assert "epochs was '3', is '4'; use another --out" in capsys.readouterr().err
