@@ -228,6 +228,7 @@ def test_tables_of_the_paper_without_its_largest_data_set(
     assert "expected a data folder" in capsys.readouterr().err
     verbs.bad = "gazenas_tiny"
     assert call_tool(PAPER, monkeypatch, *words, "--xgaze", "xgaze") == 1
+    assert not (tmp_path / "errors.csv").exists()
     assert verbs.run[0][:3] == ["search", "--space", "gazenas_tiny"]
     assert "--target-macs" not in verbs.run[0]
 
@@ -253,3 +254,19 @@ def test_figures_of_the_gazecapture_report(
     assert [run[0] for run in verbs.run if run[0] != "synth"] == ["report"]
     assert call_tool(GAZECAPTURE, monkeypatch, *words[:-1], "4") == 2
     assert "epochs was '3', is '4'; use another --out" in capsys.readouterr().err
+
+
+def test_imagenet_weights_of_the_paper_s_comparators(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file named as its method is laid under it; methods without one begin fresh."""
+    (tmp_path / "files").mkdir()
+    file = tmp_path / "files" / "ca-net.pth"
+    file.touch()
+    words = ["--out", str(tmp_path / "out"), "--rows", "ca-net,rt-gene", "--gaze360", "gaze360"]
+    verbs.bad = "benchmark"
+    assert call_tool(PAPER, monkeypatch, *words, "--pretrained", str(file.parent)) == 2
+    told = {run[3]: run[run.index("--pretrained") + 1] for run in verbs.run if "--pretrained" in run}
+    assert told == {"ca-net": str(file)}
+    assert "benchmark ended with status 1" in capsys.readouterr().err
+    assert len(rows_of(tmp_path / "out" / "errors.csv")) == 2

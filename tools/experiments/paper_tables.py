@@ -2,12 +2,13 @@
 a CSV file a run, and gone on with where it stopped.
 
     python tools/experiments/paper_tables.py --out tables --xgaze xgaze_224 [--mpiifacegaze DIR] [--gaze360 DIR]
-        [--rtgene DIR] [--eyediap DIR] [--rows gazenas,gazetr-hybrid] [--seeds 1] [--free] [--small]
+        [--rtgene DIR] [--eyediap DIR] [--pretrained DIR] [--rows gazenas,gazetr-hybrid] [--seeds 1] [--free] [--small]
         [any argument that search, finetune and protocol share, such as --amp bf16]
 
 A searched row is ``gazenas search --recipe paper`` on ETH-XGaze to the printed size (with ``--free`` to none: lambda
 decides, as in the paper), GazeTR-Hybrid is fine-tuned there; then ``gazenas protocol DATASET --recipe paper`` goes on
-from these weights. The other methods begin every fold with fresh weights, where the paper's were ImageNet's.
+from these weights. The other methods begin every fold with fresh weights, or with ImageNet's, as the paper's did, from
+``--pretrained DIR/ROW.safetensors`` (or ``.pth``; see ``gazenas finetune --pretrained``).
 ``--small`` takes the 64-pixel spaces at 9 M MACs, for folders of rendered faces. Rows and data sets whose folder is not
 named are left out and can be added later. CADSE is not built: its numbers are the printed ones.
 
@@ -118,6 +119,7 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--xgaze", type=Path, help="ETH-XGaze, on which networks are searched and pretrained")
     for name, title in DATA_SETS.items():
         parser.add_argument(f"--{name}", type=Path, help=f"{title}, in a layout that 'gazenas protocol {name}' reads")
+    parser.add_argument("--pretrained", type=Path, help="folder of ImageNet weights, a file a method, named as --rows")
     parser.add_argument("--rows", default=",".join(ROWS), help="methods, with commas")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="runs beside each other")
@@ -143,7 +145,8 @@ def run(arguments: argparse.Namespace, more: Sequence[str], tell: Tell) -> None:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     settings = {name: getattr(arguments, name) for name in FIXED}
-    keep_settings(out / "experiment.json", settings | {"more": list(more)})
+    settings |= {"pretrained": str(arguments.pretrained or ""), "more": list(more)}
+    keep_settings(out / "experiment.json", settings)
     folders = {name: getattr(arguments, name) for name in DATA_SETS if getattr(arguments, name)}
     built = [name for name in arguments.rows if name not in PRINTED_ONLY]
     wanting = [name for name in built if ROWS[name].start and not arguments.xgaze]
@@ -163,13 +166,12 @@ def run(arguments: argparse.Namespace, more: Sequence[str], tell: Tell) -> None:
         ]
         report = partial(write_errors, plan)
         finished = run_trials(trials, report=report, jobs=arguments.jobs, failed=tell)
-        sizes = plan.sizes([name for name in rows if not ROWS[name].start or (name, 0) in begun])
-    print_sizes(sizes)
-    lines = lines_of(plan, finished)
-    for title, names in (("Table 1, state of the art", TABLE_1), ("Table 3, baselines and ablations", TABLE_3)):
-        print_errors(title, [name for name in names if name in arguments.rows], lines)
-    if lines:
-        draw_figure(lines, out / "figure1.png")
+        lines = lines_of(plan, finished)
+        for title, names in (("Table 1, state of the art", TABLE_1), ("Table 3, baselines and ablations", TABLE_3)):
+            print_errors(title, [name for name in names if name in arguments.rows], lines)
+        if lines:
+            draw_figure(lines, out / "figure1.png")
+        print_sizes(plan.sizes([name for name in rows if not ROWS[name].start or (name, 0) in begun]))
 
 
 class Plan:
@@ -191,7 +193,7 @@ class Plan:
         """A search or a fine-tuning on all people of ETH-XGaze's training set."""
         row, path = ROWS[name], self.out / "starts" / f"seed{seed}" / name
         small = self.arguments.small
-        words = ["finetune", "--arch", name, *self.input_size, "--keep", "last"]
+        words = ["finetune", "--arch", name, *self.input_size, "--keep", "last", *self.pretrained(name)]
         if row.start == SEARCH:
             budget = ["--target-macs", SMALL_BUDGET] if small else row.budget
             words = ["search", "--space", row.small if small else name, *(() if self.arguments.free else budget)]
@@ -203,9 +205,17 @@ class Plan:
         path = self.out / dataset / f"seed{seed}" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         keep_settings(self.out / dataset / "experiment.json", {"data": str(folder)})
-        start = [str(self.start(name, seed).path)] if ROWS[name].start else [name, *self.input_size]
+        start = (
+            [str(self.start(name, seed).path)] if ROWS[name].start else [name, *self.input_size, *self.pretrained(name)]
+        )
         words = ["protocol", dataset, "--arch", *start, "--data", str(folder)]
         return self._trial(name, seed, path, [*words, "--epochs", str(self.arguments.epochs)])
+
+    def pretrained(self, name: str) -> list[str]:
+        """Flags for the ImageNet weights of a method, where there is a file of them."""
+        folder: Path | None = self.arguments.pretrained
+        files = [] if folder is None else [folder / f"{name}{end}" for end in (".safetensors", ".pth", ".pt")]
+        return next((["--pretrained", str(file)] for file in files if file.is_file()), [])
 
     def _trial(self, name: str, seed: int, path: Path, words: Sequence[str]) -> Trial:
         def train() -> None:
