@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat
@@ -10,6 +12,8 @@ from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from gazenas.commands._common import add_device_arguments, add_split_seed
 from gazenas.costs import Quantity, budgets, tables
 from gazenas.errors import InputError
+from gazenas.models.pretrained import load_pretrained
+from gazenas.models.zoo import GazeModel
 from gazenas.search.targets import Targets
 from gazenas.training.distillation import DISTILLATIONS, Teacher, load_teacher
 from gazenas.training.job import Job
@@ -34,6 +38,31 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="print the resolved recipe, sizes, memory and hours; train nothing",
     )
+
+
+def add_pretrained_argument(parser: ArgumentParser) -> None:
+    """A file of somebody else's weights, for whoever has one."""
+    parser.add_argument(
+        "--pretrained",
+        type=str,
+        default="",
+        metavar="FILE",
+        help="weights of others, such as ImageNet's, as safetensors or saved by torch: those that fit by name and "
+        "shape are laid under fresh ones; the summary says which file and how many",
+    )
+
+
+def begin_with(network: GazeModel, arguments: Namespace) -> dict[str, Any]:
+    """Lays the weights of ``--pretrained`` under a network; what the summary says of it, nothing without it.
+
+    Raises:
+        InputError: where the file does not fit, or ``--weights`` is given as well.
+    """
+    if not arguments.pretrained:
+        return {}
+    if arguments.weights:
+        raise InputError("--pretrained: expected no --weights, which leave nothing fresh, found both")
+    return {"pretrained": load_pretrained(network, Path(arguments.pretrained)).record()}
 
 
 def add_validation_argument(parser: ArgumentParser) -> None:

@@ -12,10 +12,12 @@ from jsonargparse import Namespace
 
 from gazenas.commands._arguments import (
     add_following_arguments,
+    add_pretrained_argument,
     add_teacher_arguments,
     add_training_arguments,
     add_trial_arguments,
     add_validation_argument,
+    begin_with,
     teacher_of,
 )
 from gazenas.commands._common import make_parser
@@ -56,6 +58,7 @@ def parse_arguments(argv: list[str]) -> Namespace:
     )
     parser.add_argument("--input_size", type=int, default=0, help="side of the images; 0 for the network's own")
     parser.add_argument("--weights", type=str, default="", help="safetensors to begin with; fresh weights without it")
+    add_pretrained_argument(parser)
     parser.add_argument(
         "--allow_seen_people",
         "--allow-seen-people",
@@ -83,6 +86,7 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
     """
     torch.manual_seed(arguments.seed)
     network = _build(arguments)
+    pretrained = begin_with(network, arguments)
     began_with = trained_people(arguments.weights) if arguments.weights else {}
 
     def begin(job: Job) -> Finetuning:
@@ -102,7 +106,7 @@ def run_finetuning(arguments: Namespace, extra: Mapping[str, Any] | None = None)
             tuning.clock.rows, tuning.best_epoch(), run.plot_path("finetune"), tuning.task
         ),
         task=network.task,
-        extra={"began_with": began_with, **(extra or {})},
+        extra={"began_with": began_with, **pretrained, **(extra or {})},
     )
     run_training(verb, arguments)
 

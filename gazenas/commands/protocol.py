@@ -16,6 +16,7 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from gazenas.commands._arguments import add_pretrained_argument, begin_with
 from gazenas.commands._common import (
     RichProgress,
     add_device_arguments,
@@ -101,6 +102,7 @@ def _parse(name: str, argv: list[str]) -> Namespace:
         default="",
         help="safetensors to begin every fold with; without it fresh ones, or those of --arch with --recipe paper",
     )
+    add_pretrained_argument(parser)
     parser.add_argument(
         "--model", type=str, default="", help="run folder or shipped name: evaluated on every fold, not trained"
     )
@@ -192,6 +194,7 @@ def _network(arguments: Namespace) -> GazeModel:
     torch.manual_seed(arguments.seed)
     network = build_model(arguments.arch, weights=arguments.weights or None, input_size=arguments.input_size or None)
     expect_gaze(network, "protocol")
+    begin_with(network, arguments)
     return network
 
 
@@ -220,6 +223,7 @@ def _config(name: str, arguments: Namespace, folder: GazeFolder) -> dict[str, An
         "allow_seen_people",
     )
     values = {key: value for key, value in arguments.as_dict().items() if key not in free}
+    values = {key: value for key, value in values.items() if value or key != "pretrained"}  # newer than some folders
     values |= {"protocol": name, "frame": folder.frame, "choices": folder.choices}
     plain: dict[str, Any] = json.loads(json.dumps(values))
     return plain
@@ -330,6 +334,7 @@ def _conclude(
         "notes": notes,
         "known": folds[0].known,
         "seed": arguments.seed,
+        "pretrained": arguments.pretrained or None,
         "select": arguments.select if arguments.arch else "evaluated as it is",
         "seconds_of_last_call": round(time.monotonic() - begun, 1),
     }

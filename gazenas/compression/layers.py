@@ -27,13 +27,13 @@ def end_at(network: GazeModel, until: str) -> Baseline:
             f"--kind layers: expected one of the backbones {', '.join(SOURCES)} with all its channels: others have no "
             f"layer that they could end at"
         )
-    if spec.settings:
+    if "until" in spec.settings:
         raise InputError(
             f"--kind layers: expected {spec.baseline} with all its layers, found one until {spec.settings['until']}"
         )
     if not until:
         raise InputError("--until: expected the layer that the network ends at, found none")
-    described = BaselineSpec(spec.baseline, spec.input_size, {"until": until})
+    described = BaselineSpec(spec.baseline, spec.input_size, {**spec.settings, "until": until})
     shorter = build_described(described, f"--until {until}").to(next(network.parameters()).device)
     assert isinstance(shorter, Baseline), type(shorter)
     fitting = _fitting(shorter, network.state_dict())

@@ -16,13 +16,13 @@ from gazenas.files import nearest_file
 
 def input_channels_of(weights: Path) -> int:
     """Of the network whose weights these are."""
-    first = _read_tensors(weights).get("stem.0.weight")
+    first = read_tensors(weights).get("stem.0.weight")
     return int(first.shape[1]) if first is not None and first.dim() == 4 else 3
 
 
 def add_user(network: nn.Module, path: Path) -> None:
     """Lays a person's entries over the weights for which they were made."""
-    entries, state = _read_tensors(path), network.state_dict()
+    entries, state = read_tensors(path), network.state_dict()
     unknown = sorted(set(entries) - set(state))
     if unknown:
         raise InputError(
@@ -53,10 +53,15 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Raises:
         InputError: where the file is absent, damaged, or has other tensors than the network.
     """
-    _load_state(network, _read_tensors(path), path)
+    _load_state(network, read_tensors(path), path)
 
 
-def _read_tensors(path: Path) -> dict[str, Any]:
+def read_tensors(path: Path) -> dict[str, Any]:
+    """The tensors of a safetensors file by name.
+
+    Raises:
+        InputError: where it is absent or damaged.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such weights file{nearest_file(path)}")
     try:

@@ -235,6 +235,20 @@ def test_sizes_of_the_thesis_with_25_outputs(name: str, params: int) -> None:
     assert network.eval()(torch.randn(1, 3, 64, 64)).shape == (1, 25)
 
 
+@pytest.mark.parametrize(
+    ("name", "published", "features"),
+    [
+        ("resnet34", 21_797_672, 512),
+        pytest.param("resnet101", 44_549_160, 2048, marks=pytest.mark.slow),
+        pytest.param("resnet152", 60_192_808, 2048, marks=pytest.mark.slow),
+        ("efficientnet", 5_288_548, 1280),
+    ],
+)
+def test_published_sizes_but_for_the_classes(name: str, published: int, features: int) -> None:
+    """As published for ImageNet's 1,000 classes, with two outputs in their place."""
+    assert count_params(build_model(name)) == published - (features + 1) * 998
+
+
 EYES_TOO = {
     "rt-gene": (81_998_210, 1_271_524_352),
     "dilated-net": (3_920_482, 3_133_194_752),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from gazenas.compression.layers import end_at
 from gazenas.counting import count_params
 from gazenas.errors import InputError
 from gazenas.models.baselines import Baseline
@@ -96,3 +97,21 @@ def test_fresh_weights_have_the_deviation_of_their_fan_in(tmp_path: Path) -> Non
 def test_channels_that_do_not_fit_are_refused(channels: dict[str, list[int]], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         build_model(narrow(channels, tmp_path))
+
+
+def test_dropout_before_the_last_layer(tmp_path: Path) -> None:
+    """In training alone, with as many parameters, remembered by ``arch.json`` and by what ends earlier."""
+    torch.manual_seed(0)
+    network, plain = build_model("squeezenet@dropout=0.5,until=9", input_size=64), build_model("squeezenet@9")
+    assert count_params(network) == count_params(plain)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(network.eval()(x), network(x))
+        assert not torch.equal(network.train()(x), network(x))
+    with RunFolder(tmp_path / "run", "finetune") as run:
+        run.write_network(network)
+    assert load_model(tmp_path / "run").architecture() == network.architecture()
+    whole = build_model("squeezenet@dropout=0.5", input_size=64)
+    assert end_at(whole, "9").architecture() == network.architecture()
+    with pytest.raises(InputError, match="squeezenet@dropout: expected a share from 0 to below 1.*found '2'"):
+        build_model("squeezenet@dropout=2")

@@ -12,6 +12,7 @@ from tests.tools.loading import Verbs, call_tool, load_tool, rows_of
 
 ROWS, CONTROLS = "experiments/compare_rows.py", "experiments/search_against_controls.py"
 COMPRESSION, TASK_TABLES = "experiments/compression_tables.py", "experiments/task_tables.py"
+PAPER, GAZECAPTURE = "experiments/paper_tables.py", "experiments/gazecapture_tables.py"
 
 
 def leave_runs(verb: str, first: str, flags: dict[str, str]) -> None:
@@ -24,6 +25,10 @@ def leave_runs(verb: str, first: str, flags: dict[str, str]) -> None:
         Path(flags["--out"]).mkdir(parents=True)
         after = {"bias": {"9": 1.0}, "affine": {"9": 1.5}}
         record = {"verb": "calibrate", "before_cm": 2.0, "after_cm": after}
+        (Path(flags["--out"]) / "summary.json").write_text(json.dumps(record))
+    elif verb == "protocol":
+        Path(flags["--out"]).mkdir(parents=True)
+        record = {"mean_over_folds_deg": 5.0 + int(flags["--seed"]), "std_over_folds_deg": None, "folds_done": 3}
         (Path(flags["--out"]) / "summary.json").write_text(json.dumps(record))
     elif verb in ("search", "finetune", "prune", "compress", "evaluate"):
         leave(Path(flags["--out"]), int(flags.get("--seed", 0)), 3 * (verb == "finetune"), 4)
@@ -155,3 +160,113 @@ def test_tables_of_tasks(
     assert {run[0] for run in verbs.run} <= {"synth"}
     assert call_tool(TASK_TABLES, monkeypatch, *words, "--epochs", "11") == 2
     assert "use another --out" in capsys.readouterr().err
+
+
+def test_tables_of_the_paper(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row a method, data set and seed; what is trained on ETH-XGaze once serves every data set; a data set may come
+    later, and what could not be begun is left out."""
+
+    def write(verb: str, first: str, flags: dict[str, str]) -> None:
+        leave_runs(verb, first, flags)
+        if verb == "benchmark":
+            words = verbs.run[-1]
+            models = [Path(word).name for word in words[1 : next(i for i, w in enumerate(words) if w[:2] == "--")]]
+            Path(flags["--out"]).mkdir(parents=True, exist_ok=True)
+            ms = {"one thread": {name: {"median": 2.5} for name in models}}
+            (Path(flags["--out"]) / "summary.json").write_text(json.dumps({"ms": ms}))
+
+    verbs.write = write
+    words = ["--out", str(tmp_path), "--rows", "gazenas,gazetr-hybrid,ca-net,cadse", "--seeds", "2"]
+    words += ["--xgaze", "xgaze", "--gaze360", "gaze360", "--amp", "bf16"]
+    verbs.bad = str(tmp_path / "starts" / "seed1" / "gazenas")
+    assert call_tool(PAPER, monkeypatch, *words) == 1
+    assert "seed1/gazenas ended with status 1" in capsys.readouterr().err
+    assert not any(run[0] == "protocol" and verbs.bad in run for run in verbs.run)
+    search = next(run for run in verbs.run if run[0] == "search")
+    assert "--space gazenas --target-macs 280M --target-params 1.027M --data xgaze --validation none" in " ".join(
+        search
+    )
+    assert all(
+        " ".join(run).count("--recipe paper") == 1 and "bf16" in run for run in verbs.run if run[0] != "benchmark"
+    )
+    verbs.bad, verbs.run = "", []
+    assert call_tool(PAPER, monkeypatch, *words, "--eyediap", "eyediap") == 0
+    begun = [run[0] for run in verbs.run]
+    assert begun.count("search") == 1
+    assert begun.count("protocol") == 1 + 3 * 2
+    start = str(tmp_path / "starts" / "seed0" / "gazenas")
+    assert any(run[:4] == ["protocol", "eyediap", "--arch", start] for run in verbs.run)
+    rows = rows_of(tmp_path / "errors.csv")
+    assert [(row["row"], row["dataset"], row["seed"]) for row in rows] == [
+        (name, dataset, seed)
+        for dataset in ("gaze360", "eyediap")
+        for name in ("ca-net", "gazetr-hybrid", "gazenas")
+        for seed in "01"
+    ]
+    assert {row["row"]: row["params"] for row in rows} == {"ca-net": "29050181", "gazetr-hybrid": "10", "gazenas": "10"}
+    assert len(rows_of(tmp_path / "sizes.csv")) == 3
+    said = " ".join(capsys.readouterr().out.split())
+    assert "5.50\u00b0 (10.52\u00b0)" in said
+    assert "(10.70\u00b0)" in said  # CADSE's, as printed
+    assert (tmp_path / "figure1.png").exists()
+    assert call_tool(PAPER, monkeypatch, *words, "--eyediap", "elsewhere") == 2
+    assert "data was 'eyediap', is 'elsewhere'; use another --out" in capsys.readouterr().err
+
+
+def test_tables_of_the_paper_without_its_largest_data_set(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is searched without ETH-XGaze, and no budget is named where lambda decides."""
+    words = ["--out", str(tmp_path), "--rows", "gazenas", "--free", "--small"]
+    assert call_tool(PAPER, monkeypatch, *words, "--rtgene", "rtgene") == 0
+    assert verbs.run == []
+    assert "without --xgaze these are left out: gazenas" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        call_tool(PAPER, monkeypatch, *words)
+    assert "expected a data folder" in capsys.readouterr().err
+    verbs.bad = "gazenas_tiny"
+    assert call_tool(PAPER, monkeypatch, *words, "--xgaze", "xgaze") == 1
+    assert not (tmp_path / "errors.csv").exists()
+    assert verbs.run[0][:3] == ["search", "--space", "gazenas_tiny"]
+    assert "--target-macs" not in verbs.run[0]
+
+
+def test_figures_of_the_gazecapture_report(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row a network and seed, runs that two figures show trained once, all runs of a figure on one page."""
+    words = ["--out", str(tmp_path), "--seeds", "2", "--epochs", "3"]
+    assert call_tool(GAZECAPTURE, monkeypatch, *words) == 0
+    begun = [run[0] for run in verbs.run]
+    assert begun.count("finetune") == 2 * (5 + 3 + 4 + 2)  # Ghost at its usual numbers is in every figure
+    assert (begun.count("synth"), begun.count("report"), begun.count("benchmark")) == (1, 4, 1)
+    steps = rows_of(tmp_path / "steps.csv")
+    assert [row["lr"] for row in steps] == ["0.0001", "0.0001", "0.0005", "0.0005", "0.001", "0.001", "0.002", "0.002"]
+    assert {row["network"] for row in rows_of(tmp_path / "kernels.csv")} >= {"gazecapture-ghost@kernel=1-3-5-7"}
+    page = next(run for run in verbs.run if run[0] == "report")
+    assert len(page) == 1 + 2 * 5 + 2
+    assert str(tmp_path / "runs" / "seed1" / "gazecapture-capsules") in page
+    assert "7.80 cm" in " ".join(capsys.readouterr().out.split())
+    verbs.run = []
+    assert call_tool(GAZECAPTURE, monkeypatch, *words, "--figures", "steps") == 0
+    assert [run[0] for run in verbs.run if run[0] != "synth"] == ["report"]
+    assert call_tool(GAZECAPTURE, monkeypatch, *words[:-1], "4") == 2
+    assert "epochs was '3', is '4'; use another --out" in capsys.readouterr().err
+
+
+def test_imagenet_weights_of_the_paper_s_comparators(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file named as its method is laid under it; methods without one begin fresh."""
+    (tmp_path / "files").mkdir()
+    file = tmp_path / "files" / "ca-net.pth"
+    file.touch()
+    words = ["--out", str(tmp_path / "out"), "--rows", "ca-net,rt-gene", "--gaze360", "gaze360"]
+    verbs.bad = "benchmark"
+    assert call_tool(PAPER, monkeypatch, *words, "--pretrained", str(file.parent)) == 2
+    told = {run[3]: run[run.index("--pretrained") + 1] for run in verbs.run if "--pretrained" in run}
+    assert told == {"ca-net": str(file)}
+    assert "benchmark ended with status 1" in capsys.readouterr().err
+    assert len(rows_of(tmp_path / "out" / "errors.csv")) == 2

@@ -12,6 +12,7 @@ from gazenas.models.baselines.backbones import SOURCES, backbone
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 from gazenas.models.baselines.binned import hopenet, hopenet_on, l2cs
 from gazenas.models.baselines.ca_net import ca_net
+from gazenas.models.baselines.capsules import gazecapture_capsules
 from gazenas.models.baselines.dilated_net import dilated_net
 from gazenas.models.baselines.full_face import full_face
 from gazenas.models.baselines.gaze360 import gaze360
@@ -49,6 +50,7 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
     "gazecapture-ghost": gazecapture_ghost,
     "gazecapture-shuffle": gazecapture_shuffle,
     "gazecapture-reconstruction": gazecapture_reconstruction,
+    "gazecapture-capsules": gazecapture_capsules,
     **{name: partial(backbone, name) for name in SOURCES},
     "handmade-5m": partial(named_handmade, "handmade-5m", (16, 20, 28, 40), 64),
     "handmade-9m": partial(named_handmade, "handmade-9m", (24, 28, 36, 56), 64),
@@ -62,7 +64,7 @@ SCALABLE: dict[str, Callable[..., Baseline]] = {
     "handmade-window": handmade_window,
 }
 OPTIONS: Mapping[str, tuple[str, ...]] = {  # what may follow a name behind @, as squeezenet@until=9 or squeezenet@9
-    **dict.fromkeys(SOURCES, ("until",)),
+    **dict.fromkeys(SOURCES, ("until", "dropout")),
     **dict.fromkeys(SCALABLE, ("channels",)),
     "handmade-window": ("channels", "activation"),
     "gazecapture-ghost": ("kernel", "ratio"),

@@ -8,6 +8,7 @@ from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gazenas.errors import InputError
 from gazenas.layers.linear import FullPrecisionLinear
@@ -16,13 +17,18 @@ from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 # Our name: module and function of pytorchcv.models.
 SOURCES = {
     "resnet18": ("resnet", "resnet18"),
+    "resnet34": ("resnet", "resnet34"),
     "resnet50": ("resnet", "resnet50"),
+    "resnet101": ("resnet", "resnet101"),
+    "resnet152": ("resnet", "resnet152"),
     "cbam-resnet50": ("cbamresnet", "cbam_resnet50"),
     "mobilenetv2": ("mobilenetv2", "mobilenetv2_w1"),
     "mobilenetv3": ("mobilenetv3", "mobilenetv3_large_w1"),
     "shufflenetv2": ("shufflenetv2", "shufflenetv2_w1"),
     "ghostnet": ("ghostnet", "ghostnet"),
     "squeezenet": ("squeezenet", "squeezenet_v1_1"),
+    "efficientnet": ("efficientnet", "efficientnet_b0"),
+    "condensenet": ("condensenet", "condensenet74_c4_g4"),
 }
 # torchvision's numbers of SqueezeNet 1.1's layers, by which papers name them; its ReLU has one, a block has its last.
 SQUEEZENET_LAYERS = {
@@ -47,15 +53,17 @@ class PooledBackbone(nn.Module):
     Args:
         backbone: images to ``(N, channels, h, w)``.
         channels: of that map.
+        dropout: share of the averaged channels that each image of a training batch does without.
     """
 
-    def __init__(self, *, backbone: nn.Module, channels: int) -> None:
+    def __init__(self, *, backbone: nn.Module, channels: int, dropout: float) -> None:
         super().__init__()
-        self.backbone, self.gaze = backbone, FullPrecisionLinear(channels, 2)
+        self.backbone, self.gaze, self.dropout = backbone, FullPrecisionLinear(channels, 2), dropout
 
     def forward(self, images: Tensor) -> Tensor:
         """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians."""
-        gaze: Tensor = self.gaze(self.backbone(images).mean((2, 3)))
+        pooled = self.backbone(images).mean((2, 3))
+        gaze: Tensor = self.gaze(F.dropout(pooled, self.dropout) if self.dropout and self.training else pooled)
         return gaze
 
 
@@ -118,18 +126,31 @@ def truncate(name: str, features: nn.Sequential, until: str) -> nn.Sequential:
     return nn.Sequential(kept)
 
 
-def backbone(name: str, input_size: int = 224, until: str = "") -> Baseline:
+def backbone(name: str, input_size: int = 224, until: str = "", dropout: str = "") -> Baseline:
     """A baseline on one of ``SOURCES``.
 
     Args:
         name: which.
         input_size: of the images.
         until: its last layer, as :func:`truncate` takes it; all of them without it.
+        dropout: share of the averaged channels that is left out in training, such as ``0.2``; none without it.
 
     Raises:
-        InputError: where pytorchcv is not installed, or there is no such layer.
+        InputError: where pytorchcv is not installed, there is no such layer, or the share is no number from 0 to
+            below 1.
     """
+    share = _share(name, dropout) if dropout else 0.0
     features, channels = feature_layers(name, until)
-    body = PooledBackbone(backbone=features, channels=channels)
-    settings = {"until": until} if until else {}
+    body = PooledBackbone(backbone=features, channels=channels, dropout=share)
+    settings = {key: value for key, value in (("until", until), ("dropout", dropout)) if value}
     return Baseline(spec=BaselineSpec(name, input_size, settings), body=body)
+
+
+def _share(name: str, dropout: str) -> float:
+    try:
+        share = float(dropout)
+    except ValueError:
+        share = 1.0
+    if not 0 <= share < 1:
+        raise InputError(f"{name}@dropout: expected a share from 0 to below 1, such as 0.2, found {dropout!r}")
+    return share

@@ -19,6 +19,7 @@ from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec, Losses
 from gazenas.models.baselines.resnet import BasicBlock, shortcut
 
+STEM = 24
 WIDTHS = (32, 64, 128, 256)
 FOUR = len(WIDTHS)
 GHOST_RATIOS = ("2", "4", "8", "16")  # that divide every width
@@ -122,6 +123,11 @@ class Decoder(nn.Module):
         return drawn
 
 
+def stem() -> nn.Sequential:
+    """``(N, 3, S, S)`` to ``(N, 24, S / 2, S / 2)``."""
+    return nn.Sequential(nn.Conv2d(3, STEM, 3, 2, 1, bias=False), nn.BatchNorm2d(STEM), nn.ReLU())
+
+
 class FourBlocks(nn.Module):
     """Stem, four blocks, pooling, a linear layer.
 
@@ -132,8 +138,8 @@ class FourBlocks(nn.Module):
 
     def __init__(self, *, blocks: Sequence[Callable[..., nn.Module]], decoder: Decoder | None) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU())
-        before = (24, *WIDTHS[:-1])
+        self.stem = stem()
+        before = (STEM, *WIDTHS[:-1])
         self.blocks = nn.Sequential(
             *(
                 block(in_channels=c, channels=width, stride=2)
