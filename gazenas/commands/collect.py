@@ -112,6 +112,7 @@ def _live(arguments: Namespace, collection: Collection) -> Iterator[LiveGaze | N
         device=use_device(arguments.device, arguments.threads),
         smooth=arguments.smooth,
         max_faces=1,
+        confidence=False,
     )
     metadata = predictor.estimator.metadata
     note = check_face_model(metadata, predictor.face_model, refuse=not arguments.any_face_model)
