@@ -116,7 +116,7 @@ def _live(arguments: Namespace, collection: Collection) -> Iterator[LiveGaze | N
     )
     metadata = predictor.estimator.metadata
     note = check_face_model(metadata, predictor.face_model, refuse=not arguments.any_face_model)
-    for line in (trained_on(arguments.model), note):
+    for line in (trained_on(arguments.model, metadata), note):
         if line:
             console.print(line)
     with closing(LiveGaze(predictor)) as live:

@@ -129,7 +129,7 @@ def run(argv: list[str]) -> None:
             note = check_face_model(
                 predictor.estimator.metadata, predictor.face_model, refuse=not arguments.any_face_model
             )
-            for line in (trained_on(arguments.model), note):
+            for line in (trained_on(arguments.model, predictor.estimator.metadata), note):
                 if line:
                     say.print(line)
             if source.kind == CAMERA and not arguments.frames:
@@ -223,7 +223,7 @@ def _about(arguments: Namespace, predictor: GazePredictor, source: Source) -> di
         "kind": source.kind,
         "model": arguments.model,
         "input_size": predictor.estimator.input_size,
-        "trained_on": trained_on(arguments.model),
+        "trained_on": trained_on(arguments.model, predictor.estimator.metadata),
         "confidence": MEANING if arguments.confidence else "",
         "finder": arguments.landmarks if known else arguments.finder,
         "boxes": "" if known else arguments.landmarks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -180,6 +181,8 @@ def test_an_onnx_file_and_its_face_model(exported: Path, tmp_path: Path, capsys:
     assert not (tmp_path / "out").exists()
     same = predict(tmp_path / "a.png", tmp_path / "same", *FINDER, "--face-model", "rendered68", model=file)
     assert main(same) == 0
+    trained = json.loads((tmp_path / "same" / "summary.json").read_text())["trained_on"]
+    assert re.fullmatch(r"Trained on people: \d+ of the data set \w+.*", trained)
     assert "face model" not in capsys.readouterr().out
     other = predict(tmp_path / "a.png", tmp_path / "other", *FINDER, "--any-face-model", model=file)
     assert main(other) == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Screen(SimpleNamespace):
-    """What ``FrameWindow`` uses of opencv: keys are pressed one after another, and the window is closed after the last."""
+    """What ``FrameWindow`` uses of opencv: keys are pressed in turn, then the window is closed."""
 
     WINDOW_AUTOSIZE = WND_PROP_VISIBLE = INTER_AREA = 1
 
