@@ -112,10 +112,11 @@ def _live(arguments: Namespace, collection: Collection) -> Iterator[LiveGaze | N
         device=use_device(arguments.device, arguments.threads),
         smooth=arguments.smooth,
         max_faces=1,
+        confidence=False,
     )
     metadata = predictor.estimator.metadata
     note = check_face_model(metadata, predictor.face_model, refuse=not arguments.any_face_model)
-    for line in (trained_on(arguments.model), note):
+    for line in (trained_on(arguments.model, metadata), note):
         if line:
             console.print(line)
     with closing(LiveGaze(predictor)) as live:

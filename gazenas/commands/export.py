@@ -22,7 +22,7 @@ from gazenas.data.synthetic.rendering import render
 from gazenas.data.synthetic.scene import sample_scene
 from gazenas.errors import InputError
 from gazenas.export.onnx import BATCHES, LIMITS, export_onnx, with_metadata
-from gazenas.faces.contract import contract_of
+from gazenas.faces.contract import KEY, TRAINED_ON, contract_of, trained_on
 from gazenas.faces.face_models import FACE_MODELS, MESH, with_frame
 from gazenas.models.zoo import GazeModel, load_model
 from gazenas.tasks.task import UNITS
@@ -117,8 +117,8 @@ def _write_float(arguments: Namespace, network: GazeModel, out: Path, faces: NDA
     """Writes the file; rows of the table."""
     sign = UNITS[network.task.error_unit][0]
     multiple, precision = arguments.channel_multiple, arguments.precision
-    contract = _face_model(arguments)
-    report = export_onnx(network, out, faces, precision=precision, channel_multiple=multiple, face_model=contract)
+    notes = _contract(arguments)
+    report = export_onnx(network, out, faces, precision=precision, channel_multiple=multiple, notes=notes)
     whole = f"every kernel size and hidden layer a multiple of {multiple} channels or full"
     filled = [["filled up", f"{_size(report.network)}, {whole}"]] if multiple > 1 else []
     return [
@@ -147,9 +147,7 @@ def _write_rounded(
         data, how = int8_of_run(network, ranges)
     else:
         data, how = _calibrated(arguments, network, folder)
-    contract = _face_model(arguments)
-    if contract:
-        data = with_metadata(data, {"face_model": contract})
+    data = with_metadata(data, _contract(arguments))
     report = write_rounded(data, how, out, network=network, images=faces, precision=precision)
     return [
         ["size", _bytes(report.size, network)],
@@ -187,9 +185,13 @@ def _calibrated(arguments: Namespace, network: GazeModel, folder: GazeFolder | N
     return found.model, f"{found.scheme}; {source}; {loss}"
 
 
-def _face_model(arguments: Namespace) -> str:
-    """What the file says of the face model that its images were normalized with; empty where nobody said it."""
-    return contract_of(with_frame(MESH, arguments.face_model)) if arguments.face_model else ""
+def _contract(arguments: Namespace) -> dict[str, str]:
+    """What the file says of what the network was trained on, and of the face model that these images were normalized
+    with where somebody said it."""
+    notes = {TRAINED_ON: trained_on(arguments.model)}
+    if arguments.face_model:
+        notes[KEY] = contract_of(with_frame(MESH, arguments.face_model))
+    return notes
 
 
 def _bytes(size: int, network: GazeModel) -> str:

@@ -9,7 +9,7 @@ import time
 from argparse import BooleanOptionalAction
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from gazenas.commands._common import console, make_parser, print_table, use_devi
 from gazenas.data.normalization.cameras import read_camera
 from gazenas.errors import InputError
 from gazenas.faces import FINDERS
+from gazenas.faces.confidence import MEANING
 from gazenas.faces.contract import check_face_model, trained_on
 from gazenas.faces.drawing import draw_gazes
+from gazenas.faces.face import BoxFinder
 from gazenas.faces.face_models import FACE_MODELS
 from gazenas.faces.frame import Frame
 from gazenas.faces.landmark_file import KnownFaces
@@ -31,6 +33,7 @@ from gazenas.faces.records import PredictionFolder, Record, records_of
 from gazenas.faces.screen import PlacedScreen, read_screen
 from gazenas.faces.smoothing import SMOOTHINGS
 from gazenas.faces.sources import CAMERA, PHOTOS, Source, open_source
+from gazenas.faces.window import FrameWindow
 
 SHOWN_ROWS, SHOWN_CAMERAS = 20, 3
 
@@ -53,7 +56,9 @@ def _parse(argv: list[str]) -> Namespace:
     )
     parser.add_argument("--finder", type=str, default="mediapipe", help=f"{', '.join(FINDERS)}, or module:name")
     parser.add_argument("--finder_files", type=str, default="", help="folder with the finder's networks")
-    parser.add_argument("--landmarks", type=str, default="", help="CSV file of landmarks; no finder is asked then")
+    parser.add_argument(
+        "--landmarks", type=str, default="", help="CSV file of landmarks, no finder is asked; or of boxes"
+    )
     parser.add_argument(
         "--face_model", type=str, default="", help=f"{', '.join(FACE_MODELS)}, or a file of 6 points; the finder's"
     )
@@ -66,10 +71,16 @@ def _parse(argv: list[str]) -> Namespace:
     parser.add_argument(
         "--mirror", action="store_true", help="ask about the mirrored patch as well, and average: steadier on photos"
     )
+    parser.add_argument(
+        "--confidence", action=BooleanOptionalAction, default=True, help="how sure: twice more of the network's time"
+    )
     parser.add_argument("--max_faces", type=NonNegativeInt, default=0, help="in a frame, the largest; 0 for all")
     parser.add_argument("--every", type=PositiveInt, default=1, help="only each n-th frame")
     parser.add_argument("--frames", type=NonNegativeInt, default=0, help="at most so many; 0 for all")
     parser.add_argument("--draw", action=BooleanOptionalAction, default=True, help="write pictures or a film")
+    parser.add_argument(
+        "--show", action="store_true", help="a window with the annotated frames; q ends all, any other key a photo"
+    )
     parser.add_argument("--json", type=str, default="", help="-: a line of JSON a face on standard output, as it comes")
     parser.add_argument("--overwrite", action="store_true", help="replace a prediction in --out")
     parser.add_argument("--device", type=str, default="cpu", help="of the gaze network: cpu, cuda, cuda:N, or auto")
@@ -79,8 +90,6 @@ def _parse(argv: list[str]) -> Namespace:
         if arguments[flag] not in known:
             named = ", ".join(word for word in known if word)
             raise InputError(f"--{flag}: expected {named}, found {arguments[flag]!r}")
-    if arguments["with"] and arguments.landmarks:
-        raise InputError("--with iris: expected with a finder, found it with --landmarks, which have no irises")
     return arguments
 
 
@@ -90,7 +99,8 @@ def run(argv: list[str]) -> None:
     say = Console(stderr=True, soft_wrap=True, highlight=False) if arguments.json else console
     with _said(say):
         folder = PredictionFolder(Path(arguments.out), overwrite=arguments.overwrite)
-        known = KnownFaces(Path(arguments.landmarks)) if arguments.landmarks else None
+        known = _known(arguments)
+        window = FrameWindow("gazenas predict: q ends it") if arguments.show else None
         camera = read_camera(Path(arguments.camera)) if arguments.camera else None
         screen = read_screen(Path(arguments.screen)) if arguments.screen else None
         source = open_source(arguments.source)
@@ -99,7 +109,7 @@ def run(argv: list[str]) -> None:
                 raise InputError("--smooth: expected with a film or a camera, found it with photos")
             predictor = GazePredictor(
                 arguments.model,
-                finder=known or arguments.finder,
+                finder=known if known is not None and not known.boxes else arguments.finder,
                 finder_files=arguments.finder_files or None,
                 camera=camera,
                 face_model=arguments.face_model,
@@ -109,21 +119,27 @@ def run(argv: list[str]) -> None:
                 max_faces=arguments.max_faces,
                 irises=bool(arguments["with"]),
                 mirror=arguments.mirror,
+                confidence=arguments.confidence,
             )
+            if known is not None and known.boxes and not isinstance(predictor.finder, BoxFinder):
+                raise InputError(
+                    f"--landmarks: {arguments.landmarks} has boxes alone, within which {arguments.finder} cannot look: "
+                    f"expected --finder {' or '.join(FINDERS)}, or landmarks in the file"
+                )
             note = check_face_model(
                 predictor.estimator.metadata, predictor.face_model, refuse=not arguments.any_face_model
             )
-            for line in (trained_on(arguments.model), note):
+            for line in (trained_on(arguments.model, predictor.estimator.metadata), note):
                 if line:
                     say.print(line)
             if source.kind == CAMERA and not arguments.frames:
                 say.print(
                     f"{arguments.source}: until Ctrl-C, after which everything is written (--frames ends it, too)"
                 )
-            with folder:
+            with folder, window or nullcontext():
                 frames = source.frames(every=arguments.every, most=arguments.frames)
                 placed = known.placed(frames) if known else frames
-                summary = _predict(arguments, predictor, source, placed, folder, screen)
+                summary = _predict(arguments, predictor, source, placed, folder, screen, window)
         finally:
             source.close()
     for line in summary["cameras"][:SHOWN_CAMERAS]:
@@ -134,6 +150,18 @@ def run(argv: list[str]) -> None:
         _print(summary["seen"], sum(summary["rows"].values()), arguments.out)
 
 
+def _known(arguments: Namespace) -> KnownFaces | None:
+    """The faces of --landmarks.
+
+    Raises:
+        InputError: where there is no such file, or it has no irises and these are asked for.
+    """
+    known = KnownFaces(Path(arguments.landmarks)) if arguments.landmarks else None
+    if arguments["with"] and known is not None and not known.boxes:
+        raise InputError("--with iris: expected with a finder, found it with landmarks, which have no irises")
+    return known
+
+
 def _predict(
     arguments: Namespace,
     predictor: GazePredictor,
@@ -141,6 +169,7 @@ def _predict(
     frames: Iterator[Frame],
     folder: PredictionFolder,
     screen: PlacedScreen | None,
+    window: FrameWindow | None,
 ) -> dict[str, Any]:
     """Every frame in turn; what ``summary.json`` says, and what is said."""
     counts: Counter[str] = Counter()
@@ -161,25 +190,20 @@ def _predict(
                 continue
             camera = predictor.camera_of(frame)
             cameras.add(_about_camera(arguments.camera, frame, camera.matrix[0, 0]))
-            if arguments.draw:
-                drawn = draw_gazes(frame.image, camera, answers)
-                if source.kind == PHOTOS:
-                    folder.draw_picture(drawn, frame.source)
-                else:
-                    folder.draw_frame(drawn, source.fps / arguments.every)
+            if not (arguments.draw or window):
+                continue
+            drawn = draw_gazes(frame.image, camera, answers)
+            if arguments.draw and source.kind == PHOTOS:
+                folder.draw_picture(drawn, frame.source)
+            elif arguments.draw:
+                folder.draw_frame(drawn, source.fps / arguments.every)
+            if window and not window.show(drawn, stays=source.kind == PHOTOS):
+                break
     except KeyboardInterrupt:
         if source.kind != CAMERA:
             raise  # a camera has no other end
     seconds = time.monotonic() - begun
-    summary = {
-        "verb": "predict",
-        "source": arguments.source,
-        "kind": source.kind,
-        "model": arguments.model,
-        "input_size": predictor.estimator.input_size,
-        "trained_on": trained_on(arguments.model),
-        "finder": arguments.landmarks or arguments.finder,
-        "face_model": {"name": predictor.face_model.name, "fingerprint": predictor.face_model.fingerprint},
+    summary = _about(arguments, predictor, source) | {
         "cameras": sorted(cameras),
         "frames": number,
         "rows": dict(counts),
@@ -188,6 +212,23 @@ def _predict(
     }
     folder.finish(summary)
     return summary | {"seen": seen}
+
+
+def _about(arguments: Namespace, predictor: GazePredictor, source: Source) -> dict[str, Any]:
+    """What ``summary.json`` says of who was asked about what."""
+    known = isinstance(predictor.finder, KnownFaces)
+    return {
+        "verb": "predict",
+        "source": arguments.source,
+        "kind": source.kind,
+        "model": arguments.model,
+        "input_size": predictor.estimator.input_size,
+        "trained_on": trained_on(arguments.model, predictor.estimator.metadata),
+        "confidence": MEANING if arguments.confidence else "",
+        "finder": arguments.landmarks if known else arguments.finder,
+        "boxes": "" if known else arguments.landmarks,
+        "face_model": {"name": predictor.face_model.name, "fingerprint": predictor.face_model.fingerprint},
+    }
 
 
 def _answered(

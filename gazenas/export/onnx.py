@@ -59,7 +59,7 @@ def export_onnx(
     *,
     precision: str = "fp32",
     channel_multiple: int = 1,
-    face_model: str = "",
+    notes: Mapping[str, str] | None = None,
 ) -> ExportReport:
     """Writes ``path`` once the file has been verified; where it fails, nothing is left and nothing is replaced.
 
@@ -70,8 +70,7 @@ def export_onnx(
         precision: ``fp32`` or ``fp16`` (weights and arithmetic; input and output stay float32).
         channel_multiple: channels are filled up to multiples of this, see
             :func:`gazenas.models.channel_multiple.fill_channels`.
-        face_model: name and fingerprint of the 3-D face with which the training images were normalized, where it is
-            known.
+        notes: further entries of the file's metadata, such as those of :mod:`gazenas.faces.contract`.
 
     Raises:
         InputError: for an unknown precision, a channel multiple where there are no search blocks, or where the file
@@ -85,7 +84,7 @@ def export_onnx(
             raise InputError(f"--channel-multiple: expected a network of search blocks, found {type(network).__name__}")
         written = fill_channels(network, channel_multiple)
     fingerprint = network.architecture().fingerprint()
-    data = onnx_bytes(written, precision, fingerprint=fingerprint, face_model=face_model)
+    data = onnx_bytes(written, precision, fingerprint=fingerprint, notes=notes)
     with write_aside(path) as aside:
         aside.write_bytes(data)
         differences = differences_from_torch(network, aside, images)
@@ -98,7 +97,9 @@ def export_onnx(
     return ExportReport(path.stat().st_size, float(differences.mean()), float(differences.max()), len(images), written)
 
 
-def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str = "", face_model: str = "") -> bytes:
+def onnx_bytes(
+    network: GazeModel, precision: str = "fp32", *, fingerprint: str = "", notes: Mapping[str, str] | None = None
+) -> bytes:
     """The file that :func:`export_onnx` writes, not yet verified; it names the network's architecture without
     ``fingerprint``."""
     model = _stripped(_exported(network))
@@ -120,8 +121,7 @@ def onnx_bytes(network: GazeModel, precision: str = "fp32", *, fingerprint: str 
         "macs": str(count_macs(network, network.input_size)),
         "params": str(count_params(network)),
     }
-    if face_model:
-        metadata["face_model"] = face_model
+    metadata |= notes or {}
     if task is not GAZE:
         metadata |= {"task": task.name, "outputs": json.dumps(task.outputs), "unit": task.unit}
     onnx.helper.set_model_props(model, metadata)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ class Face:
     Attributes:
         box: ``(4,)`` left, top, width and height in pixels.
         score: how sure the finder is, 0 to 1.
-        landmarks: ``(n, 2)`` image positions, in the order that the finder's face model counts them.
+        landmarks: ``(n, 2)`` image positions, in the order that the finder's face model counts them; ``(0, 2)`` of a
+            face of which the box alone is known.
         irises: ``(2, 2)`` centers of the irises, the one at the image's left of a face seen from the front first; None
             where they were not looked for.
         id: the same number for the same face from frame to frame; ``NEW`` where it is not known yet.
@@ -53,6 +54,20 @@ class Finder(Protocol):
             image: uint8.
             before: the faces of the frame before, none where there was no such frame. A face that was followed from
                 one of them has its id.
+        """
+        ...
+
+
+@runtime_checkable
+class BoxFinder(Finder, Protocol):
+    """A finder that can be told where a face is."""
+
+    def within(self, image: NDArray[np.uint8], box: Floats) -> Face | None:
+        """The face whose middle is within a box of an ``(H, W, 3)`` RGB image, None where there is none.
+
+        Args:
+            image: uint8.
+            box: ``(4,)`` left, top, width and height in pixels, about a face.
         """
         ...
 

@@ -63,6 +63,25 @@ class MediapipeFinder:
                 self._compare(image, faces, box, keys, fast)
         return faces
 
+    def within(self, image: Pixels, box: Floats) -> Face | None:
+        """As :class:`gazenas.faces.face.BoxFinder` says: by the detection about the box that shares the most with it,
+        else by the mesh network from the box itself, upright."""
+        middle, side = box[:2] + box[2:] / 2, float(box[2:].max())
+        height, width = image.shape[:2]
+        left, top = np.clip(middle - side, 0, [width, height]).astype(int)
+        right, bottom = np.clip(np.ceil(middle + side), 0, [width, height]).astype(int)
+        if right <= left or bottom <= top:
+            return None
+        seen = self._detections(image[top:bottom, left:right])
+        corner = np.array([left, top])
+        about = [(np.concatenate([found[:2] + corner, found[2:]]), keys + corner) for found, keys in seen]
+        for found, keys in sorted(about, key=lambda each: -overlap(box, each[0])):
+            face = self._found(image, found, keys)
+            if face is not None and _holds(box, face):
+                return face
+        face = self._settled(image, (middle, ROOM * side, 0.0), NEW, 0.03, 5)
+        return face if face is not None and _holds(box, face) else None
+
     def _compare(self, image: Pixels, faces: list[Face], box: Floats, keys: Floats, fast: set[int]) -> None:
         """Adds the face of a detection, or places one anew that was followed badly: its mesh goes along with its square
         where the face was faster."""
@@ -136,6 +155,12 @@ class MediapipeFinder:
         """Keeps a face, unless it is one that is there already."""
         if face is not None and all(overlap(face.box, other.box) < SAME_FACE for other in faces):
             faces.append(face)
+
+
+def _holds(box: Floats, face: Face) -> bool:
+    """Whether a face's middle is within a box."""
+    middle = face.box[:2] + face.box[2:] / 2 - box[:2]
+    return bool((middle >= 0).all() and (middle <= box[2:]).all())
 
 
 def _moved(face: Face, followed: Face) -> float:

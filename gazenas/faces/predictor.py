@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ from gazenas.data.normalization.patch import warp_image
 from gazenas.data.pictures import read_photo
 from gazenas.errors import InputError
 from gazenas.faces import FINDERS
+from gazenas.faces.confidence import ask_with_confidence
 from gazenas.faces.estimators import Estimator, MirroredEstimator, load_estimator
-from gazenas.faces.face import Face, Finder
+from gazenas.faces.face import BoxFinder, Face, Finder
 from gazenas.faces.face_models import FaceModel, with_frame
 from gazenas.faces.frame import Frame, Pixels
 from gazenas.faces.iris import iris_gaze
@@ -40,6 +41,7 @@ class Gaze:
         head_rotation: ``(3, 3)`` head frame to camera frame.
         view: the normalized frame; ``center`` is the face's in mm in the camera's frame, ``head`` pitch and yaw.
         iris: ``(2,)`` pitch and yaw in the normalized frame by iris geometry; None where irises were not looked for.
+        confidence: above 0 and at most 1, see :mod:`gazenas.faces.confidence`; None where it was not asked for.
     """
 
     angles: Floats
@@ -47,6 +49,7 @@ class Gaze:
     head_rotation: Floats
     view: View
     iris: Floats | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class GazePredictor:
         max_faces: in a frame, the largest; 0 for all.
         irises: whether to ask iris geometry as well.
         mirror: whether to ask the network about the mirrored patch as well, and to average.
+        confidence: whether to ask it about the moved patch as well, to say how sure it is.
 
     Raises:
         InputError: where one of these is not to be had.
@@ -104,6 +108,7 @@ class GazePredictor:
         max_faces: int = 0,
         irises: bool = False,
         mirror: bool = False,
+        confidence: bool = True,
     ) -> None:
         if smooth not in SMOOTHINGS:
             raise InputError(f"--smooth: expected one of {', '.join(SMOOTHINGS)}, found {smooth!r}")
@@ -116,7 +121,7 @@ class GazePredictor:
         self.finder = make_finder(finder, Path(finder_files) if finder_files else None, irises)
         own = self.finder.face_model
         self.face_model: FaceModel = with_frame(own, face_model) if face_model else own
-        self.camera, self.max_faces = camera, max_faces
+        self.camera, self.max_faces, self._sure = camera, max_faces, confidence
         self._smoothing = SMOOTHINGS[smooth]
         size = self.estimator.input_size
         self.target = Target(size, NETWORK_FOCAL * size / NETWORK_SIDE, NETWORK_DISTANCE)
@@ -175,9 +180,18 @@ class GazePredictor:
         if image is None or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             found = "nothing" if image is None else f"{image.dtype} {image.shape}"
             raise InputError(f"expected a uint8 RGB image (H, W, 3), found {found}")
-        faces = self.finder(image, before) if frame.faces is None else list(frame.faces)
+        faces = (
+            self.finder(image, before) if frame.faces is None else [self._known(image, face) for face in frame.faces]
+        )
         faces.sort(key=lambda face: -float(face.box[2] * face.box[3]))
         return faces[: self.max_faces] if self.max_faces else faces
+
+    def _known(self, image: Pixels, face: Face) -> Face:
+        """A face that is known beforehand; one of which the box alone is known is looked for in it."""
+        if len(face.landmarks) or not isinstance(self.finder, BoxFinder):
+            return face
+        found = self.finder.within(image, face.box)
+        return face if found is None else replace(found, id=face.id)
 
     def _gaze(self, frame: Frame, faces: Sequence[Face], filters: dict[int, OneEuro] | None = None) -> list[FaceGaze]:
         camera = self.camera_of(frame)
@@ -189,10 +203,17 @@ class GazePredictor:
             except InputError as error:
                 answers[index] = FaceGaze(face, None, str(error))
         if placed:
-            angles = self.estimator(np.stack([each.patch for each in placed.values()])).astype(np.float64)
-            for (index, each), pair in zip(placed.items(), angles, strict=True):
-                answers[index] = self._answer(each, pair, frame.time, filters)
+            for (index, each), (pair, sure) in zip(placed.items(), self._ask(list(placed.values())), strict=True):
+                answers[index] = self._answer(each, pair, sure, frame.time, filters)
         return [answers[index] for index in range(len(faces))]
+
+    def _ask(self, placed: Sequence[_Placed]) -> list[tuple[Floats, float | None]]:
+        """Pitch and yaw a patch, and how sure the network is."""
+        patches = np.stack([each.patch for each in placed])
+        if not self._sure:
+            return [(pair, None) for pair in self.estimator(patches).astype(np.float64)]
+        angles, confidence = ask_with_confidence(self.estimator, patches)
+        return [(pair, float(sure)) for pair, sure in zip(angles, confidence, strict=True)]
 
     def _place(self, frame: Frame, camera: Camera, face: Face) -> _Placed:
         """Where the head is, and its patch.
@@ -202,6 +223,8 @@ class GazePredictor:
         """
         model, image = self.face_model, frame.image
         assert image is not None, "checked before"
+        if not len(face.landmarks):
+            raise InputError("expected a face whose middle is within its box, found none")
         rotation, translation = pose_face(face, model, camera, image.shape[1], image.shape[0])
         center = model.center(rotation, translation)
         view = view_face(camera, rotation, center, self.target)
@@ -209,7 +232,9 @@ class GazePredictor:
         iris = None if second is None else view.gaze(second)
         return _Placed(face, view, rotation, warp_image(image, camera, view, self.target), iris)
 
-    def _answer(self, placed: _Placed, angles: Floats, time: float, filters: dict[int, OneEuro] | None) -> FaceGaze:
+    def _answer(
+        self, placed: _Placed, angles: Floats, sure: float | None, time: float, filters: dict[int, OneEuro] | None
+    ) -> FaceGaze:
         face, view = placed.face, placed.view
         if not np.isfinite(angles).all():
             return FaceGaze(face, None, f"expected angles from the network, found {angles.tolist()}")
@@ -217,7 +242,7 @@ class GazePredictor:
         if self._smoothing is not None and filters is not None:
             direction = filters.setdefault(face.id, self._smoothing())(direction, time)
             angles = vectors_to_angles(view.rotation @ direction)
-        return FaceGaze(face, Gaze(angles, direction, placed.rotation, view, placed.iris))
+        return FaceGaze(face, Gaze(angles, direction, placed.rotation, view, placed.iris, sure))
 
 
 def make_finder(finder: str | Finder, folder: Path | None, irises: bool) -> Finder:

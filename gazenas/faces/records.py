@@ -27,7 +27,7 @@ COLUMNS = (
     *("source", "frame", "time", "face", "status", "reason", "pitch", "yaw", "gaze_x", "gaze_y", "gaze_z"),
     *("origin_x", "origin_y", "origin_z", "distance", "head_pitch", "head_yaw"),
     *("head_rotation_x", "head_rotation_y", "head_rotation_z", "box_x", "box_y", "box_width", "box_height", "score"),
-    *("iris_pitch", "iris_yaw", "screen_x", "screen_y", "screen_x_mm", "screen_y_mm"),
+    *("confidence", "iris_pitch", "iris_yaw", "screen_x", "screen_y", "screen_x_mm", "screen_y_mm"),
 )
 Record = dict[str, Any]
 
@@ -64,6 +64,8 @@ def _of_face(answer: FaceGaze, screen: PlacedScreen | None) -> Record:
     found |= _numbers(("origin_x", "origin_y", "origin_z"), gaze.view.center, 2)
     found |= _numbers(("head_pitch", "head_yaw"), gaze.view.head)
     found |= _numbers(("head_rotation_x", "head_rotation_y", "head_rotation_z"), rotation_vector(gaze.head_rotation))
+    if gaze.confidence is not None:
+        found["confidence"] = round(gaze.confidence, 4)
     if gaze.iris is not None:
         found |= _numbers(("iris_pitch", "iris_yaw"), gaze.iris)
     return found if screen is None else found | _on_screen(gaze, screen)

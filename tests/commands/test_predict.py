@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from gazenas.data.synthetic.scene import sample_scene
 from gazenas.faces.face import Face, box_around
 from gazenas.gaze import angular_error
 from tests.faces.people import face_at, head_at, write_landmarks
+from tests.faces.windows import Screen
 from tests.running import run_bad
 
 MODEL = "gazenas-fast-64-5m"
@@ -121,6 +124,41 @@ def test_a_camera_of_one_s_own(tmp_path: Path) -> None:
     assert float(row["distance"]) == pytest.approx(1400, rel=0.03)
 
 
+def test_photos_are_shown_until_q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three photos, a key for the first and q for the second: these two are written, undrawn as asked."""
+    screen = Screen(-1, ord("n"), ord("q"))
+    monkeypatch.setitem(sys.modules, "cv2", screen)  # type: ignore[arg-type]
+    monkeypatch.setenv("DISPLAY", ":0")
+    for name in "abc":
+        gray(tmp_path / f"{name}.png")
+    assert main(predict(tmp_path, tmp_path / "out", *FINDER, "--show", "--no-draw")) == 0
+    assert [row["source"] for row in rows_of(tmp_path / "out")] == ["a.png", "b.png"]
+    assert not (tmp_path / "out" / "pictures").exists()
+    assert [shown.shape for shown in screen.shown] == [(120, 160, 3)] * 2
+    assert any((shown != 90).any() for shown in screen.shown)
+
+
+def test_without_windows_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", Screen(framework=""))  # type: ignore[arg-type]
+    said = run_bad(predict(gray(tmp_path / "a.png"), tmp_path / "out", *FINDER, "--show"), capsys)
+    assert "gazenas collect" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_how_sure_it_is_stands_in_the_rows(tmp_path: Path) -> None:
+    gray(tmp_path / "a.png")
+    assert main(predict(tmp_path / "a.png", tmp_path / "out", *FINDER)) == 0
+    (row,) = rows_of(tmp_path / "out")
+    assert 0 < float(row["confidence"]) <= 1
+    assert "moved by 2%" in json.loads((tmp_path / "out" / "summary.json").read_text())["confidence"]
+    assert main(predict(tmp_path / "a.png", tmp_path / "less", *FINDER, "--no-confidence")) == 0
+    (less,) = rows_of(tmp_path / "less")
+    assert less["confidence"] == ""
+    assert float(less["pitch"]) == pytest.approx(float(row["pitch"]), abs=1e-5)
+
+
 def test_lines_of_json_as_they_come(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gray(tmp_path / "a.png")
     gray(tmp_path / "b.png", (16, 16))
@@ -143,6 +181,8 @@ def test_an_onnx_file_and_its_face_model(exported: Path, tmp_path: Path, capsys:
     assert not (tmp_path / "out").exists()
     same = predict(tmp_path / "a.png", tmp_path / "same", *FINDER, "--face-model", "rendered68", model=file)
     assert main(same) == 0
+    trained = json.loads((tmp_path / "same" / "summary.json").read_text())["trained_on"]
+    assert re.fullmatch(r"Trained on people: \d+ of the data set \w+.*", trained)
     assert "face model" not in capsys.readouterr().out
     other = predict(tmp_path / "a.png", tmp_path / "other", *FINDER, "--any-face-model", model=file)
     assert main(other) == 0
@@ -167,6 +207,31 @@ def test_films_are_followed_and_drawn(tmp_path: Path) -> None:
     drawn = cv2.VideoCapture(str(tmp_path / "out" / "film.mp4"))
     assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 4
     assert drawn.get(cv2.CAP_PROP_FPS) == pytest.approx(5)
+
+
+def test_boxes_are_looked_into(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One box holds the face, the other none: a row each, with its number; a prediction's own file goes, too."""
+    lines = "source,face,status,box_x,box_y,box_width,box_height\n"
+    lines += "a.png,7,ok,60,40,40,40\na.png,8,ok,0,0,9,9\nb.png,,no_face,,,,\n"
+    (tmp_path / "faces.csv").write_text(lines)
+    gray(tmp_path / "a.png")
+    gray(tmp_path / "b.png")
+    boxes = ["--landmarks", str(tmp_path / "faces.csv")]
+    assert main(predict(tmp_path, tmp_path / "out", "--finder", "tests.faces.people:InBox", *boxes)) == 0
+    rows = rows_of(tmp_path / "out")
+    assert [(row["source"], row["face"], row["status"]) for row in rows] == [
+        ("a.png", "7", "ok"),
+        ("a.png", "8", "no_face"),
+        ("b.png", "", "no_face"),
+    ]
+    assert "within its box" in rows[1]["reason"]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["finder"], summary["boxes"]) == ("tests.faces.people:InBox", boxes[1])
+    again = ["--landmarks", str(tmp_path / "out" / "predictions.csv"), "--finder", "tests.faces.people:InBox"]
+    assert main(predict(tmp_path, tmp_path / "again", *again)) == 0
+    assert [row["status"] for row in rows_of(tmp_path / "again")] == ["ok", "no_face", "no_face"]
+    said = run_bad(predict(tmp_path, tmp_path / "more", *FINDER, *boxes), capsys)
+    assert "--finder mediapipe" in said
 
 
 def camera_file(text: object) -> Callable[[Path], list[str]]:
@@ -203,6 +268,8 @@ def empty_folder(folder: Path) -> list[str]:
     return [str(folder / "empty")]
 
 
+SIX_POINTS = ",".join(f"x{number},y{number}" for number in range(6))
+BOXES = "source,box_x,box_y,box_width,box_height\n"
 SQUARE = [[500, 0, 80], [0, 500, 60], [0, 0, 1]]
 REFUSED: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "no such source": (source("none.jpg"), "found no file"),
@@ -229,6 +296,11 @@ REFUSED: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "no landmarks": (words("--landmarks", "DIR/none.csv"), "no such file"),
     "landmarks: empty": (landmark_file(""), "header"),
     "landmarks: no names": (landmark_file("x0,y0\n1,2\n"), "source or frame"),
+    "landmarks: neither these nor boxes": (landmark_file("source,left\na.png,1\n"), "found left"),
+    "boxes: words": (landmark_file(BOXES + "a.png,a,b,c,d\n"), "expected numbers"),
+    "boxes: flat": (landmark_file(BOXES + "a.png,1,2,0,4\n"), "width and height above 0, found 0 x 4"),
+    "boxes: not finite": (landmark_file(BOXES + "a.png,1,2,inf,4\n"), "expected finite"),
+    "boxes: half a row": (landmark_file(BOXES + "a.png,1,2,,4\n"), "expected numbers"),
     "landmarks: five": (
         landmark_file("source," + ",".join(f"x{n},y{n}" for n in range(5)) + "\na.png" + ",1" * 10),
         "6, 68, 468 of a face, found 5",
@@ -250,7 +322,10 @@ REFUSED: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     ),
     "no such smoothing": (words("--smooth", "much"), "--smooth"),
     "photos smoothed": (words("--smooth", "one-euro"), "--smooth: expected with a film"),
-    "landmarks have no irises": (words("--with", "iris", "--landmarks", "DIR/x.csv"), "--with iris"),
+    "landmarks have no irises": (
+        lambda folder: [*landmark_file("source," + SIX_POINTS + "\na.png" + ",1" * 12)(folder), "--with", "iris"],
+        "--with iris",
+    ),
     "no such second opinion": (words("--with", "nose"), "--with"),
     "no such output": (words("--json", "file"), "--json"),
     "a person who is not there": (words("--user", "DIR/anna.safetensors"), "anna"),

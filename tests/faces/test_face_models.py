@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gazenas.errors import InputError
-from gazenas.faces.contract import KEY, check_face_model, contract_of
+from gazenas.faces.contract import KEY, TRAINED_ON, check_face_model, contract_of, trained_on
 from gazenas.faces.face_models import FACE_MODELS, MESH, XGAZE_ROWS, model_for, with_frame
 
 
@@ -71,3 +72,16 @@ def test_another_face_model_is_refused_unless_asked_for() -> None:
     with pytest.raises(InputError, match="--any-face-model"):
         check_face_model(other, MESH)
     assert "constant angle" in check_face_model(other, MESH, refuse=False)
+
+
+def test_what_a_network_was_trained_on(tmp_path: Path) -> None:
+    """By a shipped subnet's card, a run's record with the weights that it began with, an ONNX file's own word."""
+    assert "rendered faces" in trained_on("gazenas-fast-64-5m")
+    record = {"data": {"fingerprint": "ab", "names": {"train": ["x", "y"]}}, "began_with": {"cd": ["z"]}}
+    (tmp_path / "summary.json").write_text(json.dumps(record))
+    said = "Trained on people: 2 of the data set ab, 1 of the data set cd."
+    assert trained_on(str(tmp_path)) == said
+    assert trained_on("gaze.onnx", {TRAINED_ON: said}) == said
+    assert "does not say" in trained_on("gaze.onnx", {KEY: "mediapipe"})
+    (tmp_path / "summary.json").unlink()
+    assert "nothing says" in trained_on(str(tmp_path))

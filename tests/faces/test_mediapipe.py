@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gazenas.data.normalization.cameras import assume_camera
 from gazenas.data.synthetic.head import build_head
 from gazenas.data.synthetic.person import sample_person
-from gazenas.data.synthetic.photography import Sitter, photograph
+from gazenas.data.synthetic.photography import Sitter, Truth, photograph
 from gazenas.data.synthetic.scene import sample_scene
 from gazenas.faces import mediapipe
 from gazenas.faces.face import NEW
@@ -133,6 +133,24 @@ def test_where_the_first_detector_sees_nothing_the_second_is_asked(world: World)
     assert world.detected == 2
 
 
+def test_the_face_of_a_box_is_the_one_whose_middle_is_in_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two faces near a box the one inside; a box beside them, or beyond the image, has none; what the detector
+    overlooks is found by the mesh network from the box."""
+    finder = MediapipeFinder(far=False)
+    world.faces = [(100.0, 100, 60), (150, 100, 40)]
+    seen = [(box, keys) for box, _, keys in world.detect(IMAGE)]
+    monkeypatch.setattr(
+        finder, "_detections", lambda part: [(box - [114, 64, 0, 0], keys - [114, 64]) for box, keys in seen]
+    )
+    found = finder.within(IMAGE, np.array([132.0, 82, 36, 36]))
+    assert found is not None
+    np.testing.assert_allclose(found.box[:2] + found.box[2:] / 2, [150, 100], atol=1)
+    assert finder.within(IMAGE, np.array([220.0, 150, 40, 40])) is None
+    assert finder.within(IMAGE, np.array([900.0, 900, 40, 40])) is None
+    monkeypatch.setattr(finder, "_detections", lambda part: [])
+    assert finder.within(IMAGE, np.array([75.0, 75, 50, 50])) is not None
+
+
 @pytest.fixture(scope="module")
 def real() -> MediapipeFinder:
     if not HERE:
@@ -140,13 +158,19 @@ def real() -> MediapipeFinder:
     return MediapipeFinder(irises=True)
 
 
-@pytest.mark.parametrize("distance", [400.0, 700.0, 1400.0])
-def test_rendered_people_are_found_where_they_are(real: MediapipeFinder, distance: float) -> None:
+def rendered(distance: float) -> tuple[Array, Truth]:
+    """A photo of 640 x 480 pixels of somebody so many mm away, and where they are."""
     rng = np.random.default_rng(int(distance))
-    camera = assume_camera(640, 480)
     scene = replace(sample_scene(rng), head_pose=(0.0, 0.1), noise=1.0, blur=0.3)
     head = build_head(replace(sample_person(rng), glasses=0.0))
-    photo, (truth,) = photograph([Sitter(head, scene, np.array([40.0, -20, distance]))], camera, 640, 480)
+    sitter = Sitter(head, scene, np.array([40.0, -20, distance]))
+    photo, (truth,) = photograph([sitter], assume_camera(640, 480), 640, 480)
+    return photo, truth
+
+
+@pytest.mark.parametrize("distance", [400.0, 700.0, 1400.0])
+def test_rendered_people_are_found_where_they_are(real: MediapipeFinder, distance: float) -> None:
+    photo, truth = rendered(distance)
     (face,) = real(photo, [])
     assert face.irises is not None
     eyes = face.landmarks[[33, 133, 362, 263]]
@@ -156,3 +180,14 @@ def test_rendered_people_are_found_where_they_are(real: MediapipeFinder, distanc
     assert followed.id == 3
     assert np.abs(followed.landmarks - face.landmarks).max() < 0.05 * width
     assert real(np.full((480, 640, 3), 127, np.uint8), [face]) == []
+
+
+@pytest.mark.parametrize(("wider", "moved"), [(1.0, 0.0), (0.8, 0.1), (1.5, -0.15)])
+def test_a_box_about_a_face_gives_its_mesh(real: MediapipeFinder, wider: float, moved: float) -> None:
+    photo, _ = rendered(700.0)
+    (face,) = real(photo, [])
+    middle = face.box[:2] + face.box[2:] * (0.5 + moved)
+    found = real.within(photo, np.concatenate([middle - wider * face.box[2:] / 2, wider * face.box[2:]]))
+    assert found is not None
+    assert np.abs(found.landmarks - face.landmarks).mean() < 0.03 * face.box[2]
+    assert real.within(photo, np.array([2.0, 2, 60, 60])) is None

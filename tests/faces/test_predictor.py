@@ -54,7 +54,8 @@ def test_the_network_sees_the_face_in_the_middle_at_its_size() -> None:
     half = 15 * 320 / 400
     image[round(y - half) : round(y + half), round(x - half) : round(x + half)] = 255
     network = Says(0, 0, size=56)
-    GazePredictor(network, finder=Known(face_at(CAMERA, *head_at(20.0, 10.0, 400.0))), camera=CAMERA).image(image)
+    finder = Known(face_at(CAMERA, *head_at(20.0, 10.0, 400.0)))
+    GazePredictor(network, finder=finder, camera=CAMERA, confidence=False).image(image)
     (patch,) = network.patches[0]
     assert patch.shape == (56, 56, 3)
     rows, columns = np.nonzero(patch[..., 0] > 127)
@@ -66,7 +67,7 @@ def test_the_network_sees_the_face_in_the_middle_at_its_size() -> None:
 def test_faces_are_asked_together_the_largest_first() -> None:
     near, far = face_at(CAMERA, *head_at(-60.0, 0, 400.0)), face_at(CAMERA, *head_at(100.0, 0, 900.0))
     network = Says(0.1, 0.2)
-    predictor = GazePredictor(network, finder=Known(far, near), camera=CAMERA)
+    predictor = GazePredictor(network, finder=Known(far, near), camera=CAMERA, confidence=False)
     found = predictor.image(IMAGE)
     assert [each.face.box[0] for each in found] == [near.box[0], far.box[0]]
     assert [len(patches) for patches in network.patches] == [2]

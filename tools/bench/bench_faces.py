@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
+from gazenas.data.arrays import Floats
 from gazenas.data.normalization.cameras import assume_camera
 from gazenas.data.normalization.geometry import Camera, Target, view_face
 from gazenas.data.normalization.patch import warp_image
@@ -27,6 +29,7 @@ from gazenas.data.synthetic.person import sample_person
 from gazenas.data.synthetic.photography import Sitter, Truth, photograph, truth_of
 from gazenas.data.synthetic.renderers import RENDERERS
 from gazenas.data.synthetic.scene import Scene, sample_scene
+from gazenas.faces.confidence import ask_with_confidence
 from gazenas.faces.frame import Frame
 from gazenas.faces.mediapipe import MediapipeFinder
 from gazenas.faces.networks import Mesh
@@ -90,7 +93,7 @@ def matched(answers: list[FaceGaze], truths: list[Truth], camera: Camera) -> Ite
 
 def measure(model: str, films: int, frames: int, renderer: int) -> None:
     """Prints errors."""
-    rows: list[tuple[float, float, float, float]] = []  # degrees from the front, given patch, whole chain, iris
+    rows: list[tuple[float, ...]] = []  # degrees from the front, given patch, whole chain, iris, confidence
     seen = there = jumps = false = 0
     for seed in range(films):
         shots, camera = film(seed, frames, renderer)
@@ -115,14 +118,28 @@ def measure(model: str, films: int, frames: int, renderer: int) -> None:
                 errors = [float(angular_error(each, truth.direction)) for each in (given, gaze.direction, second)]
                 pose = np.array(sitters[index].scene.head_pose)
                 turned = float(np.arccos(np.cos(pose[0]) * np.cos(pose[1])))
-                rows.append((turned, *errors))  # type: ignore[arg-type]
+                assert gaze.confidence is not None, "it was asked for"
+                rows.append((turned, *errors, gaze.confidence))
     table = np.array(rows)
     print(f"{films} films of {frames} frames: {there} faces, found {seen}, others {false}, numbers changed {jumps}")
     for name, part in (("within 25 degrees of the front", table[:, 0] <= FRONT), ("beyond", table[:, 0] > FRONT)):
         if part.any():
-            given, chain, iris = table[part, 1:].mean(0)
+            given, chain, iris = table[part, 1:4].mean(0)
             print(f"{name}: {part.sum()} faces, given patch {given:.2f}, whole chain {chain:.2f} degrees", end="")
             print(f" ({chain / given:.2f} times), iris geometry {iris:.2f}")
+    by_confidence(table[:, 4], table[:, 2])
+
+
+def by_confidence(confidence: Floats, errors: Floats) -> None:
+    """Prints errors of the whole chain by fifths of confidence, the least sure first."""
+    order = np.argsort(confidence, kind="stable")
+    print(f"rank correlation of confidence and error: {spearmanr(confidence, errors).statistic:.2f}")
+    for part in np.array_split(order, 5):
+        off = errors[part]
+        print(
+            f"confidence {confidence[part].min():.2f} to {confidence[part].max():.2f}: {len(part)} faces, mean error "
+            f"{off.mean():.2f}, median {np.median(off):.2f}, above 10 degrees {np.mean(off > 10):.0%}"
+        )
 
 
 def desk(model: str, people: int) -> None:
@@ -185,6 +202,7 @@ def clock(model: str, rounds: int) -> None:
         "find, detected": lambda: finder(photo, []),
         "pose and patch": lambda: predictor._place(Frame(photo), camera, face),
         "gaze network": lambda: predictor.estimator(placed.patch[None]),
+        "gaze network with confidence": lambda: ask_with_confidence(predictor.estimator, placed.patch[None]),
         "whole, followed": lambda: predictor._gaze(Frame(photo), finder(photo, [face])),
         "whole, detected": lambda: predictor.image(photo),
     }
