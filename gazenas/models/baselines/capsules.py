@@ -16,6 +16,7 @@ import math
 from itertools import pairwise
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -90,8 +91,8 @@ class Capsules(nn.Module):
         """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians; in training mode with the drawn image and, where
         directions are known, the gaze capsules' lengths ``(N, 9)``."""
         maps = self.primary(self.blocks(self.stem(images)))
-        primary = squash(maps.unflatten(1, (KINDS, PRIMARY)).transpose(1, 2).flatten(2).transpose(1, 2))
-        votes = (primary.transpose(0, 1) @ self.votes).unflatten(2, (DIRECTIONS, POSE)).permute(1, 2, 0, 3)
+        primary = squash(rearrange(maps, "n (kind number) h w -> n (kind h w) number", kind=KINDS))
+        votes = rearrange(primary.transpose(0, 1) @ self.votes, "i n (d pose) -> n d i pose", d=DIRECTIONS)
         capsules = route(votes, ROUNDS)
         poses = capsules.flatten(1)
         gaze: Tensor = self.gaze(poses)
