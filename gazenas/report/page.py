@@ -72,9 +72,10 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
         run["cells"] = [_cell(_value(run, key), SHOWN[key][1], run["task"]) for key in keys]
     curves = {key: _points(runs, key) for key in CURVES}
     most = max((value for key in LOSSES for points in curves[key].values() for _, value in points), default=0.0)
+    titles = CURVES | {"val_error": f"{CURVES['val_error']} ({_units(runs)})"}
     charts = [
         {"title": title, "svg": _curve(curves[key], title, most if key in LOSSES else 0.0)}
-        for key, title in CURVES.items()
+        for key, title in titles.items()
     ]
     text = files("gazenas.report").joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -148,7 +149,7 @@ def _story(summary: Mapping[str, Any]) -> str:
     data = summary.get("data") or {}
     people = data.get("people") or {}
     if people:
-        parts.append("on " + ", ".join(f"{count} people to {name}" for name, count in people.items()))
+        parts.append("on people: " + ", ".join(f"{count} for {name}" for name, count in people.items()))
     notes = data.get("notes") or []
     return " ".join(parts) + ". " + " ".join(f"Note: {note}." for note in notes)
 
@@ -172,6 +173,11 @@ def _table(path: Path) -> list[dict[str, str]]:
 def _config(path: Path) -> dict[str, Any]:
     found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return dict(found or {})
+
+
+def _units(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Of the errors of all of them; several where their tasks differ."""
+    return " or ".join(dict.fromkeys(run["task"].error_word for run in runs))
 
 
 def _points(runs: Sequence[Mapping[str, Any]], key: str) -> dict[str, list[tuple[float, float]]]:
@@ -220,7 +226,7 @@ def _angles(rows: Sequence[Mapping[str, str]], errors: np.ndarray[Any, np.dtype[
         bins = np.floor(np.rad2deg([float(row[key]) for row in rows]) / BIN)
         points = [(BIN * (each + 0.5), float(errors[bins == each].mean())) for each in np.unique(bins)]
         svg = line_chart({"mean error": points}, x=f"true {word} in degrees", y="error in degrees")
-        charts.append({"title": f"Error against {word}", "svg": svg})
+        charts.append({"title": f"Error in degrees against {word}", "svg": svg})
     return charts
 
 

@@ -8,7 +8,7 @@ from html import escape
 from matplotlib.ticker import MaxNLocator
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 76, 14, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 76, 14, 12, 46
 TICKS = 5
 UNITS = ((1e9, "G"), (1e6, "M"), (1e4, "k"))  # from when on, and in what; k counts thousands
 Points = Sequence[tuple[float, float]]
@@ -61,7 +61,7 @@ def bar_rows(rows: Sequence[tuple[str, float, float, str]]) -> str:
         share = amount / full if full else 0.0
         lines.append(
             f'<tr tabindex="0"><th scope="row">{escape(name)}</th><td class="bar" title="{escape(words, quote=True)}">'
-            f'<span style="width:{100 * share:.1f}%"></span></td><td class="words">{escape(words)}</td></tr>'
+            f'<div><span style="width:{100 * share:.1f}%"></span></div></td><td class="words">{escape(words)}</td></tr>'
         )
     return f'<table class="bars">{"".join(lines)}</table>'
 
@@ -90,11 +90,12 @@ def _frame(across: _Axis, up: _Axis, x: str, y: str) -> list[str]:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{_short(value)}</text>')
     for value in across.ticks:
-        parts.append(f'<text x="{across(value):.1f}" y="{HEIGHT - 22}" text-anchor="middle">{_short(value)}</text>')
+        parts.append(f'<text x="{across(value):.1f}" y="{HEIGHT - 26}" text-anchor="middle">{_short(value)}</text>')
     parts.append(f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x)}</text>')
     middle = HEIGHT / 2
     parts.append(
-        f'<text x="12" y="{middle:.0f}" text-anchor="middle" transform="rotate(-90 12 {middle:.0f})">{escape(y)}</text>'
+        f'<text class="upright" x="12" y="{middle:.0f}" text-anchor="middle" '
+        f'transform="rotate(-90 12 {middle:.0f})">{escape(y)}</text>'
     )
     return parts
 

@@ -57,6 +57,7 @@ class Chromium:
         self._to, self._from = os.fdopen(here[1], "wb", 0), os.fdopen(there[0], "rb", 0)
         self._number, self._session, self._read = 0, "", b""
         self.console: list[str] = []
+        self.requests: list[str] = []  # addresses, of whatever kind
         self.dialogs = 0
         (page, *_) = [each for each in self.call("Target.getTargets")["targetInfos"] if each["type"] == "page"]
         self.attach(page["targetId"])
@@ -65,7 +66,7 @@ class Chromium:
         """Goes on with another tab; gives the one before."""
         before, self._session = self._session, ""
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.show(*self.size)
         return before
@@ -81,12 +82,12 @@ class Chromium:
         self._session = session
         self.call("Page.bringToFront")
 
-    def show(self, width: int, height: int, *, dark: bool = False) -> None:
-        """A screen of that size that the page fills, light or dark."""
+    def show(self, width: int, height: int, *, dark: bool = False, media: str = "") -> None:
+        """A screen of that size that the page fills, light or dark; as on paper where ``media`` is ``print``."""
         metrics = {"width": width, "height": height, "screenWidth": width, "screenHeight": height}
         self.call("Emulation.setDeviceMetricsOverride", **metrics, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
     def call(self, method: str, **params: Any) -> Any:
         self._number += 1
@@ -109,6 +110,8 @@ class Chromium:
         answer = json.loads(message)
         if answer.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown"):
             self.console.append(json.dumps(answer["params"]))
+        if answer.get("method") == "Network.requestWillBeSent":
+            self.requests.append(answer["params"]["request"]["url"])
         if answer.get("method") == "Page.javascriptDialogOpening":
             self.dialogs += 1
             self._number += 1
@@ -152,6 +155,11 @@ class Chromium:
 
     def picture(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+    def print(self, path: Path) -> None:
+        """A PDF file on A4 sheets."""
+        sheet = {"paperWidth": 8.27, "paperHeight": 11.69}  # inches
+        path.write_bytes(base64.b64decode(self.call("Page.printToPDF", **sheet)["data"]))
 
     def __enter__(self) -> Chromium:
         return self

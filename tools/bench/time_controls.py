@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from rich.console import Console
 from rich.table import Table
 
@@ -95,6 +96,9 @@ def draw(rows: list[dict[str, Any]], means: dict[tuple[str, str], tuple[float, f
         line = sorted(mean for (_, name), mean in means.items() if name == kind)
         axes.plot([ms for ms, _ in line], [error for _, error in line], color=color, label=kind)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(
         xlabel="milliseconds an image, onnxruntime, one thread", ylabel="mean angular error on test people (degrees)"
     )

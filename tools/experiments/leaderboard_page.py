@@ -15,6 +15,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -31,6 +32,9 @@ TITLES = {SPACE: "Search spaces", RIVAL: "Hand-made rivals", COMPARATOR: "Publis
 COLORS = ("#c53030", "#dd6b20", "#b7791f", "#97266d", "#6b46c1", "#d53f8c")  # of spaces, one after another
 RIVAL_COLORS = ("#276749", "#2b6cb0", "#0987a0")
 GRAY = "#4a5568"
+LETTER: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10, "fontweight": "bold", "color": GRAY}
+SIDES = ((9, 0), (0, -11), (-9, 0), (0, 11))  # of a comparator's point, in points: where its letter may stand
+ROOM = 16.0  # pixels to whatever else is drawn that are enough
 Rows = Sequence[Mapping[str, Any]]
 Table = Mapping[str, ErrorRow]
 
@@ -256,25 +260,35 @@ def draw(table: Table, rows: Rows, number: str, label: str, path: Path) -> None:
             points = sorted((row.means[number] / scale, row.mean, row.deviation or 0.0) for row in own)
             x, y, spread = zip(*points, strict=True)
             axes.errorbar(x, y, yerr=spread, fmt=style, color=color, capsize=3, lw=1.6, ms=6, label=name)
-    lettered(axes, of_kind(table, rows, COMPARATOR), number, scale)
     axes.set(xscale="log", xlabel=label, ylabel="mean angular error on unseen people (degrees)")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.08, y=0.08)
     axes.grid(alpha=0.3)
+    others = [(row.means[number] / scale, row.mean) for row in of_kind(table, rows, SPACE, RIVAL).values()]
+    lettered(axes, of_kind(table, rows, COMPARATOR), others, number, scale)
     marks = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda mark: isinstance(mark[0], Line2D))
     handles, labels = zip(*marks, strict=True)
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
     save_figure(figure, path)
 
 
-def lettered(axes: Axes, table: Table, number: str, scale: float) -> None:
-    """Comparators as letters, which have room where names have none; the legend has both."""
-    for letter, (name, row) in zip(ascii_uppercase, table.items(), strict=False):
-        at = (row.means[number] / scale, row.mean)
-        axes.errorbar(*at, yerr=row.deviation or 0.0, fmt="none", ecolor=GRAY, elinewidth=0.8, capsize=2)
-        axes.plot(*at, marker=rf"$\mathrm{{{letter}}}$", color=GRAY, ms=9, linestyle="none", label=name)
+def lettered(axes: Axes, table: Table, others: Sequence[tuple[float, float]], number: str, scale: float) -> None:
+    """Comparators as points with letters, which have room where names have none; the legend has both."""
+    points = [(row.means[number] / scale, row.mean) for row in table.values()]
+    for (x, y), row in zip(points, table.values(), strict=True):
+        axes.errorbar(x, y, yerr=row.deviation or 0.0, fmt=".", color=GRAY, elinewidth=0.8, capsize=2)
+    axes.autoscale_view()
+    across = axes.figure.dpi / 72  # pixels of a point
+    taken = list(axes.transData.transform([*points, *others]))
+    for letter, place, (name, at) in zip(ascii_uppercase, taken.copy(), zip(table, points, strict=True), strict=False):
+        rest = np.array([each for each in taken if each is not place]) - place
+        room = [min(np.hypot(*(rest - across * np.array(side)).T).min(), ROOM) for side in SIDES]
+        side = SIDES[int(np.argmax(room))]
+        axes.annotate(letter, at, side, textcoords="offset points", **LETTER)
+        taken.append(place + across * np.array(side))
+        axes.plot([], [], marker=f"${letter}$", color=GRAY, ms=7, mew=0, linestyle="none", label=name)
 
 
 if __name__ == "__main__":

@@ -181,7 +181,8 @@ def draw(tables: dict[str, dict[str, ErrorRow]], kinds: Sequence[str], target: s
         points = [*errors[kind].errors.values()]
         axes.plot([x] * len(points), points, "o", color=COLORS[kind], alpha=0.6, label=kind if first else None)
         axes.hlines(errors[kind].mean, x - 0.06, x + 0.06, color=COLORS[kind], lw=3)
-    axes.set_xticks(range(len(tables)), [f"{budget} {target}" for budget in tables])
+    unit = {"macs": "MACs", "params": "parameters", "size": "bytes"}.get(target, target)
+    axes.set_xticks(range(len(tables)), [f"{budget} {unit}" for budget in tables])
     title = "equal budget, data and passes; a point a seed"
     axes.set(ylabel="mean angular error on test people (degrees)", title=title)
     axes.legend(fontsize=8)
