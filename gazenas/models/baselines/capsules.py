@@ -91,7 +91,7 @@ class Capsules(nn.Module):
         directions are known, the gaze capsules' lengths ``(N, 9)``."""
         maps = self.primary(self.blocks(self.stem(images)))
         primary = squash(maps.unflatten(1, (KINDS, PRIMARY)).transpose(1, 2).flatten(2).transpose(1, 2))
-        votes = (primary.transpose(0, 1) @ self.votes).unflatten(2, (DIRECTIONS, POSE)).permute(1, 2, 0, 3)
+        votes = torch.unflatten(primary.transpose(0, 1) @ self.votes, 2, (DIRECTIONS, POSE)).permute(1, 2, 0, 3)
         capsules = route(votes, ROUNDS)
         poses = capsules.flatten(1)
         gaze: Tensor = self.gaze(poses)
