@@ -111,7 +111,8 @@ NOTES = (
 SHIPPED_NOTE = (
     "**Not to be compared with the rows above:** these were trained for longer, on up to 210 other rendered people,\n"
     "some with stronger augmentation ([where each came from](models.md#where-each-came-from)). Only their errors and\n"
-    "milliseconds are measured here, on the same unseen people."
+    "milliseconds are measured here, on the same unseen people. Compare milliseconds within this page alone:\n"
+    "[models by name](models.md) has them of another, faster hour."
 )
 
 
@@ -158,10 +159,14 @@ def answer(table: Table, rows: Rows) -> list[str]:
         else ""
     )
     ahead = [f"`{name}` ({each.means['ms']:.2f} ms, {each.mean:.2f})" for name, each in front(trained).items()]
+    least = (
+        "which is the lowest error of all"
+        if best == theirs
+        else f"the lowest error of all has `{best}`, {row.mean:.2f} degrees in {row.means['ms']:.2f} ms"
+    )
     sentences = [
         f"**The best of each kind at equal MACs. {'; '.join(said)}.** The best comparator is `{theirs}` with "
-        f"{far.mean:.2f} degrees, {far.means['macs'] / 1e6:.1f} M MACs and {far.means['ms']:.2f} ms; the lowest error "
-        f"of all has `{best}`, {row.mean:.2f} degrees in {row.means['ms']:.2f} ms.",
+        f"{far.mean:.2f} degrees, {far.means['macs'] / 1e6:.1f} M MACs and {far.means['ms']:.2f} ms; {least}.",
         f"Nothing is both faster and nearer than these, the fastest first: "
         f"{', '.join(ahead)}. {doubt}All of it is on rendered faces: how these rank on real ones is not measured.",
     ]
@@ -206,7 +211,7 @@ def method(rows: Rows) -> list[str]:
     facts = {
         "machine": f"{trained[0]['machine']}; trainings on one thread each",
         "date": ", ".join(dates),
-        "commit": ", ".join(commits),
+        "commit": f"{', '.join(commits)}, whose spaces and defaults these are ([what changed since](changelog.md))",
         "data": f"{asked['--subjects']} rendered people of {asked['--per-subject']} images at {asked['--size']} pixels;"
         " a tenth of the people validate, a fifth are tested on",
         "recipe": f"{epochs} passes, batches of 64, Muon, one cycle, the last epoch kept; squeezenet at a third of the "
