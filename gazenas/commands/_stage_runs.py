@@ -71,4 +71,5 @@ def _recipe(arguments: Namespace, recipe: type[FinetuneRecipe], quantize: str) -
     """The numbers of the recipe as words; training for few bits is the quantizing stage's alone."""
     values = {flag_of(each): arguments[flag_of(each)] for each in fields(recipe) if flag_of(each) in arguments}
     values["quantize"] = quantize
-    return [word for flag, value in values.items() for word in (f"--{flag}", str(value))]
+    given = {flag: str(value) for flag, value in values.items() if value is not None}
+    return [word for flag, value in given.items() for word in (f"--{flag}", value)]

@@ -211,7 +211,7 @@ def method(rows: Rows) -> list[str]:
     facts = {
         "machine": f"{trained[0]['machine']}; trainings on one thread each",
         "date": ", ".join(dates),
-        "commit": f"{', '.join(commits)}, whose spaces and defaults these are ([what changed since](changelog.md))",
+        "commit": f"{', '.join(commits)}, with [its defaults](changelog.md)",
         "data": f"{asked['--subjects']} rendered people of {asked['--per-subject']} images at {asked['--size']} pixels;"
         " a tenth of the people validate, a fifth are tested on",
         "recipe": f"{epochs} passes, batches of 64, Muon, one cycle, the last epoch kept; squeezenet at a third of the "
@@ -229,7 +229,7 @@ def method(rows: Rows) -> list[str]:
         "## How it was measured",
         "\n".join(["| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in facts.items())]),
         wrapped(
-            "A search is the whole recipe by itself: nothing follows it. The second command renders the faces itself "
+            "A search is the whole recipe: nothing follows it. The second command renders the faces itself "
             "where they are absent, and goes on where it was stopped:"
         ),
         "\n".join(commands),
