@@ -114,6 +114,7 @@ ZEROS = frozenset(
         "ge",
         "gelu",
         "glu",
+        "grid_sampler_2d",
         "gt",
         "hardsigmoid",
         "hardswish",
@@ -224,7 +225,8 @@ def count_macs(model: nn.Module, input_size: int) -> int:
     """MACs of one image, from one forward pass in eval mode; the model is left as it was.
 
     Args:
-        model: takes ``(1, 3, S, S)``, or as many channels as its ``input_channels`` says.
+        model: takes ``(1, 3, S, S)``, or as many channels as its ``input_channels`` says, and what its
+            ``example_inputs`` gives.
         input_size: S in pixels.
 
     Raises:
@@ -238,6 +240,7 @@ def count_macs_by_module(model: nn.Module, input_size: int, names: Sequence[str]
     parameter = next(model.parameters(), torch.empty(0))
     channels = getattr(model, "input_channels", 3)
     image = torch.zeros(1, channels, input_size, input_size, device=parameter.device, dtype=parameter.dtype)
+    more: dict[str, Tensor] = model.example_inputs(1) if hasattr(model, "example_inputs") else {}  # type: ignore[operator]
     modes = {module: module.training for module in model.modules()}
     fast_path = torch.backends.mha.get_fastpath_enabled()
     model.eval()
@@ -249,7 +252,7 @@ def count_macs_by_module(model: nn.Module, input_size: int, names: Sequence[str]
         with torch.no_grad(), MacCounter() as counter:
             for name in names:
                 hooks += _count_inside(model.get_submodule(name), name, counter, found)
-            model(image)
+            model(image, **{name: value.to(image) for name, value in more.items()})
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for hook in hooks:

@@ -36,7 +36,7 @@ from gazenas.evaluation.calibration import (
 from gazenas.files import write_csv, write_json
 from gazenas.models.zoo import GazeModel, load_model
 from gazenas.tasks.task import Floats, Task
-from gazenas.training.loop import predict_faces
+from gazenas.training.loop import expect_images_alone, predict_faces
 
 COUNTS = (1, 5, 9, 20, 50, 100)
 
@@ -98,6 +98,7 @@ def run(argv: list[str]) -> None:
     """Runs the verb."""
     arguments = _parse(argv)
     network = load_model(arguments.model).to(use_device(arguments.device, arguments.threads))
+    expect_images_alone(network, "a person's faces")
     task, reading = network.task, reading_of(arguments, network.input_size, network.task)
     split = open_data(Path(arguments.data), reading, arguments.format).split(arguments.split)
     labels = task.labels(split)

@@ -41,6 +41,7 @@ from gazenas.files import write_records
 from gazenas.models.zoo import GazeModel, load_model
 from gazenas.report.compression import draw_compression
 from gazenas.report.page import write_report
+from gazenas.training.loop import expect_images_alone
 from gazenas.training.run_folder import RunFolder
 
 ADVICE = "losses are measured on people whom the network never saw: take the data and --split-seed of its run"
@@ -57,6 +58,7 @@ def run(argv: list[str]) -> None:
     if not set(must_be) <= set(GAINS):
         raise InputError(f"--must-be: expected some of {', '.join(GAINS)}, found {arguments.must_be!r}")
     network = load_model(arguments.model)
+    expect_images_alone(network, "the faces that files are judged on")
     expect_gaze(network, "compress")
     folder = open_data(Path(arguments.data), Reading(split_seed=arguments.split_seed))
     folder.expect_size(network.input_size, arguments.model)

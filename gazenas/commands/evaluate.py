@@ -26,7 +26,7 @@ from gazenas.report.predictions import draw_prediction_plots
 from gazenas.tasks import TASKS, find_task
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
-from gazenas.training.loop import EVALUATION_BATCH, predict_split
+from gazenas.training.loop import predict_split
 from gazenas.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -176,13 +176,11 @@ def _task_of(model: str) -> Task:
 
 
 def _predict_onnx(model: str, folder: GazeFolder, split: GazeSplit) -> tuple[NDArray[np.float32], dict[str, object]]:
+    from gazenas.evaluation.file_answers import predict_file  # needs an extra that other models do not
+
     estimator = _estimator(model)
     folder.expect_size(estimator.input_size, model)
-    rows = np.arange(len(split))
-    parts = [
-        estimator(split.images(rows[start : start + EVALUATION_BATCH]))
-        for start in range(0, len(rows), EVALUATION_BATCH)
-    ]
+    answers = predict_file(estimator, split, model, f"{folder.folder}: {split.name}")
     metadata = estimator.metadata
     size = {
         "macs": int(metadata["macs"]),
@@ -190,4 +188,4 @@ def _predict_onnx(model: str, folder: GazeFolder, split: GazeSplit) -> tuple[NDA
         "input_size": estimator.input_size,
         "fingerprint": metadata["fingerprint"],
     }
-    return np.concatenate(parts), size
+    return answers, size

@@ -26,6 +26,7 @@ from gazenas.faces.contract import KEY, TRAINED_ON, contract_of, trained_on
 from gazenas.faces.face_models import FACE_MODELS, MESH, with_frame
 from gazenas.models.zoo import GazeModel, load_model
 from gazenas.tasks.task import UNITS
+from gazenas.training.loop import expect_images_alone
 
 REFERENCE_IMAGES = 2000  # faces of validation people on which the loss of an int8 file is measured, at most
 
@@ -138,6 +139,7 @@ def _write_rounded(
 
     precision = arguments.precision
     expect_gaze(network, f"--precision {precision}")
+    expect_images_alone(network, f"the faces that --precision {precision} is judged on")
     if arguments.channel_multiple > 1:
         raise InputError(f"--channel-multiple: expected 1 with --precision {precision}, which fills up no channels")
     ranges = trained_ranges(arguments.model)

@@ -67,7 +67,7 @@ class RankingSample:
         with eval_mode(network):
             for batch in self.batches():
                 network.zero_grad(set_to_none=True)
-                loss = self.loss(network(batch.images).float(), batch.labels)
+                loss = self.loss(network(batch.images, **batch.more).float(), batch.labels)
                 loss.backward()  # type: ignore[no-untyped-call]
                 after()
         network.zero_grad(set_to_none=True)

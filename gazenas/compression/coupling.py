@@ -131,10 +131,11 @@ def couple(network: nn.Module, input_size: int) -> Coupling:
     modes = {module: module.training for module in network.modules()}
     parameter = next(network.parameters())
     image = torch.zeros(1, 3, input_size, input_size, device=parameter.device, dtype=parameter.dtype)
+    more: dict[str, Tensor] = network.example_inputs(1) if hasattr(network, "example_inputs") else {}  # type: ignore[operator]
     network.eval()
     try:
         with _Watcher(network) as watcher:
-            answer = network(image)
+            answer = network(image, **{name: value.to(image) for name, value in more.items()})
     finally:
         for module, mode in modes.items():
             module.training = mode

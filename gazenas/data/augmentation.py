@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +22,25 @@ from gazenas.tasks.task import Task
 SHIFT, CUTOUT = 0.03, 0.25  # of the image's side, at most
 NOISE = 0.08  # in units of the deviation over images, at most
 FOUND_SHIFT, FOUND_SCALE, FOUND_ROLL = 0.04, 0.1, math.radians(4)  # at most: of the side, relative, radians
+
+
+class Rules(Protocol):
+    """What changes of an image do to numbers that belong to it, as ``gazenas.tasks.task.Task`` says."""
+
+    @property
+    def mirror(self) -> Callable[[Tensor, int], Tensor]:
+        """Of a mirrored image."""
+        ...
+
+    @property
+    def roll(self) -> Callable[[Tensor, Tensor, int], Tensor]:
+        """Of one that is turned."""
+        ...
+
+    @property
+    def place(self) -> Callable[[Tensor, Tensor, Tensor, int], Tensor]:
+        """Of one that is scaled and shifted."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -134,14 +154,31 @@ def augment(images: Tensor, labels: Tensor, changes: Changes, task: Task = GAZE)
     rows = images.permute(0, 2, 3, 1).reshape(len(images), side, side * 3)
     bright = torch.addcmul(offset[:, None, None], rows, gain[:, None, None]).view(-1, side, side, 3)
     bright[mirrored] = bright[mirrored].flip(2)
-    images, labels = bright.permute(0, 3, 1, 2), torch.where(mirrored[:, None], task.mirror(labels, side), labels)
-    shift, one = changes.shift, torch.ones(len(images), device=device)
-    if changes.roll is not None and changes.scale is not None and shift is not None:
-        images, labels = _moved(images, changes), task.roll(labels, changes.roll.to(device), side)
-        labels = task.place(labels, changes.scale.to(device), shift.to(device), side)
-    elif changes.color is not None and shift is not None:
-        images, labels = _strong(images, changes), task.place(labels, one, shift.to(device), side)
-    return images.contiguous(memory_format=torch.channels_last), labels
+    images = bright.permute(0, 3, 1, 2)
+    if changes.roll is not None:
+        images = _moved(images, changes)
+    elif changes.color is not None:
+        images = _strong(images, changes)
+    return images.contiguous(memory_format=torch.channels_last), move_labels(labels, changes, task, side)
+
+
+def move_labels(labels: Tensor, changes: Changes, rules: Rules, side: int) -> Tensor:
+    """``(N, k)`` numbers of changed images from those of the images.
+
+    Args:
+        labels: of a task, or an input of a network.
+        changes: of these N images.
+        rules: what each change does to them.
+        side: of the images in pixels.
+    """
+    device, shift = labels.device, changes.shift
+    labels = torch.where(changes.mirrored.to(device)[:, None], rules.mirror(labels, side), labels)
+    if changes.roll is not None:
+        labels = rules.roll(labels, changes.roll.to(device), side)
+    if shift is None:
+        return labels
+    scale = torch.ones(len(labels)) if changes.scale is None else changes.scale
+    return rules.place(labels, scale.to(device), shift.to(device), side)
 
 
 def _moved(images: Tensor, changes: Changes) -> Tensor:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gazenas.data import hdf5_layout as layout
 from gazenas.errors import InputError
+from gazenas.tasks.inputs import INPUTS
 from gazenas.tasks.task import Task
 
 
@@ -283,6 +284,18 @@ class GazeFolder:
         for name in names:
             if name in self.splits:
                 task.need(self.splits[name], f"{self.folder}: {name}")
+
+    def expect_inputs(self, inputs: Sequence[str], names: Sequence[str]) -> None:
+        """Checks that those of some splits that are there have what a network takes besides images, names of
+        ``INPUTS``.
+
+        Raises:
+            InputError: naming what is there in its place.
+        """
+        for name in names:
+            if name in self.splits:
+                for each in inputs:
+                    INPUTS[each].need(self.splits[name], f"{self.folder}: {name}")
 
 
 def hold_out_test(folder: GazeFolder, count: int, seed: int) -> GazeFolder:

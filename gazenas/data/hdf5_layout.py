@@ -23,6 +23,7 @@ PARTS = ("train", "val", "test", "test_person_specific")  # lists of the split f
 PATCHES, GAZE, HEAD_POSE = "face_patch", "face_gaze", "face_head_pose"  # (N, S, S, 3) uint8 BGR; (N, 2) pitch and yaw
 ROLL, EYE_LANDMARKS = "head_roll", "eye_landmarks"  # (N, 1) radians; (N, 25) pixels
 SCREEN_POINT = "screen_point"  # (N, 2) centimeters
+EYE_BOXES, FACE_BOX = "eye_boxes", "face_box"  # (N, 8) shares of the patch; (N, 4) shares of the camera's picture
 FRAME_INDEX, CAMERA_INDEX = "frame_index", "cam_index"  # (N, 1)
 ROTATION, LANDMARKS = "face_mat_norm", "facial_landmarks"  # (N, 3, 3) camera to normalized view; (N, 68, 2) pixels
 SESSION, SESSION_NAMES, SOURCE = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gazenas.data.augmentation import Changes, augment, draw_changes
+from gazenas.data.augmentation import Changes, augment, draw_changes, move_labels
 from gazenas.data.dataset import GazeSplit, LoadedImages
 from gazenas.errors import InputError
 from gazenas.models.network import GRAY_MEAN, GRAY_STD, MEAN, STD
 from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.inputs import INPUTS
 from gazenas.tasks.task import Task
 
 ORDERS = ("mixed", "session")
@@ -30,12 +31,15 @@ class Batch:
 
     ``weight`` is 1, or for a share of a batch its size relative to the mean share; 0 for a process that has no row of
     its own and is given one so that all take the same steps.
+
+    ``more`` are the network's other inputs by name, ``(N, ...)`` each.
     """
 
     images: Tensor
     labels: Tensor
     rows: NDArray[np.int64]
     weight: float = 1.0
+    more: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class _SharedBatches(Dataset[str]):
@@ -112,6 +116,7 @@ class Loader:
         augmentation: one of ``AUGMENTATIONS``.
         task: whose labels.
         channels: of the images, 3, RGB, or 1, gray.
+        inputs: names of ``INPUTS`` that come with each image.
     """
 
     split: GazeSplit
@@ -126,6 +131,7 @@ class Loader:
     augmentation: str = "plain"
     task: Task = GAZE
     channels: int = 3
+    inputs: tuple[str, ...] = ()
     _idle: list[_Workers] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -141,6 +147,7 @@ class Loader:
         shares = [self._share(rows) for rows in whole]
         read = self._read([rows for rows in shares if len(rows)])
         known = self.task.labels(self.split)
+        given = {name: INPUTS[name].need(self.split, self.split.name) for name in self.inputs}
         for index, (batch, rows) in enumerate(zip(whole, shares, strict=True), start):
             if not len(rows):
                 continue
@@ -154,7 +161,11 @@ class Loader:
             images, labels = to_floats(pixels, labels, changes, self.task)
             if self.channels == 1:
                 images = to_gray(images)
-            yield Batch(images, labels, rows, own * len(rows) * self.processes / len(batch))
+            more = {name: torch.from_numpy(values[rows]).to(self.device) for name, values in given.items()}
+            if changes is not None:
+                side = self.split.size
+                more = {name: move_labels(values, changes, INPUTS[name], side) for name, values in more.items()}
+            yield Batch(images, labels, rows, own * len(rows) * self.processes / len(batch), more)
 
     def _read(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
         """``(n, S, S, 3)`` uint8 images of each batch, good until the next one is asked for."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gazenas.data.dataset import GazeFolder, GazeSplit, plural
 from gazenas.errors import InputError
 from gazenas.files import read_json
+from gazenas.tasks.inputs import INPUT_KEYS
 
 RECORDS = ("summary.json", "fold.json")  # of a run folder, whose "data" is a people_record
 ABOVE = 2  # folders between weights and their run's record at most, as in RUN/family/40pc
@@ -54,7 +55,8 @@ def _two_labels(split: GazeSplit) -> NDArray[np.float32]:
     if split.gaze is not None:
         return split.gaze
     ranks = np.zeros((len(split), 2), np.float32)
-    wide = [values for values in split.columns.values() if values.ndim == 2 and values.shape[1] >= 2]
+    labels = [values for key, values in split.columns.items() if key not in INPUT_KEYS]
+    wide = [values for values in labels if values.ndim == 2 and values.shape[1] >= 2]
     for values in [values[:, :2] for values in wide if values.dtype.kind == "f"][:1]:
         for number in range(len(split.people)):
             rows = np.flatnonzero(split.person == number)

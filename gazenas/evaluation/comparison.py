@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import lzma
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 
 from gazenas.counting import count_macs, count_params
 from gazenas.data.dataset import GazeFolder, GazeSplit
 from gazenas.errors import InputError
 from gazenas.evaluation.errors import evaluate_predictions
 from gazenas.evaluation.experiment import Floats, Record, TrainingOptions, Trial, finetune
+from gazenas.evaluation.file_answers import predict_file
 from gazenas.export.onnx import onnx_bytes
 from gazenas.export.runtime import GazeEstimator
 from gazenas.files import nearest_file, safe_name
@@ -27,10 +27,8 @@ from gazenas.tasks import find_task
 from gazenas.tasks.gaze import GAZE
 from gazenas.tasks.task import Task
 from gazenas.training.finetuning import FinetuneRecipe
-from gazenas.training.loop import predict_faces
+from gazenas.training.loop import predict_split
 from gazenas.training.run_folder import RunFolder
-
-ROWS = 128  # images predicted at once
 
 
 @dataclass(frozen=True)
@@ -146,14 +144,10 @@ def is_onnx(path: Path) -> bool:
 def measure_as_it_is(candidate: Candidate, split: GazeSplit) -> Record:
     """The record of a file or a trained network on a labeled split; its ``seed`` is None, its ``answers`` are ``(N,
     outputs)`` of its task."""
-    answer: Callable[[NDArray[np.uint8]], Floats]
     if candidate.kind == "onnx":
-        answer = GazeEstimator(candidate.source)
+        answers = predict_file(GazeEstimator(candidate.source), split, candidate.source, split.name)
     else:
-        answer = partial(predict_faces, load_model(candidate.source))
-    rows = np.arange(len(split))
-    parts = [answer(split.images(rows[begin : begin + ROWS])) for begin in range(0, len(rows), ROWS)]
-    answers = np.concatenate(parts)
+        answers = predict_split(load_model(candidate.source), split)
     return {"name": candidate.name, "seed": None, "answers": answers, **_errors(answers, split, candidate.task)}
 
 

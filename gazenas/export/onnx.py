@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gazenas.counting import count_macs, count_params
 from gazenas.errors import InputError
@@ -27,6 +27,7 @@ from gazenas.models.channel_multiple import fill_channels
 from gazenas.models.network import GRAY_MEAN, GRAY_STD, MEAN, STD, Network
 from gazenas.models.zoo import GazeModel
 from gazenas.tasks.gaze import GAZE
+from gazenas.tasks.inputs import INPUTS
 from gazenas.tasks.task import WORDS
 
 OPSET = 18
@@ -121,6 +122,9 @@ def onnx_bytes(
         "macs": str(count_macs(network, network.input_size)),
         "params": str(count_params(network)),
     }
+    if network.inputs:
+        metadata["inputs"] = json.dumps({name: [*INPUTS[name].values] for name in network.inputs})
+        metadata |= {f"input_{name}": INPUTS[name].meaning for name in network.inputs}
     metadata |= notes or {}
     if task is not GAZE:
         metadata |= {"task": task.name, "outputs": json.dumps(task.outputs), "unit": task.unit}
@@ -140,22 +144,40 @@ def with_metadata(data: bytes, entries: Mapping[str, str]) -> bytes:
 
 
 def differences_from_torch(network: GazeModel, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Differences between PyTorch and the file, ``(N * batch sizes,)``: the task's error, in degrees for gaze."""
+    """Differences between PyTorch and the file, ``(N * batch sizes,)``: the task's error, in degrees for gaze; with
+    common values of what the network takes besides images."""
     estimator = GazeEstimator(path)
     normalized = estimator.normalize(images)
+    more = {name: values.numpy() for name, values in network.example_inputs(len(images)).items()}
     clean = deepcopy(network).cpu().float().eval()
+
+    def asked(answer: Callable[..., NDArray[np.float32]], size: int) -> NDArray[np.float32]:
+        parts = (slice(start, start + size) for start in range(0, len(images), size))
+        return np.concatenate([answer(normalized[own], **{name: v[own] for name, v in more.items()}) for own in parts])
+
+    def torch_answer(images: NDArray[np.float32], **more: NDArray[np.float32]) -> NDArray[np.float32]:
+        named = {name: torch.from_numpy(values) for name, values in more.items()}
+        answers: NDArray[np.float32] = clean(torch.from_numpy(images), **named).numpy()
+        return answers
+
     with torch.inference_mode():
-        expected = np.concatenate(
-            [clean(torch.from_numpy(part)).numpy() for part in np.array_split(normalized, -(-len(images) // 64))]
-        )
-    found = [
-        np.concatenate([estimator.run(normalized[start : start + size]) for start in range(0, len(images), size)])
-        for size in BATCHES
-    ]
+        expected = asked(torch_answer, 64)
+    found = [asked(estimator.run, size) for size in BATCHES]
     differences: NDArray[np.float64] = np.concatenate(
         [network.task.error(angles.astype(np.float64), expected.astype(np.float64)) for angles in found]
     )
     return differences
+
+
+class _ByPosition(nn.Module):
+    """A network whose inputs besides images come in order, as the exporter can name them."""
+
+    def __init__(self, network: nn.Module, inputs: Sequence[str]) -> None:
+        super().__init__()
+        self.network, self.inputs = network, inputs
+
+    def forward(self, images: Tensor, *more: Tensor) -> Any:
+        return self.network(images, **dict(zip(self.inputs, more, strict=True)))
 
 
 def _exported(network: GazeModel) -> Any:
@@ -163,18 +185,20 @@ def _exported(network: GazeModel) -> Any:
     clean = deepcopy(network).cpu().float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     clean = runtime_form(clean)
     example: Tensor = torch.zeros(2, network.input_channels, network.input_size, network.input_size)
+    more = tuple(network.example_inputs(2).values())
+    batch = {0: torch.export.Dim("batch", min=1)}
     for chatty in ("torch.onnx", "onnxscript"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own dependencies; the result is verified
         program = torch.onnx.export(
-            clean,
-            (example,),
+            _ByPosition(clean, network.inputs) if more else clean,
+            (example, *more),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["images"],
+            input_names=["images", *network.inputs],
             output_names=[network.task.name],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
+            dynamic_shapes={"images": batch} | ({"more": (batch,) * len(more)} if more else {}),
             verbose=False,
         )
     assert program is not None, "the dynamo exporter returns a program"

@@ -40,6 +40,7 @@ class GazeEstimator:
         task: what it predicts, such as ``gaze``.
         outputs: names of its outputs in order.
         unit: of them: ``rad``, ``px`` or ``cm``.
+        inputs: what the network takes besides faces: names of the numbers of each input, by its own name.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1, saturate: bool = True) -> None:
@@ -61,6 +62,7 @@ class GazeEstimator:
         self.color_order = self.metadata["color_order"]
         self.task, self.unit = self.metadata.get("task", "gaze"), self.metadata.get("unit", "rad")
         try:
+            self.inputs = {name: tuple(v) for name, v in json.loads(self.metadata.get("inputs", "{}")).items()}
             self.outputs = tuple(json.loads(self.metadata.get("outputs", '["pitch", "yaw"]')))
             self.input_size = int(self.metadata["input_size"])
             self.mean, self.std = (np.array(json.loads(self.metadata[key]), np.float32) for key in ("mean", "std"))
@@ -77,20 +79,23 @@ class GazeEstimator:
             )
         self.input_name: str = self.session.get_inputs()[0].name
 
-    def __call__(self, faces: NDArray[np.uint8], *, color_order: str = "RGB") -> NDArray[np.float32]:
+    def __call__(
+        self, faces: NDArray[np.uint8], *, color_order: str = "RGB", **more: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """Estimates gaze, or what else the network predicts.
 
         Args:
             faces: ``(S, S, 3)`` or ``(N, S, S, 3)`` uint8, S the network's input size; gray images as three equal
                 colors.
             color_order: of ``faces``, ``RGB`` or ``BGR``.
+            more: each of ``inputs`` by name, ``(k,)`` for one face or ``(N, k)``.
 
         Returns:
             ``(2,)`` or ``(N, 2)`` pitch and yaw in radians; up is positive pitch, the image's left positive yaw. Of
             another task, ``outputs`` in ``unit``.
 
         Raises:
-            ValueError: where shape, type or order is another.
+            ValueError: where shape, type or order is another, or an input lacks or is none of the network's.
         """
         batch = faces if faces.ndim == 4 else faces[None]
         size = self.input_size
@@ -102,7 +107,7 @@ class GazeEstimator:
         if color_order not in ORDERS:
             raise ValueError(f"color_order: expected {' or '.join(ORDERS)}, found {color_order!r}")
         same = color_order == self.color_order or self.color_order == GRAY  # of which any order has the same mean
-        angles = self.run(self.normalize(batch if same else batch[..., ::-1]))
+        angles = self.run(self.normalize(batch if same else batch[..., ::-1]), **self._checked(more, len(batch)))
         return angles if faces.ndim == 4 else angles[0]
 
     def normalize(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -114,10 +119,25 @@ class GazeEstimator:
         values = (scaled - self.mean) / self.std
         return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
-    def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(N, 2)`` angles for images that are already normalized ``(N, 3, S, S)``."""
-        angles: NDArray[np.float32] = self.session.run(None, {self.input_name: images})[0]
+    def run(self, images: NDArray[np.float32], **more: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(N, 2)`` angles for images that are already normalized ``(N, 3, S, S)``, and ``(N, k)`` other inputs."""
+        angles: NDArray[np.float32] = self.session.run(None, {self.input_name: images, **more})[0]
         return angles
+
+    def _checked(self, more: dict[str, NDArray[np.float32]], count: int) -> dict[str, NDArray[np.float32]]:
+        """The other inputs of so many faces."""
+        if set(more) != set(self.inputs):
+            raise ValueError(
+                f"expected besides faces {', '.join(self.inputs) or 'nothing'}, found {', '.join(more) or 'nothing'}"
+            )
+        rows = {name: np.atleast_2d(np.asarray(values, np.float32)) for name, values in more.items()}
+        for name, values in rows.items():
+            numbers = self.inputs[name]
+            if values.shape != (count, len(numbers)):
+                raise ValueError(
+                    f"{name}: expected shape ({count}, {len(numbers)}), {', '.join(numbers)}, found {values.shape}"
+                )
+        return rows
 
 
 def _unpacked(path: Path) -> bytes:
@@ -131,6 +151,8 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(f"usage: {sys.argv[0]} MODEL.onnx FACE.npy (uint8 RGB, as numpy.save writes it)")
     estimator = GazeEstimator(sys.argv[1])
+    if estimator.inputs:
+        sys.exit(f"{sys.argv[1]} takes {', '.join(estimator.inputs)} besides faces: call GazeEstimator from Python")
     found = estimator(np.load(sys.argv[2], allow_pickle=False))
     values, word = (np.rad2deg(found), "degrees") if estimator.unit == "rad" else (found, estimator.unit)
     sys.stdout.write(f"{values.tolist()} {word} of {' and '.join(estimator.outputs)}\n")

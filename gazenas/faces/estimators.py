@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gazenas.data.loader import normalize
 from gazenas.errors import InputError
 from gazenas.models.zoo import GazeModel, load_model
+from gazenas.training.loop import expect_images_alone
 
 
 class Estimator(Protocol):
@@ -83,6 +84,7 @@ def load_estimator(model: str | Path, *, user: str | Path | None = None, device:
             raise InputError(
                 f"{model}: expected a network for RGB images, found one of {network.input_channels} channel"
             )
+        expect_images_alone(network, "patches")
         return TorchEstimator(network, device)
     if user is not None:
         raise InputError("--user: an ONNX file has its person baked in; 'gazenas export --user' does it")
@@ -91,8 +93,10 @@ def load_estimator(model: str | Path, *, user: str | Path | None = None, device:
     from gazenas.export.runtime import GazeEstimator  # needs an extra that other models do not
 
     try:
-        return GazeEstimator(model)
+        estimator = GazeEstimator(model)
     except FileNotFoundError:
         raise InputError(f"--model: no such file: {model}") from None
     except ValueError as error:
         raise InputError(str(error)) from error
+    expect_images_alone(estimator, "patches")
+    return estimator

@@ -75,6 +75,15 @@ class Network(nn.Module):
         first = next(module for module in self.stem.modules() if isinstance(module, nn.Conv2d))
         return first.in_channels
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what it takes besides images: nothing."""
+        return ()
+
+    def example_inputs(self, count: int) -> dict[str, Tensor]:
+        """Of these, for so many images: nothing."""
+        return {}
+
     def reset_head(self, *, outputs: int = 2) -> None:
         """Gives the head a fresh last layer, for a new task.
 

@@ -101,6 +101,12 @@ class Teacher:
                 f"{student.input_size}: expected one size; choose another teacher, or train one at {student.input_size}"
             )
 
+        if set(student.inputs) != set(self.network.inputs):
+            named = [" and ".join(network.inputs) or "nothing" for network in (self.network, student)]
+            raise InputError(
+                f"--teacher: {self.model} takes {named[0]} besides images, the student {named[1]}: expected the same"
+            )
+
     def mix(self, losses: Losses, output: Any, batch: Batch, loss: Callable[[Tensor, Tensor], Tensor]) -> Losses:
         """The parts of a student's loss, scaled to make room, and the teacher's term as ``teacher``.
 
@@ -115,7 +121,7 @@ class Teacher:
         """
         prediction = (output[0] if isinstance(output, tuple) else output).float()
         with torch.no_grad():
-            answers: Tensor = self.network(batch.images).float()
+            answers: Tensor = self.network(batch.images, **batch.more).float()
         if answers.shape != prediction.shape:
             raise InputError(
                 f"--teacher: {self.model} answers {tuple(answers.shape[1:])} numbers an image, the student "

@@ -19,7 +19,7 @@ from gazenas.models.zoo import GazeModel
 from gazenas.training.batch_statistics import predict_by_session
 from gazenas.training.distillation import Teacher
 from gazenas.training.job import Job
-from gazenas.training.loop import eval_mode
+from gazenas.training.loop import eval_mode, expect_images_alone
 from gazenas.training.recipe import TrainingRecipe, below_zero, refuse
 from gazenas.training.trainer import Floats, Trainer
 
@@ -98,7 +98,17 @@ class Finetuning(Trainer):
             raise InputError("keep: expected last where nobody is held out to validate, found 'best'")
         if recipe.regression_weight != 1:
             weigh_regression(network, recipe.regression_weight)
-        super().__init__(recipe, job, network.task, recipe.batches, channels=network.input_channels, teacher=teacher)
+        if recipe.quantize != "none":
+            expect_images_alone(network, f"ranges for --quantize {recipe.quantize}")
+        super().__init__(
+            recipe,
+            job,
+            network.task,
+            recipe.batches,
+            channels=network.input_channels,
+            inputs=network.inputs,
+            teacher=teacher,
+        )
         self.adopt(network)
         self.best: dict[str, Tensor] = {}
         self.first = 0  # the first epoch that may be kept

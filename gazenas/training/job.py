@@ -102,9 +102,18 @@ class Job:
         self.folder.splits[name] = split = self.folder.split(name).in_memory(MEMORY_LIMIT)
         return split
 
-    def loader(self, name: str, batch_size: int, *, train: bool, task: Task = GAZE, channels: int = 3) -> Loader:
-        """Batches of a split for this job's device, with a task's labels and images of so many channels; of each, this
-        process's share."""
+    def loader(
+        self,
+        name: str,
+        batch_size: int,
+        *,
+        train: bool,
+        task: Task = GAZE,
+        channels: int = 3,
+        inputs: tuple[str, ...] = (),
+    ) -> Loader:
+        """Batches of a split for this job's device, with a task's labels, images of so many channels and a network's
+        other inputs; of each, this process's share."""
         return Loader(
             self.split(name),
             batch_size,
@@ -116,6 +125,7 @@ class Job:
             processes=self.world.size,
             task=task,
             channels=channels,
+            inputs=inputs,
         )
 
     def data_record(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gazenas.data.dataset import GazeSplit
 from gazenas.data.loader import Batch, Loader, normalize, to_gray
+from gazenas.errors import InputError
 from gazenas.models.zoo import GazeModel
 from gazenas.training.processes import ALONE, World
 
@@ -84,7 +85,7 @@ def train_step(
         NonFiniteLossError: before the optimizer's step.
     """
     with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=AMPS[amp]), arithmetic():
-        output = network(batch.images)
+        output = network(batch.images, **batch.more)
     # Every image counts alike although shares may differ by one: gradients are averaged over processes.
     losses = {name: part * batch.weight for name, part in objective(output, batch).items()} | extra_losses()
     total = torch.stack(list(losses.values())).sum()
@@ -123,20 +124,35 @@ def predict(
     """``(N, 2)`` pitch and yaw in radians, or another task's outputs, for all batches in order, in eval mode and
     ``arithmetic``; modes are restored."""
 
-    def answers(images: Tensor) -> NDArray[np.float32]:
+    def answers(batch: Batch) -> NDArray[np.float32]:
         with arithmetic():
-            found: NDArray[np.float32] = network(images).float().cpu().numpy()
+            found: NDArray[np.float32] = network(batch.images, **batch.more).float().cpu().numpy()
         return found
 
     with eval_mode(network):
-        parts = [answers(batch.images) for batch in batches]
+        parts = [answers(batch) for batch in batches]
     predictions: NDArray[np.float32] = np.concatenate(parts) if parts else np.zeros((0, 2), np.float32)
     return predictions
 
 
+def expect_images_alone(network: object, what: str) -> None:
+    """Raises InputError where a network takes more than images, naming ``what`` has nothing else to give."""
+    inputs = getattr(network, "inputs", ())
+    if inputs:
+        raise InputError(
+            f"the network takes {' and '.join(inputs)} besides images, which {what} do not bring: finetune, evaluate, "
+            "compare, protocol and export know such networks"
+        )
+
+
 def network_input(network: nn.Module, faces: NDArray[np.uint8]) -> Tensor:
     """``(N, C, S, S)`` floats for ``(N, S, S, 3)`` RGB faces, on the network's device, gray where it reads one
-    channel."""
+    channel.
+
+    Raises:
+        InputError: where the network takes more than images.
+    """
+    expect_images_alone(network, "faces held in memory")
     colored = normalize(torch.from_numpy(faces).to(next(network.parameters()).device))
     return to_gray(colored) if getattr(network, "input_channels", 3) == 1 else colored
 
@@ -171,5 +187,6 @@ def predict_split(
         device=device,
         task=network.task,
         channels=network.input_channels,
+        inputs=network.inputs,
     )
     return predict(network, batches.epoch(0))

@@ -48,6 +48,7 @@ class Trainer(ABC):
         order: of training images, as ``gazenas.data.loader.Loader`` has it.
         teacher: a network that this one also learns from, or none.
         channels: of the images that the network reads.
+        inputs: what it takes besides, names of ``gazenas.tasks.inputs.INPUTS``.
 
     Attributes:
         network: what is trained.
@@ -70,11 +71,13 @@ class Trainer(ABC):
         order: str = "mixed",
         *,
         channels: int = 3,
+        inputs: tuple[str, ...] = (),
         teacher: Teacher | None = None,
     ) -> None:
         job.folder.expect_labels(task, ("train", "val"))
+        job.folder.expect_inputs(inputs, ("train", "val", "test"))
         self.recipe, self.job, self.task = recipe, job, task
-        self.channels, self.teacher = channels, teacher
+        self.channels, self.inputs, self.teacher = channels, inputs, teacher
         self.clock, self.straggler = Clock(), Straggler()
         self.shown: dict[str, float] = {}
         self.val_loss = float("nan")
@@ -90,7 +93,9 @@ class Trainer(ABC):
 
     def batches(self, name: str, batch_size: int = EVALUATION_BATCH, *, train: bool = False) -> Loader:
         """Batches of a split, as the network reads them."""
-        return self.job.loader(name, batch_size, train=train, task=self.task, channels=self.channels)
+        return self.job.loader(
+            name, batch_size, train=train, task=self.task, channels=self.channels, inputs=self.inputs
+        )
 
     def labels(self, name: str) -> Floats | None:
         """``(N, outputs)`` true values of a split, or None."""

@@ -29,10 +29,13 @@ from gazenas.data.readers.reading import DEFAULTS, FRAMES, Reading
 from gazenas.errors import InputError
 from gazenas.files import nearest_file, read_json
 from gazenas.tasks import TASKS
+from gazenas.tasks.inputs import INPUT_KEYS
 
 VALIDATION_SHARE = 0.1
-# Labels besides gaze and the direction of the face, and those of them that are pixels of the stored image.
-OTHER_LABELS = sorted({key for task in TASKS.values() for key in task.keys} - {layout.GAZE, layout.HEAD_POSE})
+# What is known besides gaze and the direction of the face, and what of it is pixels of the stored image.
+OTHER_LABELS = sorted(
+    ({key for task in TASKS.values() for key in task.keys} | INPUT_KEYS) - {layout.GAZE, layout.HEAD_POSE}
+)
 PIXELS = {key for task in TASKS.values() if task.unit == "px" for key in task.keys}
 
 
@@ -234,6 +237,7 @@ def _read_labels(path: Path, *, trains: bool, reading: Reading) -> dict[str, Any
             for key in (layout.GAZE, layout.HEAD_POSE)
             if key in file
         } | {key: _read_numbers(file, key, shape[0], path) for key in OTHER_LABELS if key in file}
+        labels = _eye_boxes(file, shape[0], shape[1]) | labels
         return (
             {"size": shape[1], "count": shape[0], "block": (patches.chunks or (1,))[0]}
             | labels
@@ -271,6 +275,19 @@ def _read_numbers(file: h5py.File, key: str, count: int, path: Path) -> NDArray[
     if wrong.size:
         raise InputError(f"{path}: {key}: {wrong.size} rows are not finite, the first is row {wrong[0]}")
     return values
+
+
+def _eye_boxes(file: h5py.File, count: int, side: int) -> dict[str, NDArray[np.float32]]:
+    """A square around each eye, twice as wide as the eye, where the file has 68 landmarks in its patches."""
+    stored = file.get(layout.LANDMARKS)
+    if getattr(stored, "shape", ()) != (count, 68, 2) or stored.dtype.kind != "f":
+        return {}
+    eyes = stored[:, 36:48].astype(np.float32).reshape(count, 2, 6, 2) / side
+    middle, half = eyes.mean(2), np.linalg.norm(eyes[:, :, 3] - eyes[:, :, 0], axis=2, keepdims=True)
+    if not (np.isfinite(eyes).all() and middle.min() >= 0 and middle.max() <= 1):
+        return {}  # landmarks of something else, such as the camera's picture
+    boxes = np.concatenate([middle - half, middle + half], 2)
+    return {layout.EYE_BOXES: np.ascontiguousarray(boxes.reshape(count, 8), np.float32)}
 
 
 def _turned(angles: NDArray[np.float32], reading: Reading) -> NDArray[np.float32]:

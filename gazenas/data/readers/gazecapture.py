@@ -3,7 +3,8 @@
 Of each recording ``appleFace.json``, ``appleLeftEye.json``, ``appleRightEye.json``, ``faceGrid.json``,
 ``dotInfo.json``, ``frames.json`` and ``info.json`` are read, arrays with an entry a frame. Frames count that are valid
 in the first four, as in the publication. Faces are cut out by their box; what lies outside the frame is black. Points
-are turned from the person's right and up to the image's right and down, where ``screen_point`` has them.
+are turned from the person's right and up to the image's right and down, where ``screen_point`` has them. Boxes of the
+eyes and cells of the face's grid are kept for networks that take them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gazenas.data.dataset import GazeFolder, GazeSplit
-from gazenas.data.hdf5_layout import SCREEN_POINT
+from gazenas.data.hdf5_layout import EYE_BOXES, FACE_BOX, SCREEN_POINT
 from gazenas.data.pictures import CutPictures
 from gazenas.data.readers.reading import Reading
 from gazenas.errors import InputError
@@ -25,6 +26,8 @@ from gazenas.files import read_json, read_json_list
 SIZE = 224  # of the images where none is asked for
 VALID = ("appleFace", "appleLeftEye", "appleRightEye", "faceGrid")
 PARTS = ("train", "val", "test")
+CORNER = ("X", "Y", "W", "H")  # keys of a box
+GRID = 25  # cells a side, counted from 1
 
 
 def open_gazecapture(folder: Path, reading: Reading) -> GazeFolder:
@@ -57,9 +60,8 @@ def open_gazecapture(folder: Path, reading: Reading) -> GazeFolder:
 
 def _read_recording(recording: Path) -> tuple[str, dict[str, Any]]:
     """The part that a recording belongs to, and its usable frames: paths, boxes, points."""
-    face = read_json(recording / "appleFace.json")
-    boxes = {key: _numbers(recording / "appleFace.json", face, key) for key in ("X", "Y", "W", "H")}
-    valid = np.ones(len(boxes["X"]), bool)
+    face = _boxes(recording / "appleFace.json", -1)
+    valid = np.ones(len(face), bool)
     for name in VALID:
         path = recording / f"{name}.json"
         valid &= _numbers(path, read_json(path), "IsValid", len(valid)) == 1
@@ -73,11 +75,10 @@ def _read_recording(recording: Path) -> tuple[str, dict[str, Any]]:
     if len(names) != len(valid):
         raise InputError(f"{recording / 'frames.json'}: expected {len(valid)} names, found {len(names)}")
     rows = np.flatnonzero(valid)
-    left, top = boxes["X"], boxes["Y"]
-    return str(part), {
+    return str(part), _extra_inputs(recording, face, rows) | {
         "paths": [f"{recording.name}/frames/{names[row]}" for row in rows],
-        "boxes": np.stack([left, top, left + boxes["W"], top + boxes["H"]], 1)[rows],
-        "points": np.stack([-across, -up], 1)[rows],
+        "boxes": _edges(face)[rows],
+        SCREEN_POINT: np.stack([-across, -up], 1)[rows],
         "left_out": int((~valid).sum()),
     }
 
@@ -92,8 +93,46 @@ def _joined(folder: Path, part: str, found: list[tuple[str, dict[str, Any]]], si
         head_pose=None,
         size=size,
         images=CutPictures(folder, paths, np.concatenate([rows["boxes"] for _, rows in found]), size),
-        columns={SCREEN_POINT: np.concatenate([rows["points"] for _, rows in found]).astype(np.float32)},
+        columns={
+            key: np.concatenate([rows[key] for _, rows in found]).astype(np.float32)
+            for key in (SCREEN_POINT, EYE_BOXES, FACE_BOX)
+            if all(key in rows for _, rows in found)
+        },
     )
+
+
+def _extra_inputs(
+    recording: Path, face: NDArray[np.float64], rows: NDArray[np.int64]
+) -> dict[str, NDArray[np.float64]]:
+    """Boxes of the eyes, which the files count from the face's corner, and of the face in the grid, where the files
+    have more than what is valid."""
+    files = [recording / f"{name}.json" for name in VALID[1:]]
+    if any(CORNER[0] not in read_json(file) for file in files):
+        return {}
+    left, right, grid = (_boxes(file, len(face))[rows] for file in files)
+    return {
+        EYE_BOXES: _from_left(left, right) / np.tile(face[rows, 2:], 4),
+        FACE_BOX: _edges(grid - [1, 1, 0, 0]) / GRID,
+    }
+
+
+def _boxes(path: Path, count: int) -> NDArray[np.float64]:
+    """``(frames, 4)`` left, top, width and height out of a file, of ``count`` frames where that is known."""
+    values = read_json(path)
+    first = _numbers(path, values, CORNER[0], count)
+    return np.stack([first, *(_numbers(path, values, key, len(first)) for key in CORNER[1:])], 1)
+
+
+def _edges(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Left, top, right and bottom of the same."""
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+
+
+def _from_left(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(frames, 8)`` edges of both eyes, the one at the picture's left first, whoever's left the files mean."""
+    swapped = (first[:, 0] > second[:, 0])[:, None]
+    left, right = np.where(swapped, second, first), np.where(swapped, first, second)
+    return np.concatenate([_edges(left), _edges(right)], 1)
 
 
 def _numbers(path: Path, values: Any, key: str, count: int = -1) -> NDArray[np.float64]:

@@ -68,6 +68,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {  # what may follow a name behind @, a
     **dict.fromkeys(SCALABLE, ("channels",)),
     "handmade-window": ("channels", "activation"),
     "gazecapture-ghost": ("kernel", "ratio"),
+    **dict.fromkeys(("rt-gene", "dilated-net", "ca-net", "itracker"), ("inputs",)),
 }
 
 __all__ = ["BASELINES", "OPTIONS", "SCALABLE", "SOURCES", "Baseline", "BaselineSpec"]

@@ -17,6 +17,7 @@ from gazenas.files import write_json
 from gazenas.models.answers import replace_answer
 from gazenas.space.architecture import FORMAT, GAZE_TASK
 from gazenas.tasks import TASKS
+from gazenas.tasks.inputs import INPUTS
 from gazenas.tasks.task import Task
 
 Losses = dict[str, Tensor]
@@ -90,6 +91,7 @@ class Baseline(nn.Module):
         spec: its name, input size and settings.
         body: ``(N, 3, S, S)`` images to ``(N, 2)`` pitch and yaw in radians; where it has a loss of its own, in
             training mode to a tuple that begins with the gaze.
+        inputs: names of ``gazenas.tasks.inputs.INPUTS`` that the body takes as keywords besides images.
         objective: parts of the loss from the body's output in training mode, images and true labels; the task's loss
             without it.
     """
@@ -100,10 +102,13 @@ class Baseline(nn.Module):
         spec: BaselineSpec,
         body: nn.Module,
         objective: Callable[[Any, Tensor, Tensor], Losses] | None = None,
+        inputs: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
+        if inputs:
+            spec = replace(spec, settings={**spec.settings, "inputs": "-".join(inputs)})
         self.spec, self.body = spec, body
-        self.objective = objective
+        self.objective, self.inputs = objective, inputs
 
     @property
     def input_size(self) -> int:
@@ -120,6 +125,10 @@ class Baseline(nn.Module):
         """What it predicts."""
         return TASKS[self.spec.task]
 
+    def example_inputs(self, count: int) -> dict[str, Tensor]:
+        """Common values of ``inputs`` for so many images: for whoever only has to run the network."""
+        return {name: INPUTS[name].examples(count) for name in self.inputs}
+
     def answer(self, task: Task) -> None:
         """Gives it a fresh last layer for another task, and the loss of that task where its own is of gaze.
 
@@ -131,9 +140,19 @@ class Baseline(nn.Module):
             raise InputError(f"{self.spec.baseline}: predicts gaze alone, expected it for the task {task.name}")
         self.spec = replace(self.spec, task=task.name)
 
-    def forward(self, images: Tensor) -> Any:
-        """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians; in training mode to what ``objective`` takes."""
-        return self.body(images)
+    def forward(self, images: Tensor, **more: Tensor) -> Any:
+        """``(N, 3, S, S)``, and each of ``inputs`` by name, to ``(N, 2)`` pitch and yaw in radians; in training mode to
+        what ``objective`` takes.
+
+        Raises:
+            ValueError: where an input lacks, or is none of the network's.
+        """
+        if set(more) != set(self.inputs):
+            raise ValueError(
+                f"{self.spec.baseline}: expected {' and '.join(self.inputs) or 'nothing'} besides images, found "
+                f"{' and '.join(more) or 'nothing'}"
+            )
+        return self.body(images, **more)
 
     def architecture(self) -> BaselineSpec:
         """Its name, input size and settings."""

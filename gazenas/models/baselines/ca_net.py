@@ -15,6 +15,7 @@ from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.answers import replace_answer
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 from gazenas.models.baselines.face_parts import FaceParts
+from gazenas.tasks.inputs import find_inputs
 from gazenas.tasks.task import Task
 
 WIDTH = 256
@@ -62,9 +63,9 @@ class CANet(nn.Module):
         self.query, self.key, self.score = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 1)
         self.coarse, self.gaze = FullPrecisionLinear(WIDTH, 2), FullPrecisionLinear(WIDTH, 2)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians."""
-        face, left, right = self.parts(images)
+    def forward(self, images: Tensor, eye_boxes: Tensor | None = None) -> Tensor:
+        """``(N, 3, S, S)``, and ``(N, 8)`` boxes where they are known, to ``(N, 2)`` pitch and yaw in radians."""
+        face, left, right = self.parts(images, eye_boxes)
         seen = self.face(face)
         state = self.coarse_step(seen, torch.zeros_like(seen))
         eyes = torch.stack([self.left(left), self.right(right)], 1)
@@ -78,6 +79,7 @@ class CANet(nn.Module):
         return replace_answer(self, task)
 
 
-def ca_net(input_size: int = 224) -> Baseline:
+def ca_net(input_size: int = 224, inputs: str = "") -> Baseline:
     """29,050,181 parameters and 19.67 G MACs at 224."""
-    return Baseline(spec=BaselineSpec("ca-net", input_size), body=CANet(side=input_size))
+    given = find_inputs(inputs, ("eye_boxes",), "ca-net")
+    return Baseline(spec=BaselineSpec("ca-net", input_size), body=CANet(side=input_size), inputs=given)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gazenas.layers.linear import FullPrecisionLinear
 from gazenas.models.baselines.baseline import Baseline, BaselineSpec
 from gazenas.models.baselines.face_parts import FaceParts
+from gazenas.tasks.inputs import find_inputs
 
 DILATIONS = ((64, (2, 2)), (64, (3, 3)), (128, (4, 5)), (128, (5, 11)))  # channels, and rows and columns
 
@@ -69,13 +70,14 @@ class DilatedNet(nn.Module):
         self.joined = nn.Sequential(*_hidden(32 + 2 * 256, 256))
         self.gaze = FullPrecisionLinear(256, 2)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """``(N, 3, S, S)`` to ``(N, 2)`` pitch and yaw in radians."""
-        face, left, right = self.parts(images)
+    def forward(self, images: Tensor, eye_boxes: Tensor | None = None) -> Tensor:
+        """``(N, 3, S, S)``, and ``(N, 8)`` boxes where they are known, to ``(N, 2)`` pitch and yaw in radians."""
+        face, left, right = self.parts(images, eye_boxes)
         gaze: Tensor = self.gaze(self.joined(torch.cat([self.face(face), self.eye(left), self.eye(right)], 1)))
         return gaze
 
 
-def dilated_net(input_size: int = 224) -> Baseline:
+def dilated_net(input_size: int = 224, inputs: str = "") -> Baseline:
     """3,920,482 parameters and 3.13 G MACs at any size: its parts are resized."""
-    return Baseline(spec=BaselineSpec("dilated-net", input_size), body=DilatedNet(side=input_size))
+    given = find_inputs(inputs, ("eye_boxes",), "dilated-net")
+    return Baseline(spec=BaselineSpec("dilated-net", input_size), body=DilatedNet(side=input_size), inputs=given)
