@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,22 +69,28 @@ class Reference:
     faces: NDArray[np.uint8]
     gaze: NDArray[np.float32]
 
+    @cached_property
+    def answers(self) -> NDArray[np.float64]:
+        """``(N, 2)`` of the float file."""
+        with tempfile.TemporaryDirectory() as aside:
+            path = Path(aside) / "float.onnx"
+            path.write_bytes(self.model)
+            return GazeEstimator(path)(self.faces).astype(np.float64)
+
     def judge(self, compressed: bytes, *, size: int | None = None) -> Judged:
-        """Runs both files on the faces.
+        """Runs the file on the faces.
 
         Args:
             compressed: an ONNX file that answers the same question.
             size: bytes on disk, where these are fewer than the file's own.
         """
         with tempfile.TemporaryDirectory() as aside:
-            answers = []
-            for name, data in (("float.onnx", self.model), ("small.onnx", compressed)):
-                path = Path(aside) / name
-                path.write_bytes(data)
-                answers.append(GazeEstimator(path)(self.faces).astype(np.float64))
-            saturated = saturation(path, self.faces, answers[-1])
-        plain, found = answers
-        errors = [float(angular_error(each, self.gaze.astype(np.float64)).mean()) for each in answers]
+            path = Path(aside) / "small.onnx"
+            path.write_bytes(compressed)
+            found = GazeEstimator(path)(self.faces).astype(np.float64)
+            saturated = saturation(path, self.faces, found)
+        plain = self.answers
+        errors = [float(angular_error(each, self.gaze.astype(np.float64)).mean()) for each in (plain, found)]
         apart = angular_error(found, plain)
         return Judged(
             loss=errors[1] - errors[0],

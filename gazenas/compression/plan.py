@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from gazenas.compression.coding import encode
 from gazenas.compression.gate import GateError, Reference
 from gazenas.compression.pipeline import StageResult, StageSettings, run_stages
-from gazenas.compression.quantization import quantize_static, quantize_with_ranges, schemes
+from gazenas.compression.quantization import Scheme, quantize_static, quantize_with_ranges, record_ranges
 from gazenas.errors import InputError
 from gazenas.export.onnx import onnx_bytes
 from gazenas.layers.fake_quantize import WEIGHT_BITS, FakeQuantization
@@ -61,7 +61,8 @@ def coded_sizes(network: GazeModel, faces: NDArray[np.float32]) -> dict[str, tup
     try:
         files = {name: _rounded(network, images, bits) for name, bits in WEIGHT_BITS.items()}
     except InputError:
-        files = {"int8": quantize_static(onnx_bytes(network), faces[:FEW], schemes(reduce_range=False)[0])}
+        data = onnx_bytes(network)
+        files = {"int8": quantize_static(data, record_ranges(data, faces[:FEW], percentile=False), Scheme())}
     return {name: (len(encode(data)), len(encode(_without_weights(data)))) for name, data in files.items()}
 
 

@@ -78,23 +78,20 @@ def float_operations(model: bytes) -> list[str]:
     return sorted({node.op_type for node in onnx.load_from_string(model).graph.node} - passing)
 
 
-def quantize_static(model: bytes, images: NDArray[np.float32], scheme: Scheme) -> bytes:
-    """The int8 file of a float one.
+def record_ranges(model: bytes, images: NDArray[np.float32], *, percentile: bool) -> Any:
+    """The ranges of all maps of a float file, as onnxruntime's quantizer takes them.
 
     Args:
         model: float32 ONNX.
-        images: ``(N, 3, S, S)``, normalized as the file expects them, over which the ranges of maps are recorded.
-        scheme: how.
-
-    Returns:
-        The quantized file, its metadata kept.
+        images: ``(N, 3, S, S)``, normalized as the file expects them.
+        percentile: as in :class:`Scheme`.
     """
-    from onnxruntime import quantization
+    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
+    from onnxruntime.quantization.calibrate import create_calibrator
 
-    named = _named(model)
-    given = named.graph.input[0].name
+    given = onnx.load_from_string(model).graph.input[0].name
 
-    class Faces(quantization.CalibrationDataReader):  # type: ignore[misc]
+    class Faces(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self.left: Iterator[NDArray[np.float32]] = iter(np.array_split(images, -(-len(images) // BATCH)))
 
@@ -102,24 +99,58 @@ def quantize_static(model: bytes, images: NDArray[np.float32], scheme: Scheme) -
             part = next(self.left, None)
             return None if part is None else {given: part}
 
-    methods = quantization.CalibrationMethod
     with tempfile.TemporaryDirectory() as aside, _quiet():
-        before, after = Path(aside) / "float.onnx", Path(aside) / "int8.onnx"
-        onnx.save(named, str(before))
-        quantization.quantize_static(
-            str(before),
-            str(after),
-            Faces(),
-            quant_format=quantization.QuantFormat.QDQ,
+        before = Path(aside) / "float.onnx"
+        onnx.save(_named(model), str(before))
+        calibrator = create_calibrator(
+            before,
+            _operations(),
+            augmented_model_path=str(Path(aside) / "recording.onnx"),
+            calibrate_method=CalibrationMethod.Percentile if percentile else CalibrationMethod.MinMax,
+        )
+        calibrator.collect_data(Faces())
+        return calibrator.compute_data()
+
+
+def quantize_static(model: bytes, ranges: Any, scheme: Scheme) -> bytes:
+    """The int8 file of a float one.
+
+    Args:
+        model: float32 ONNX.
+        ranges: of :func:`record_ranges`, recorded as ``scheme.percentile`` says.
+        scheme: how.
+
+    Returns:
+        The quantized file, its metadata kept.
+    """
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
+
+    named = _named(model)
+    with _quiet():
+        quantizer = QDQQuantizer(
+            save_and_reload_model_with_shape_infer(named),
             per_channel=scheme.per_channel,
             reduce_range=scheme.reduce_range,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=ranges,
+            nodes_to_quantize=[],
             nodes_to_exclude=[f"n{index}" for index in scheme.floats],
-            calibrate_method=methods.Percentile if scheme.percentile else methods.MinMax,
+            op_types_to_quantize=_operations(),
+            extra_options={},
         )
-        written = onnx.load(str(after))
-    return _cleaned(written, named)
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()
+    return _cleaned(quantizer.model.model, named)
+
+
+def _operations() -> list[str]:
+    """Kinds of operations that the quantizer knows."""
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    return sorted({*QDQRegistry, *QLinearOpsRegistry})
 
 
 def quantize_with_ranges(model: bytes, places: Sequence[Mapping[str, Any]], *, bits: int = 8) -> bytes:

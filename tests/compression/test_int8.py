@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import lzma
 import shutil
@@ -18,7 +20,14 @@ from gazenas.compression.coding import decode, encode
 from gazenas.compression.gate import Reference, check_gate, saturation
 from gazenas.compression.int8 import quantize_int8, quantize_int8_weights
 from gazenas.compression.pipeline import StageSettings, run_stages
-from gazenas.compression.quantization import Scheme, heavy_nodes, quantize_static, quantize_weights
+from gazenas.compression.quantization import (
+    Scheme,
+    heavy_nodes,
+    quantize_static,
+    quantize_weights,
+    record_ranges,
+    schemes,
+)
 from gazenas.errors import InputError
 from gazenas.export.onnx import onnx_bytes
 from gazenas.export.runtime import GazeEstimator
@@ -95,9 +104,41 @@ def test_static_int8_computes_with_integers_and_stays_near(reference: Reference,
     assert story["loss"] == pytest.approx(found.judged.loss, abs=1e-3)
 
 
+@pytest.mark.parametrize("scheme", schemes(reduce_range=False), ids=str)
+def test_the_same_file_as_by_onnxruntime_s_own_call(
+    scheme: Scheme, reference: Reference, calibration: np.ndarray, tmp_path: Path
+) -> None:
+    """Ranges that are recorded once and used for many files make the answers of the files that it makes."""
+    from onnxruntime import quantization
+
+    parts = iter(np.array_split(calibration, 2))
+
+    class Faces(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            part = next(parts, None)
+            return None if part is None else {"images": part}
+
+    methods = quantization.CalibrationMethod
+    (tmp_path / "float.onnx").write_bytes(reference.model)
+    with contextlib.redirect_stdout(io.StringIO()):
+        quantization.quantize_static(
+            str(tmp_path / "float.onnx"),
+            str(tmp_path / "theirs.onnx"),
+            Faces(),
+            per_channel=scheme.per_channel,
+            activation_type=quantization.QuantType.QUInt8,
+            calibrate_method=methods.Percentile if scheme.percentile else methods.MinMax,
+        )
+    ranges = record_ranges(reference.model, calibration, percentile=scheme.percentile)
+    (tmp_path / "ours.onnx").write_bytes(quantize_static(reference.model, ranges, scheme))
+    ours, theirs = (GazeEstimator(tmp_path / f"{name}.onnx")(reference.faces) for name in ("ours", "theirs"))
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_node_in_float_is_left_alone(reference: Reference, calibration: np.ndarray) -> None:
     first = heavy_nodes(reference.model)[0]
-    data = quantize_static(reference.model, calibration, Scheme(floats=(first,)))
+    ranges = record_ranges(reference.model, calibration, percentile=False)
+    data = quantize_static(reference.model, ranges, Scheme(floats=(first,)))
     graph = onnx.load_from_string(data).graph
     made_by = {name: node.op_type for node in graph.node for name in node.output}
     kinds = [made_by.get(node.input[1], "weight") for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
@@ -193,7 +234,7 @@ def test_a_coded_file_is_the_same_file(reference: Reference, faces: np.ndarray, 
 
 def test_numpy_and_onnxruntime_are_enough(reference: Reference, calibration: np.ndarray, tmp_path: Path) -> None:
     """int8 and coded files in a process that finds neither torch nor gazenas."""
-    int8 = quantize_static(reference.model, calibration, Scheme())
+    int8 = quantize_static(reference.model, record_ranges(reference.model, calibration, percentile=False), Scheme())
     (tmp_path / "int8.onnx").write_bytes(int8)
     (tmp_path / "int8.onnx.xz").write_bytes(encode(int8))
     np.save(tmp_path / "face.npy", reference.faces[0])

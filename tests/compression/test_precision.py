@@ -15,7 +15,13 @@ from onnx import numpy_helper
 
 from gazenas.__main__ import main
 from gazenas.compression.precision import int8_of_run, trained_ranges
-from gazenas.compression.quantization import quantize_static, quantize_weights, quantize_with_ranges, schemes
+from gazenas.compression.quantization import (
+    Scheme,
+    quantize_static,
+    quantize_weights,
+    quantize_with_ranges,
+    record_ranges,
+)
 from gazenas.compression.trained_ranges import ranges_of
 from gazenas.data.loader import normalize
 from gazenas.errors import InputError
@@ -183,7 +189,8 @@ def test_a_file_is_right_or_refused(name: str, source: str | Path, share: float)
         plain = network(torch.from_numpy(images)).numpy()
     spread = np.abs(plain - plain.mean(0)).mean() + np.abs(plain).mean()
     data = onnx_bytes(network)
-    made = {"weights": quantize_weights(data), "static": quantize_static(data, images, schemes(reduce_range=False)[0])}
+    ranges = record_ranges(data, images, percentile=False)
+    made = {"weights": quantize_weights(data), "static": quantize_static(data, ranges, Scheme())}
     rounding = FakeQuantization(8)
     rounding.find(network, [torch.from_numpy(images)])
     trained = file_or_reason(data, rounding)
