@@ -263,10 +263,15 @@ def test_imagenet_weights_of_the_paper_s_comparators(
     (tmp_path / "files").mkdir()
     file = tmp_path / "files" / "ca-net.pth"
     file.touch()
-    words = ["--out", str(tmp_path / "out"), "--rows", "ca-net,rt-gene", "--gaze360", "gaze360"]
+    words = ["--out", str(tmp_path / "out"), "--rows", "ca-net,rt-gene", "--gaze360", "gaze360", "--eyediap", "eyediap"]
     verbs.bad = "benchmark"
     assert call_tool(PAPER, monkeypatch, *words, "--pretrained", str(file.parent)) == 2
     told = {run[3]: run[run.index("--pretrained") + 1] for run in verbs.run if "--pretrained" in run}
     assert told == {"ca-net": str(file)}
     assert "benchmark ended with status 1" in capsys.readouterr().err
-    assert len(rows_of(tmp_path / "out" / "errors.csv")) == 2
+    assert len(rows_of(tmp_path / "out" / "errors.csv")) == 4
+    asked = {tuple(run[1:4:2]) for run in verbs.run if run[0] == "protocol"}  # head poses, where they are known
+    assert asked == {
+        *(("gaze360", name) for name in ("ca-net", "rt-gene")),
+        *(("eyediap", name) for name in ("ca-net", "rt-gene@head_pose")),
+    }

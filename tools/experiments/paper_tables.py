@@ -41,6 +41,7 @@ from gazenas.report.figure import save_figure
 DATA_SETS = {"mpiifacegaze": "MPIIFaceGaze", "gaze360": "Gaze360", "rtgene": "RT-GENE", "eyediap": "EYEDIAP"}
 COLORS = {"mpiifacegaze": "tab:blue", "gaze360": "tab:green", "rtgene": "tab:purple", "eyediap": "tab:red"}
 MARKERS = ("o", "s", "^", "D", "*", "v", "P", "X", "<", ">", "h", "p")
+GIVEN, WITHOUT_HEADS = {"rt-gene": "@head_pose"}, ("gaze360",)  # what a method gets besides images, and where it lacks
 SEARCH, TUNE = "search", "finetune"  # on ETH-XGaze, before the data sets
 SMALL_BUDGET, SMALL_SIZE = "9M", 64
 
@@ -205,9 +206,11 @@ class Plan:
         path = self.out / dataset / f"seed{seed}" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         keep_settings(self.out / dataset / "experiment.json", {"data": str(folder)})
-        start = (
-            [str(self.start(name, seed).path)] if ROWS[name].start else [name, *self.input_size, *self.pretrained(name)]
-        )
+        if ROWS[name].start:
+            start = [str(self.start(name, seed).path)]
+        else:
+            given = "" if dataset in WITHOUT_HEADS else GIVEN.get(name, "")
+            start = [f"{name}{given}", *self.input_size, *self.pretrained(name)]
         words = ["protocol", dataset, "--arch", *start, "--data", str(folder)]
         return self._trial(name, seed, path, [*words, "--epochs", str(self.arguments.epochs)])
 
