@@ -29,6 +29,7 @@ from gazenas.tasks.task import Task
 
 # Flags that have another name now, and what to write instead.
 RENAMED = {
+    "--mirror": "--average mirror",
     "--colours": "--colors",
     "--labelled": "--labeled",
     "--pressure": "--regularizer",

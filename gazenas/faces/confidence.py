@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gazenas.data.arrays import Floats
+from gazenas.faces.averaging import MIRRORED, SHIFT, moved_by, shift_of
 from gazenas.faces.estimators import Estimator
 from gazenas.gaze import angular_error
 
-SHIFT = 0.02  # of the patch's side
 PROBES = ((1, -1), (-1, 1))  # SHIFTs down and to the right by which the mirrored patch is moved
 HALF = 3.0  # degrees of disagreement at which confidence is a half
-MIRRORED = np.array([1.0, -1.0])  # pitch and yaw of a mirrored face
 MEANING = (
     f"{HALF:g} / ({HALF:g} + d), d the mean angle in degrees between the answer and those about the mirrored patch "
     f"moved by {SHIFT:.0%} of its side, {len(PROBES)} ways"
@@ -33,16 +32,9 @@ def ask_with_confidence(estimator: Estimator, patches: NDArray[np.uint8]) -> tup
         estimator: that is asked, about everything at once.
         patches: ``(N, S, S, 3)`` RGB.
     """
-    shift = max(1, round(SHIFT * patches.shape[1]))
+    shift = shift_of(patches)
     moved = [moved_by(patches[:, :, ::-1], shift * down, shift * right) for down, right in PROBES]
     answers = estimator(np.concatenate([patches, *moved])).astype(np.float64)
     angles, others = answers[: len(patches)], answers[len(patches) :].reshape(len(PROBES), len(patches), 2)
     apart = np.stack([angular_error(angles, each * MIRRORED) for each in others]).mean(0)
     return angles, HALF / (HALF + apart)
-
-
-def moved_by(patches: NDArray[np.uint8], down: int, right: int) -> NDArray[np.uint8]:
-    """``(N, S, S, 3)`` patches whose content is moved by so many pixels; their edges are drawn out."""
-    size = patches.shape[1]
-    rows, columns = (np.clip(np.arange(size) - by, 0, size - 1) for by in (down, right))
-    return patches[:, rows][:, :, columns]

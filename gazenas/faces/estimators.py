@@ -52,21 +52,6 @@ class TorchEstimator:
         return angles
 
 
-class MirroredEstimator:
-    """Asks a network about each patch and its mirror image, and averages: what it would say of one side of a face and
-    not of the other cancels. Twice the network's time."""
-
-    def __init__(self, estimator: Estimator) -> None:
-        self.input_size, self.metadata = estimator.input_size, estimator.metadata
-        self._ask = estimator
-
-    def __call__(self, faces: NDArray[np.uint8], /) -> NDArray[np.float32]:
-        """As :class:`Estimator` says."""
-        both = self._ask(np.concatenate([faces, faces[:, :, ::-1]])).reshape(2, len(faces), 2)
-        angles: NDArray[np.float32] = (both[0] + both[1] * np.array([1, -1], np.float32)) / 2
-        return angles
-
-
 def load_estimator(model: str | Path, *, user: str | Path | None = None, device: str = "cpu") -> Estimator:
     """A network that is ready to run.
 

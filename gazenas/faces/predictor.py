@@ -17,8 +17,9 @@ from gazenas.data.normalization.patch import warp_image
 from gazenas.data.pictures import read_photo
 from gazenas.errors import InputError
 from gazenas.faces import FINDERS
+from gazenas.faces.averaging import AVERAGES, AveragedEstimator
 from gazenas.faces.confidence import ask_with_confidence
-from gazenas.faces.estimators import Estimator, MirroredEstimator, load_estimator
+from gazenas.faces.estimators import Estimator, load_estimator
 from gazenas.faces.face import BoxFinder, Face, Finder
 from gazenas.faces.face_models import FaceModel, with_frame
 from gazenas.faces.frame import Frame, Pixels
@@ -87,7 +88,7 @@ class GazePredictor:
         smooth: a name of ``SMOOTHINGS``, for :meth:`stream`.
         max_faces: in a frame, the largest; 0 for all.
         irises: whether to ask iris geometry as well.
-        mirror: whether to ask the network about the mirrored patch as well, and to average.
+        average: what to ask the network about besides the patch, a key of ``AVERAGES``, or ``none``.
         confidence: whether to ask it about the moved patch as well, to say how sure it is.
 
     Raises:
@@ -107,17 +108,19 @@ class GazePredictor:
         smooth: str = "none",
         max_faces: int = 0,
         irises: bool = False,
-        mirror: bool = False,
+        average: str = "none",
         confidence: bool = True,
     ) -> None:
         if smooth not in SMOOTHINGS:
             raise InputError(f"--smooth: expected one of {', '.join(SMOOTHINGS)}, found {smooth!r}")
+        if average not in ("none", *AVERAGES):
+            raise InputError(f"--average: expected none, {', '.join(AVERAGES)}, found {average!r}")
         given = isinstance(model, str | Path)
         self.estimator = load_estimator(model, user=user, device=device) if isinstance(model, str | Path) else model
         if not given and user is not None:
             raise InputError("user: expected with the name or the path of a model, found it with a network")
-        if mirror:
-            self.estimator = MirroredEstimator(self.estimator)
+        if average != "none":
+            self.estimator = AveragedEstimator(self.estimator, AVERAGES[average])
         self.finder = make_finder(finder, Path(finder_files) if finder_files else None, irises)
         own = self.finder.face_model
         self.face_model: FaceModel = with_frame(own, face_model) if face_model else own

@@ -11,6 +11,7 @@ import gazenas
 from gazenas.data.normalization.cameras import assume_camera
 from gazenas.data.normalization.geometry import Camera
 from gazenas.errors import InputError
+from gazenas.faces.averaging import AVERAGES, AveragedEstimator
 from gazenas.faces.estimators import load_estimator
 from gazenas.faces.frame import Frame
 from gazenas.faces.predictor import GazePredictor
@@ -156,6 +157,28 @@ def test_what_cannot_be_had_is_refused() -> None:
         GazePredictor(Says(0, 0), finder=Known(), camera=wide).image(IMAGE)
 
 
+class Corner:
+    """Answers by one pixel of a patch."""
+
+    input_size, metadata = 64, {"of": "it"}  # type: ignore[var-annotated]
+
+    def __call__(self, faces: np.ndarray, /) -> np.ndarray:  # type: ignore[type-arg]
+        return np.stack([faces[:, 10, 20, 0], faces[:, 10, 20, 1]], 1).astype(np.float32)
+
+
+def test_the_mean_over_moves_is_that_of_the_pixels_around() -> None:
+    """Moved by a pixel of 64 four ways, and mirrored: a pixel, its diagonal neighbors, and those on the other side."""
+    patches = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    asked = AveragedEstimator(Corner(), AVERAGES["moves"])
+    values = patches.astype(float)[..., :2]
+    near = [(0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)]
+    plain = np.mean([values[:, 10 + down, 20 + right] for down, right in near], 0)
+    other = np.mean([values[:, 10 + down, 63 - 20 + right] for down, right in near], 0)
+    assert asked(patches) == pytest.approx((plain + other * [1, -1]) / 2, rel=1e-5)
+    with pytest.raises(InputError, match="--average: expected none, mirror, moves, found 'often'"):
+        GazePredictor(Corner(), finder=Known(), average="often")
+
+
 def test_a_mirrored_patch_is_asked_about_as_well() -> None:
     """A network that answers by the left half of a patch: with its mirror image the right half counts as much."""
 
@@ -167,7 +190,7 @@ def test_a_mirrored_patch_is_asked_about_as_well() -> None:
             return np.stack([half, 2 * half], 1)
 
     finder = Known(face_at(CAMERA, *head_at()))
-    predictor = GazePredictor(Left(), finder=finder, camera=CAMERA, mirror=True)
+    predictor = GazePredictor(Left(), finder=finder, camera=CAMERA, average="mirror")
     assert predictor.estimator.metadata == {"of": "it"}
     patch = np.zeros((2, 64, 64, 3), np.uint8)
     patch[:, :, 32:] = 100

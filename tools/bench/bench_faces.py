@@ -91,13 +91,13 @@ def matched(answers: list[FaceGaze], truths: list[Truth], camera: Camera) -> Ite
                 yield index, answer
 
 
-def measure(model: str, films: int, frames: int, renderer: int) -> None:
+def measure(model: str, films: int, frames: int, renderer: int, average: str) -> None:
     """Prints errors."""
     rows: list[tuple[float, ...]] = []  # degrees from the front, given patch, whole chain, iris, confidence
     seen = there = jumps = false = 0
     for seed in range(films):
         shots, camera = film(seed, frames, renderer)
-        predictor = GazePredictor(model, camera=camera, irises=True)
+        predictor = GazePredictor(model, camera=camera, irises=True, average=average)
         size = predictor.estimator.input_size
         target, numbers = Target(size, 960 * size / 224, 600), dict[int, int]()
         stream = predictor.stream(Frame(photo, number, number / 30) for number, (photo, _, _) in enumerate(shots))
@@ -226,6 +226,7 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=6)
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--renderer", type=int, default=1, help="of the people in films")
+    parser.add_argument("--average", default="none", help="of the questions about films, as 'predict' has it")
     parser.add_argument("--rounds", type=int, default=60, help="of the clock; 0 leaves it out")
     parser.add_argument("--people", type=int, default=0, help="at a desk, who look at nine dots twice; 0 leaves it out")
     arguments = parser.parse_args()
@@ -233,7 +234,7 @@ def main() -> None:
     if arguments.rounds:
         clock(arguments.model, arguments.rounds)
     if arguments.films:
-        measure(arguments.model, arguments.films, arguments.frames, arguments.renderer)
+        measure(arguments.model, arguments.films, arguments.frames, arguments.renderer, arguments.average)
     if arguments.people:
         desk(arguments.model, arguments.people)
 

@@ -3,7 +3,7 @@
     python tools/experiments/check_portraits.py --pictures FILE... -- MODEL...
 
 The largest face of each picture is found and normalized as ``gazenas predict`` does it. The first row is iris
-geometry's. Each network is asked as it is and with ``--mirror``'s mean; the last columns are the mean angle to the
+geometry's. Each network is asked as it is and with every ``--average``; the last columns are the mean angle to the
 camera over all pictures given, which is the error where everybody looks into it, and the mean change of the answer in
 degrees where the patch is shifted by 2%, scaled by 5% and rolled by 3 degrees, the worst direction of each.
 """
@@ -28,7 +28,8 @@ from gazenas.data.normalization.patch import warp_image
 from gazenas.data.pictures import read_photo
 from gazenas.errors import InputError
 from gazenas.evaluation.robustness import PATCH_CHANGES
-from gazenas.faces.estimators import MirroredEstimator, load_estimator
+from gazenas.faces.averaging import AVERAGES, AveragedEstimator
+from gazenas.faces.estimators import load_estimator
 from gazenas.faces.face_models import MESH
 from gazenas.faces.iris import iris_gaze
 from gazenas.faces.mediapipe import far_finder
@@ -80,7 +81,7 @@ def said(angles: Floats) -> list[str]:
 
 
 def main() -> int:
-    """Prints two rows a model."""
+    """Prints three rows a model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="run folders, names of shipped subnets, ONNX files")
     parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="of one person each")
@@ -93,7 +94,8 @@ def main() -> int:
             looks = [look(path, network.input_size) for path in arguments.pictures]
             if not index:
                 table.add_row("iris geometry", *said(np.stack([iris for _, iris in looks])))
-            for label, ask in ((name, network), ("  --mirror", MirroredEstimator(network))):
+            averaged = {f"  {way}": AveragedEstimator(network, moves) for way, moves in AVERAGES.items()}
+            for label, ask in ({name: network} | averaged).items():
                 first = ask(np.stack([patches["as it is"][0] for patches, _ in looks]))
                 worst = []
                 for change in changes:
