@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gazenas.compression.gate import GateError, Judged, Reference
 from gazenas.compression.quantization import (
+    OUTLIERS,
     Scheme,
     float_operations,
     heavy_nodes,
@@ -75,10 +76,10 @@ def quantize_int8(
         raise InputError("calibration: expected faces of training people, found none")
     tried: list[tuple[str, Judged]] = []
     # Recording takes longest, and what is rounded by them changes nothing about ranges.
-    ranges = {way: record_ranges(reference.model, calibration, percentile=way) for way in (False, True)}
+    ranges = {share: record_ranges(reference.model, calibration, outliers=share) for share in OUTLIERS}
 
     def attempt(scheme: Scheme) -> tuple[bytes, Judged]:
-        data = quantize_static(reference.model, ranges[scheme.percentile], scheme)
+        data = quantize_static(reference.model, ranges[scheme.outliers], scheme)
         judged = reference.judge(data)
         tried.append((str(scheme), judged))
         say(f"{scheme}: error {judged.error:.3f} ({judged.loss:+.3f}), deviation {judged.deviation_mean:.2f} degrees")

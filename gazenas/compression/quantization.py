@@ -26,6 +26,7 @@ from gazenas.errors import InputError
 
 HEAVY = ("Conv", "Gemm", "MatMul")  # what integer kernels exist for and what holds the weights
 PRODUCTS = ("Sigmoid", "Mul")  # of which SiLU consists
+OUTLIERS = (0.0, 1e-5, 1e-4, 1e-3)  # shares of values that ranges may leave out
 BATCH = 50  # images that pass through the float network at once while ranges are recorded
 
 
@@ -35,19 +36,20 @@ class Scheme:
 
     Attributes:
         per_channel: a scale for each output channel of a weight, or one for the whole weight.
-        percentile: ranges of maps leave out the outermost 0.001%, or go from the least to the largest value.
+        outliers: the share of a map's values, one of ``OUTLIERS``, that its range leaves out; 0 goes from the least
+            to the largest.
         reduce_range: weights have 7 bits, so that a CPU without VNNI cannot saturate.
         floats: indices of the nodes that stay float, in the file's order.
     """
 
     per_channel: bool = True
-    percentile: bool = False
+    outliers: float = 0.0
     reduce_range: bool = False
     floats: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         parts = ["a scale a channel" if self.per_channel else "a scale a tensor"]
-        parts += ["percentile ranges"] if self.percentile else ["min-max ranges"]
+        parts += [f"ranges without the outermost {self.outliers:.3%}" if self.outliers else "min-max ranges"]
         parts += ["7-bit weights"] if self.reduce_range else []
         parts += [f"{len(self.floats)} nodes float"] if self.floats else []
         return ", ".join(parts)
@@ -78,13 +80,13 @@ def float_operations(model: bytes) -> list[str]:
     return sorted({node.op_type for node in onnx.load_from_string(model).graph.node} - passing)
 
 
-def record_ranges(model: bytes, images: NDArray[np.float32], *, percentile: bool) -> Any:
+def record_ranges(model: bytes, images: NDArray[np.float32], *, outliers: float) -> Any:
     """The ranges of all maps of a float file, as onnxruntime's quantizer takes them.
 
     Args:
         model: float32 ONNX.
         images: ``(N, 3, S, S)``, normalized as the file expects them.
-        percentile: as in :class:`Scheme`.
+        outliers: as in :class:`Scheme`.
     """
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
     from onnxruntime.quantization.calibrate import create_calibrator
@@ -106,7 +108,8 @@ def record_ranges(model: bytes, images: NDArray[np.float32], *, percentile: bool
             before,
             _operations(),
             augmented_model_path=str(Path(aside) / "recording.onnx"),
-            calibrate_method=CalibrationMethod.Percentile if percentile else CalibrationMethod.MinMax,
+            calibrate_method=CalibrationMethod.Percentile if outliers else CalibrationMethod.MinMax,
+            extra_options={"percentile": 100 * (1 - outliers)} if outliers else {},
         )
         calibrator.collect_data(Faces())
         return calibrator.compute_data()
@@ -117,7 +120,7 @@ def quantize_static(model: bytes, ranges: Any, scheme: Scheme) -> bytes:
 
     Args:
         model: float32 ONNX.
-        ranges: of :func:`record_ranges`, recorded as ``scheme.percentile`` says.
+        ranges: of :func:`record_ranges`, recorded as ``scheme.outliers`` says.
         scheme: how.
 
     Returns:
@@ -312,7 +315,7 @@ def _no_advice(record: logging.LogRecord) -> bool:
 def schemes(*, reduce_range: bool) -> Sequence[Scheme]:
     """What is tried before nodes are given back to float, the simplest first."""
     return [
-        Scheme(per_channel=per_channel, percentile=percentile, reduce_range=reduce_range)
+        Scheme(per_channel=per_channel, outliers=outliers, reduce_range=reduce_range)
         for per_channel in (True, False)
-        for percentile in (False, True)
+        for outliers in OUTLIERS
     ]

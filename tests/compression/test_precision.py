@@ -189,7 +189,7 @@ def test_a_file_is_right_or_refused(name: str, source: str | Path, share: float)
         plain = network(torch.from_numpy(images)).numpy()
     spread = np.abs(plain - plain.mean(0)).mean() + np.abs(plain).mean()
     data = onnx_bytes(network)
-    ranges = record_ranges(data, images, percentile=False)
+    ranges = record_ranges(data, images, outliers=0.0)
     made = {"weights": quantize_weights(data), "static": quantize_static(data, ranges, Scheme())}
     rounding = FakeQuantization(8)
     rounding.find(network, [torch.from_numpy(images)])
