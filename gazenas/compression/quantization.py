@@ -27,6 +27,7 @@ from gazenas.errors import InputError
 HEAVY = ("Conv", "Gemm", "MatMul")  # what integer kernels exist for and what holds the weights
 PRODUCTS = ("Sigmoid", "Mul")  # of which SiLU consists
 OUTLIERS = (0.0, 1e-5, 1e-4, 1e-3)  # shares of values that ranges may leave out
+INSTEAD = "--precision int8-weights has a quarter of the bytes and float arithmetic"
 BATCH = 50  # images that pass through the float network at once while ranges are recorded
 
 
@@ -125,6 +126,9 @@ def quantize_static(model: bytes, ranges: Any, scheme: Scheme) -> bytes:
 
     Returns:
         The quantized file, its metadata kept.
+
+    Raises:
+        InputError: where onnxruntime cannot quantize the network, or cannot run what it makes.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -144,9 +148,23 @@ def quantize_static(model: bytes, ranges: Any, scheme: Scheme) -> bytes:
             op_types_to_quantize=_operations(),
             extra_options={},
         )
-        quantizer.quantize_model()
+        try:
+            quantizer.quantize_model()
+        except ValueError as error:  # of graphs that it does not know
+            raise InputError(f"int8: onnxruntime's quantizer cannot take this network: {error}; {INSTEAD}") from error
         quantizer.model.topological_sort()
-    return _cleaned(quantizer.model.model, named)
+    return _loadable(_cleaned(quantizer.model.model, named))
+
+
+def _loadable(data: bytes) -> bytes:
+    """The file, once onnxruntime has opened it."""
+    import onnxruntime
+
+    try:
+        onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own types, of which it makes no public ones
+        raise InputError(f"int8: onnxruntime cannot run what its quantizer makes: {error}; {INSTEAD}") from error
+    return data
 
 
 def _operations() -> list[str]:
@@ -201,7 +219,7 @@ def quantize_with_ranges(model: bytes, places: Sequence[Mapping[str, Any]], *, b
                 "ranges are recorded on its faces"
             ) from error
         quantizer.model.topological_sort()
-    return _cleaned(quantizer.model.model, named)
+    return _loadable(_cleaned(quantizer.model.model, named))
 
 
 def _weight_scales(graph: Any, bits: int) -> dict[str, list[dict[str, Any]]]:
