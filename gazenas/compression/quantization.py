@@ -153,15 +153,17 @@ def quantize_static(model: bytes, ranges: Any, scheme: Scheme) -> bytes:
         except ValueError as error:  # of graphs that it does not know
             raise InputError(f"int8: onnxruntime's quantizer cannot take this network: {error}; {INSTEAD}") from error
         quantizer.model.topological_sort()
-    return _loadable(_cleaned(quantizer.model.model, named))
+    return _running(_cleaned(quantizer.model.model, named))
 
 
-def _loadable(data: bytes) -> bytes:
-    """The file, once onnxruntime has opened it."""
+def _running(data: bytes) -> bytes:
+    """The file, once onnxruntime has opened it and run it on an image."""
     import onnxruntime
 
     try:
-        onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        given = session.get_inputs()[0]
+        session.run(None, {given.name: np.zeros((1, *given.shape[1:]), np.float32)})
     except Exception as error:  # onnxruntime's own types, of which it makes no public ones
         raise InputError(f"int8: onnxruntime cannot run what its quantizer makes: {error}; {INSTEAD}") from error
     return data
@@ -219,7 +221,7 @@ def quantize_with_ranges(model: bytes, places: Sequence[Mapping[str, Any]], *, b
                 "ranges are recorded on its faces"
             ) from error
         quantizer.model.topological_sort()
-    return _loadable(_cleaned(quantizer.model.model, named))
+    return _running(_cleaned(quantizer.model.model, named))
 
 
 def _weight_scales(graph: Any, bits: int) -> dict[str, list[dict[str, Any]]]:

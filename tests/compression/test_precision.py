@@ -212,7 +212,8 @@ def test_a_file_is_right_or_refused(name: str, source: str | Path, share: float)
         found = answers(file, images)
         assert found.shape == plain.shape, kind
         assert np.isfinite(found).all(), kind
-        assert np.abs(found - plain).mean() < 0.5 * spread, (kind, np.abs(found - plain).mean(), spread)
+        # Half a degree is what 8 bits may be off by where fresh weights answer next to nothing.
+        assert np.abs(found - plain).mean() < max(0.5 * spread, 0.009), (kind, np.abs(found - plain).mean(), spread)
         assert len(file) < len(data) or len(data) < 200_000, kind
 
 
