@@ -237,10 +237,7 @@ def count_macs(model: nn.Module, input_size: int) -> int:
 
 def count_macs_by_module(model: nn.Module, input_size: int, names: Sequence[str]) -> dict[str, int]:
     """As :func:`count_macs`, for the model (under ``""``) and for some of its submodules by their paths."""
-    parameter = next(model.parameters(), torch.empty(0))
-    channels = getattr(model, "input_channels", 3)
-    image = torch.zeros(1, channels, input_size, input_size, device=parameter.device, dtype=parameter.dtype)
-    more: dict[str, Tensor] = model.example_inputs(1) if hasattr(model, "example_inputs") else {}  # type: ignore[operator]
+    image, more = blank_input(model, input_size)
     modes = {module: module.training for module in model.modules()}
     fast_path = torch.backends.mha.get_fastpath_enabled()
     model.eval()
@@ -252,7 +249,7 @@ def count_macs_by_module(model: nn.Module, input_size: int, names: Sequence[str]
         with torch.no_grad(), MacCounter() as counter:
             for name in names:
                 hooks += _count_inside(model.get_submodule(name), name, counter, found)
-            model(image, **{name: value.to(image) for name, value in more.items()})
+            model(image, **more)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for hook in hooks:
@@ -263,6 +260,16 @@ def count_macs_by_module(model: nn.Module, input_size: int, names: Sequence[str]
         unknown = ", ".join(sorted(counter.unknown))
         raise NotImplementedError(f"unknown operations: {unknown}; add each to HANDLES or ZEROS in {__name__}")
     return found | {"": sum(counter.macs.values())}
+
+
+def blank_input(model: nn.Module, input_size: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """An image of zeros, ``(1, 3, S, S)`` or as many channels as the model's ``input_channels`` says, and what its
+    ``example_inputs`` gives besides, if it has any; where its parameters are and of their kind."""
+    parameter = next(model.parameters(), torch.empty(0))
+    channels = getattr(model, "input_channels", 3)
+    image = torch.zeros(1, channels, input_size, input_size, device=parameter.device, dtype=parameter.dtype)
+    examples: Callable[[int], dict[str, Tensor]] = getattr(model, "example_inputs", lambda count: {})
+    return image, {name: value.to(image) for name, value in examples(1).items()}
 
 
 def _count_inside(module: nn.Module, name: str, counter: MacCounter, found: dict[str, int]) -> list[RemovableHandle]:

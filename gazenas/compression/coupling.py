@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gazenas.counting import blank_input
+
 Ids = NDArray[np.int64]
 # Operations that hand channels on one by one, whatever they do to pixels.
 CHANNELWISE = frozenset(
@@ -129,13 +131,11 @@ class Coupling:
 def couple(network: nn.Module, input_size: int) -> Coupling:
     """Watches one image of ``(1, 3, S, S)`` pass through a network in eval mode, which is left as it was."""
     modes = {module: module.training for module in network.modules()}
-    parameter = next(network.parameters())
-    image = torch.zeros(1, 3, input_size, input_size, device=parameter.device, dtype=parameter.dtype)
-    more: dict[str, Tensor] = network.example_inputs(1) if hasattr(network, "example_inputs") else {}  # type: ignore[operator]
+    image, more = blank_input(network, input_size)
     network.eval()
     try:
         with _Watcher(network) as watcher:
-            answer = network(image, **{name: value.to(image) for name, value in more.items()})
+            answer = network(image, **more)
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -177,6 +177,7 @@ class _ByPosition(nn.Module):
         self.network, self.inputs = network, inputs
 
     def forward(self, images: Tensor, *more: Tensor) -> Any:
+        """``(N, 3, S, S)``, and ``(N, k)`` of each of ``inputs`` in order, to what the network gives."""
         return self.network(images, **dict(zip(self.inputs, more, strict=True)))
 
 
