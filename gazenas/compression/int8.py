@@ -76,7 +76,7 @@ def quantize_int8(
         raise InputError("calibration: expected faces of training people, found none")
     tried: list[tuple[str, Judged]] = []
     # Recording takes longest, and what is rounded by them changes nothing about ranges.
-    ranges = {share: record_ranges(reference.model, calibration, outliers=share) for share in OUTLIERS}
+    ranges = record_ranges(reference.model, calibration, OUTLIERS)
 
     def attempt(scheme: Scheme) -> tuple[bytes, Judged]:
         data = quantize_static(reference.model, ranges[scheme.outliers], scheme)

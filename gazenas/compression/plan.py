@@ -62,7 +62,7 @@ def coded_sizes(network: GazeModel, faces: NDArray[np.float32]) -> dict[str, tup
         files = {name: _rounded(network, images, bits) for name, bits in WEIGHT_BITS.items()}
     except InputError:
         data = onnx_bytes(network)
-        files = {"int8": quantize_static(data, record_ranges(data, faces[:FEW], outliers=0.0), Scheme())}
+        files = {"int8": quantize_static(data, record_ranges(data, faces[:FEW], [0.0])[0.0], Scheme())}
     return {name: (len(encode(data)), len(encode(_without_weights(data)))) for name, data in files.items()}
 
 

@@ -81,13 +81,13 @@ def float_operations(model: bytes) -> list[str]:
     return sorted({node.op_type for node in onnx.load_from_string(model).graph.node} - passing)
 
 
-def record_ranges(model: bytes, images: NDArray[np.float32], *, outliers: float) -> Any:
-    """The ranges of all maps of a float file, as onnxruntime's quantizer takes them.
+def record_ranges(model: bytes, images: NDArray[np.float32], outliers: Sequence[float]) -> dict[float, Any]:
+    """The ranges of all maps of a float file, as onnxruntime's quantizer takes them, by the share that they leave out.
 
     Args:
         model: float32 ONNX.
         images: ``(N, 3, S, S)``, normalized as the file expects them.
-        outliers: as in :class:`Scheme`.
+        outliers: shares, each as in :class:`Scheme`; all but 0 are of one record.
     """
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
     from onnxruntime.quantization.calibrate import create_calibrator
@@ -105,15 +105,23 @@ def record_ranges(model: bytes, images: NDArray[np.float32], *, outliers: float)
     with tempfile.TemporaryDirectory() as aside, _quiet():
         before = Path(aside) / "float.onnx"
         onnx.save(_named(model), str(before))
-        calibrator = create_calibrator(
-            before,
-            _operations(),
-            augmented_model_path=str(Path(aside) / "recording.onnx"),
-            calibrate_method=CalibrationMethod.Percentile if outliers else CalibrationMethod.MinMax,
-            extra_options={"percentile": 100 * (1 - outliers)} if outliers else {},
-        )
-        calibrator.collect_data(Faces())
-        return calibrator.compute_data()
+
+        def recorded(method: Any) -> Any:
+            recording = str(Path(aside) / "recording.onnx")
+            calibrator = create_calibrator(
+                before, _operations(), augmented_model_path=recording, calibrate_method=method
+            )
+            calibrator.collect_data(Faces())
+            return calibrator
+
+        found = {0.0: recorded(CalibrationMethod.MinMax).compute_data()} if 0.0 in outliers else {}
+        shares = [share for share in outliers if share]
+        if shares:
+            calibrator = recorded(CalibrationMethod.Percentile)
+            for share in shares:
+                calibrator.collector.percentile = 100 * (1 - share)
+                found[share] = calibrator.compute_data()
+        return found
 
 
 def quantize_static(model: bytes, ranges: Any, scheme: Scheme) -> bytes:
@@ -121,7 +129,7 @@ def quantize_static(model: bytes, ranges: Any, scheme: Scheme) -> bytes:
 
     Args:
         model: float32 ONNX.
-        ranges: of :func:`record_ranges`, recorded as ``scheme.outliers`` says.
+        ranges: of :func:`record_ranges`, for ``scheme.outliers``.
         scheme: how.
 
     Returns:

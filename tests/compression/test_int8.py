@@ -21,6 +21,7 @@ from gazenas.compression.gate import Reference, check_gate, saturation
 from gazenas.compression.int8 import quantize_int8, quantize_int8_weights
 from gazenas.compression.pipeline import StageSettings, run_stages
 from gazenas.compression.quantization import (
+    OUTLIERS,
     Scheme,
     heavy_nodes,
     quantize_static,
@@ -130,7 +131,7 @@ def test_the_same_file_as_by_onnxruntime_s_own_call(
             calibrate_method=methods.Percentile if scheme.outliers else methods.MinMax,
             extra_options={"CalibPercentile": 100 * (1 - scheme.outliers)},
         )
-    ranges = record_ranges(reference.model, calibration, outliers=scheme.outliers)
+    ranges = record_ranges(reference.model, calibration, OUTLIERS)[scheme.outliers]
     (tmp_path / "ours.onnx").write_bytes(quantize_static(reference.model, ranges, scheme))
     ours, theirs = (GazeEstimator(tmp_path / f"{name}.onnx")(reference.faces) for name in ("ours", "theirs"))
     np.testing.assert_array_equal(ours, theirs)
@@ -138,7 +139,7 @@ def test_the_same_file_as_by_onnxruntime_s_own_call(
 
 def test_a_node_in_float_is_left_alone(reference: Reference, calibration: np.ndarray) -> None:
     first = heavy_nodes(reference.model)[0]
-    ranges = record_ranges(reference.model, calibration, outliers=0.0)
+    ranges = record_ranges(reference.model, calibration, [0.0])[0.0]
     data = quantize_static(reference.model, ranges, Scheme(floats=(first,)))
     graph = onnx.load_from_string(data).graph
     made_by = {name: node.op_type for node in graph.node for name in node.output}
@@ -235,7 +236,7 @@ def test_a_coded_file_is_the_same_file(reference: Reference, faces: np.ndarray, 
 
 def test_numpy_and_onnxruntime_are_enough(reference: Reference, calibration: np.ndarray, tmp_path: Path) -> None:
     """int8 and coded files in a process that finds neither torch nor gazenas."""
-    int8 = quantize_static(reference.model, record_ranges(reference.model, calibration, outliers=0.0), Scheme())
+    int8 = quantize_static(reference.model, record_ranges(reference.model, calibration, [0.0])[0.0], Scheme())
     (tmp_path / "int8.onnx").write_bytes(int8)
     (tmp_path / "int8.onnx.xz").write_bytes(encode(int8))
     np.save(tmp_path / "face.npy", reference.faces[0])

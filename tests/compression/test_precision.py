@@ -190,7 +190,7 @@ def test_a_file_is_right_or_refused(name: str, source: str | Path, share: float)
         plain = network(torch.from_numpy(images)).numpy()
     spread = np.abs(plain - plain.mean(0)).mean() + np.abs(plain).mean()
     data = onnx_bytes(network)
-    ranges = record_ranges(data, images, outliers=0.0)
+    ranges = record_ranges(data, images, [0.0])[0.0]
     rounding = FakeQuantization(8)
     rounding.find(network, [torch.from_numpy(images)])
     tried = {
