@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from gazenas.data.dataset import Faces
 from gazenas.data.loader import normalize
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
@@ -46,7 +47,7 @@ def net() -> Network:
 def person(data_folder: Path) -> Sample:
     split = open_data(data_folder).split("test")
     assert split.gaze is not None
-    return Sample(split.images(np.arange(len(split))), split.gaze)
+    return Sample(split.faces(np.arange(len(split))), split.gaze)
 
 
 def left_out(x: np.ndarray, y: np.ndarray, ridge: float | None) -> float:  # type: ignore[type-arg]
@@ -135,7 +136,7 @@ def test_a_network_with_its_own_statistics_again_answers_as_in_training(net: Net
     adapted = with_change(net, personal_statistics(net, faces, 0.0), faces)
     net.train()
     with torch.no_grad():
-        trained = net(normalize(torch.from_numpy(faces))).numpy()
+        trained = net(normalize(torch.from_numpy(faces.images))).numpy()
     # The running variance is the unbiased one: a factor of n / (n - 1), n >= 8 values a channel.
     assert np.abs(adapted - trained).mean() < 0.1 * np.abs(trained - predict_faces(net.eval(), faces)).mean()
 
@@ -198,11 +199,11 @@ def test_what_is_measured_was_never_adapted_to(net: Network, person: Sample, mon
     held: list[np.ndarray] = []  # type: ignore[type-arg]
 
     def spy(network: Network, sample: Sample) -> Change:
-        given.append(sample.faces)
+        given.append(sample.faces.images)
         return {}
 
-    def look(network: Network, change: Change, faces: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-        held.append(faces)
+    def look(network: Network, change: Change, faces: Faces) -> np.ndarray:  # type: ignore[type-arg]
+        held.append(faces.images)
         return predict_faces(network, faces)
 
     methods: dict[str, Callable[[Network, Sample], Change]] = {"spy": spy}

@@ -36,7 +36,7 @@ from gazenas.evaluation.calibration import (
 from gazenas.files import write_csv, write_json
 from gazenas.models.zoo import GazeModel, load_model
 from gazenas.tasks.task import Floats, Task
-from gazenas.training.loop import expect_images_alone, predict_faces
+from gazenas.training.loop import predict_faces
 
 COUNTS = (1, 5, 9, 20, 50, 100)
 
@@ -98,7 +98,6 @@ def run(argv: list[str]) -> None:
     """Runs the verb."""
     arguments = _parse(argv)
     network = load_model(arguments.model).to(use_device(arguments.device, arguments.threads))
-    expect_images_alone(network, "a person's faces")
     task, reading = network.task, reading_of(arguments, network.input_size, network.task)
     split = open_data(Path(arguments.data), reading, arguments.format).split(arguments.split)
     labels = task.labels(split)
@@ -115,7 +114,7 @@ def run(argv: list[str]) -> None:
             outcomes += try_methods(
                 network,
                 name,
-                split.images(rows),
+                split.faces(rows, network.inputs),
                 labels[rows],
                 sorted(set(arguments.k)),
                 arguments.draws,
@@ -212,7 +211,7 @@ def _save(
     order = rng.permutation(rows)
     pool, held = np.sort(order[: len(rows) // 2]), np.sort(order[len(rows) // 2 :])
     own = pool[DRAWS[arguments.draw](labels[pool], min(max(arguments.k), len(pool)), rng)]
-    faces, sample = split.images(held), Sample(split.images(own), labels[own])
+    faces, sample = split.faces(held, network.inputs), Sample(split.faces(own, network.inputs), labels[own])
     before = task.mean_error(predict_faces(network, faces), labels[held])
     tried = {}
     for name in METHODS if method == "auto" else (method,):

@@ -21,7 +21,7 @@ from gazenas.commands._common import (
 )
 from gazenas.commands._normalize import normalize_photos
 from gazenas.data.checks.folder import FAIL, check_folder
-from gazenas.data.dataset import GazeFolder, GazeSplit, hold_out_test
+from gazenas.data.dataset import Faces, GazeFolder, GazeSplit, hold_out_test
 from gazenas.data.preparation import prepare
 from gazenas.data.readers import open_data
 from gazenas.errors import InputError
@@ -137,7 +137,7 @@ def _check(argv: list[str]) -> None:
     network = load_model(REFERENCE)
 
     def answers(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return predict_faces(network, faces)
+        return predict_faces(network, Faces(faces))
 
     total = sum(len(split) for split in opened.splits.values())
     with counting_bar("reading", total) as done:

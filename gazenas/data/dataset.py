@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,25 @@ class RowFault:
 
     where: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Images held in memory, with what else a network takes.
+
+    Attributes:
+        images: ``(N, S, S, 3)`` uint8 RGB.
+        more: ``(N, ...)`` numbers by name, a key of ``gazenas.tasks.inputs.INPUTS`` each.
+    """
+
+    images: NDArray[np.uint8]
+    more: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Faces:
+        return Faces(self.images[rows], {name: values[rows] for name, values in self.more.items()})
 
 
 @dataclass
@@ -108,6 +127,14 @@ class GazeSplit:
         groups = self.group(by_session)
         order = np.argsort(groups, kind="stable")
         return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(order) else []
+
+    def faces(self, rows: NDArray[np.int64], inputs: Sequence[str] = ()) -> Faces:
+        """Images of some rows in memory, with what a network takes besides, names of ``INPUTS``.
+
+        Raises:
+            InputError: naming what is there in its place.
+        """
+        return Faces(self.images(rows), {name: INPUTS[name].need(self, self.name)[rows] for name in inputs})
 
     def fingerprint(self) -> str:
         """A hash of which rows these are: the sorted names of their images."""

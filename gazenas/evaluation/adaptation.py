@@ -38,9 +38,10 @@ def adapted_errors(network: GazeModel, split: GazeSplit, *, images: int, seed: i
         rows = rng.permutation(own)
         count = min(images, len(rows) // 2)
         if count >= 2:
-            change = personal_statistics(network, split.images(np.sort(rows[:count])), 0.0)
+            change = personal_statistics(network, split.faces(np.sort(rows[:count]), network.inputs), 0.0)
             others = np.sort(rows[count:])
-            few[others] = angular_error(with_change(network, change, split.images(others)), split.gaze[others])
+            answers = with_change(network, change, split.faces(others, network.inputs))
+            few[others] = angular_error(answers, split.gaze[others])
     stored = predict_split(network, split, device=str(next(network.parameters()).device))
     return {
         STORED: angular_error(stored, split.gaze),

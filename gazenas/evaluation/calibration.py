@@ -21,13 +21,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gazenas.data.dataset import Faces
 from gazenas.errors import InputError
 from gazenas.files import write_aside
 from gazenas.layers.linear import StandardizedLinear
 from gazenas.models.network import Network
 from gazenas.models.weights import weights_hash
 from gazenas.models.zoo import GazeModel
-from gazenas.training.loop import network_input, predict_faces
+from gazenas.training.loop import batch_of, predict_faces
 
 Change = dict[str, Tensor]  # entries of the state dict that differ for a person
 PRIOR = 32.0  # images that the training's statistics are worth when they are blended with a person's
@@ -36,19 +37,18 @@ RIDGES = np.logspace(-4, 3, 15)  # of the mean square of the inputs, times the n
 
 @dataclass(frozen=True)
 class Sample:
-    """Images of a person to adapt to: ``faces`` ``(k, S, S, 3)`` RGB, ``labels`` ``(k, outputs)`` of the network's
-    task."""
+    """Images of a person to adapt to: ``k`` faces, ``labels`` ``(k, outputs)`` of the network's task."""
 
-    faces: NDArray[np.uint8]
+    faces: Faces
     labels: NDArray[np.float32]
 
 
-def personal_statistics(network: GazeModel, faces: NDArray[np.uint8], prior: float) -> Change:
+def personal_statistics(network: GazeModel, faces: Faces, prior: float) -> Change:
     """BatchNorm means and variances over a person's unlabeled images.
 
     Args:
         network: left as it is, in eval mode.
-        faces: ``(k, S, S, 3)`` RGB.
+        faces: of that person.
         prior: how many images the present statistics are worth; 0 replaces them.
     """
     norms = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
@@ -59,8 +59,9 @@ def personal_statistics(network: GazeModel, faces: NDArray[np.uint8], prior: flo
         norm.momentum = share
         norm.train()
     try:
+        batch = batch_of(network, faces)
         with torch.no_grad():
-            network(network_input(network, faces))
+            network(batch.images, **batch.more)
         after = network.state_dict()
         names = [f"{name}.{kind}" for name in norms for kind in ("running_mean", "running_var")]
         return {name: after[name].clone() for name in names}
@@ -176,7 +177,7 @@ def _last(network: GazeModel, weight: Tensor, bias: Tensor) -> Change:
     return {name: value.detach().to(layer.weight).clone() for name, value in changed.items()}
 
 
-def _last_inputs(network: GazeModel, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _last_inputs(network: GazeModel, faces: Faces) -> NDArray[np.float32]:
     """``(k, d)`` what the last layer sees."""
     seen: list[Tensor] = []
     hook = last_layer(network).register_forward_hook(lambda module, given, answer: seen.append(given[0].float().cpu()))
@@ -188,7 +189,7 @@ def _last_inputs(network: GazeModel, faces: NDArray[np.uint8]) -> NDArray[np.flo
     return inputs
 
 
-def with_change(network: GazeModel, change: Change, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+def with_change(network: GazeModel, change: Change, faces: Faces) -> NDArray[np.float32]:
     """``(N, outputs)`` answers of the network with a person's entries, which it does not keep."""
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.load_state_dict(before | change)
@@ -237,7 +238,7 @@ DRAWS: dict[str, Callable[[NDArray[np.float32], int, np.random.Generator], NDArr
 def try_methods(
     network: GazeModel,
     person: str,
-    faces: NDArray[np.uint8],
+    faces: Faces,
     labels: NDArray[np.float32],
     counts: Sequence[int],
     draws: int,
@@ -249,7 +250,7 @@ def try_methods(
     Args:
         network: in eval mode.
         person: for the outcomes.
-        faces, labels: all images of the person, ``(n, S, S, 3)`` RGB, and their labels, ``(n, outputs)``.
+        faces, labels: all images of the person, and their labels, ``(n, outputs)``.
         counts: values of k; those that half of the images do not allow are left out.
         draws: of k images out of the other half.
         seed: of the halves and draws.

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gazenas.data.dataset import GazeSplit
+from gazenas.models.zoo import GazeModel
 from gazenas.training.loop import predict_faces
 
 SESSION_BATCH = 32  # images of a session that are answered together, as in the source
@@ -43,7 +44,7 @@ def session_batches(split: GazeSplit, size: int = SESSION_BATCH) -> list[NDArray
     return found
 
 
-def predict_by_session(network: nn.Module, split: GazeSplit, size: int = SESSION_BATCH) -> NDArray[np.float32]:
+def predict_by_session(network: GazeModel, split: GazeSplit, size: int = SESSION_BATCH) -> NDArray[np.float32]:
     """``(N, outputs)`` for a split in order, each batch of a session on its own statistics.
 
     Args:
@@ -53,7 +54,7 @@ def predict_by_session(network: nn.Module, split: GazeSplit, size: int = SESSION
     """
     parts = session_batches(split, size)
     with own_statistics(network):
-        answers = [predict_faces(network, split.images(rows), size) for rows in parts]
+        answers = [predict_faces(network, split.faces(rows, network.inputs), size) for rows in parts]
     everything = np.empty((len(split), answers[0].shape[1]), np.float32)
     everything[np.concatenate(parts)] = np.concatenate(answers)
     return everything

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gazenas.data.dataset import GazeSplit
+from gazenas.data.dataset import Faces, GazeSplit
 from gazenas.data.loader import Batch, Loader, normalize, to_gray
 from gazenas.errors import InputError
 from gazenas.models.zoo import GazeModel
@@ -141,30 +141,23 @@ def expect_images_alone(network: object, what: str) -> None:
     if inputs:
         raise InputError(
             f"the network takes {' and '.join(inputs)} besides images, which {what} do not bring: finetune, evaluate, "
-            "compare, protocol and export know such networks"
+            "compare, protocol, calibrate and export know such networks"
         )
 
 
-def network_input(network: nn.Module, faces: NDArray[np.uint8]) -> Tensor:
-    """``(N, C, S, S)`` floats for ``(N, S, S, 3)`` RGB faces, on the network's device, gray where it reads one
-    channel.
-
-    Raises:
-        InputError: where the network takes more than images.
-    """
-    expect_images_alone(network, "faces held in memory")
-    colored = normalize(torch.from_numpy(faces).to(next(network.parameters()).device))
-    return to_gray(colored) if getattr(network, "input_channels", 3) == 1 else colored
+def batch_of(network: nn.Module, faces: Faces) -> Batch:
+    """Faces as a network takes them: floats on its device, gray where it reads one channel; without labels."""
+    device = next(network.parameters()).device
+    colored = normalize(torch.from_numpy(faces.images).to(device))
+    images = to_gray(colored) if getattr(network, "input_channels", 3) == 1 else colored
+    more = {name: torch.from_numpy(values).to(device) for name, values in faces.more.items()}
+    return Batch(images, torch.zeros(0, 2), np.zeros(0, np.int64), more=more)
 
 
-def predict_faces(
-    network: nn.Module, faces: NDArray[np.uint8], batch_size: int = EVALUATION_BATCH
-) -> NDArray[np.float32]:
-    """``(N, 2)`` pitch and yaw in radians, or another task's outputs, for ``(N, S, S, 3)`` RGB faces held in memory, in
-    eval mode."""
-    labels, rows = torch.zeros(0, 2), np.zeros(0, np.int64)
+def predict_faces(network: nn.Module, faces: Faces, batch_size: int = EVALUATION_BATCH) -> NDArray[np.float32]:
+    """``(N, 2)`` pitch and yaw in radians, or another task's outputs, for faces held in memory, in eval mode."""
     parts = (faces[begin : begin + batch_size] for begin in range(0, len(faces), batch_size))
-    return predict(network, (Batch(network_input(network, part), labels, rows) for part in parts))
+    return predict(network, (batch_of(network, part) for part in parts))
 
 
 def predict_split(

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from gazenas.__main__ import main
+from gazenas.data.dataset import Faces
 from gazenas.data.readers import open_data
 from gazenas.export.runtime import GazeEstimator
 from gazenas.models.build import full_architecture
@@ -60,8 +61,8 @@ def test_a_person_s_file_is_loaded(model: Path, data_folder: Path, tmp_path: Pat
     assert main(calibrate(model, data_folder, tmp_path / "out", "--k", "[8]", "--save", str(user))) == 0
     split = open_data(data_folder).split("test")
     faces = split.images(np.arange(len(split)))
-    personal = predict_faces(load_model(model, user=user), faces)
-    assert np.abs(personal - predict_faces(load_model(model), faces)).max() > 1e-3
+    personal = predict_faces(load_model(model, user=user), Faces(faces))
+    assert np.abs(personal - predict_faces(load_model(model), Faces(faces))).max() > 1e-3
     words = ["evaluate", "--model", str(model), "--data", str(data_folder), "--user", str(user)]
     assert main([*words, "--out", str(tmp_path / "evaluation"), "--split", "test"]) == 0
 
@@ -74,7 +75,7 @@ def test_a_person_s_file_is_baked_into_an_export(model: Path, data_folder: Path,
     faces = split.images(np.arange(len(split)))
     words = ["export", "--model", str(model), "--data", str(data_folder), "--user", str(user)]
     assert main([*words, "--out", str(tmp_path / "anna.onnx")]) == 0
-    personal = predict_faces(load_model(model, user=user), faces)
+    personal = predict_faces(load_model(model, user=user), Faces(faces))
     np.testing.assert_allclose(GazeEstimator(tmp_path / "anna.onnx")(faces), personal, atol=2e-5)
 
 
@@ -86,7 +87,7 @@ def test_what_makes_it_worse_is_not_applied(
     faces = split.images(np.arange(len(split)))
     (tmp_path / "known").mkdir()
     lines = ["image,person,pitch_rad,yaw_rad"]
-    for row, (face, gaze) in enumerate(zip(faces, predict_faces(load_model(model), faces), strict=True)):
+    for row, (face, gaze) in enumerate(zip(faces, predict_faces(load_model(model), Faces(faces)), strict=True)):
         Image.fromarray(face).save(tmp_path / "known" / f"{row}.png")
         lines.append(f"{row}.png,anna,{gaze[0]:.7f},{gaze[1]:.7f}")
     (tmp_path / "known" / "labels.csv").write_text("\n".join(lines))

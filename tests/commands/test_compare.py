@@ -56,7 +56,7 @@ def test_a_mix_of_everything(
     assert done.read_bytes() == before
     split = open_data(data_folder).split("test")
     assert split.gaze is not None
-    errors = angular_error(predict_faces(load_model(tuned), split.images(np.arange(len(split)))), split.gaze)
+    errors = angular_error(predict_faces(load_model(tuned), split.faces(np.arange(len(split)))), split.gaze)
     for name in ("tuned.onnx", tuned.name):
         assert float(rows[name]["error_deg"]) == pytest.approx(errors.mean(), abs=1e-3)
     assert float(rows["tuned.onnx"]["params"]) == float(rows[tuned.name]["params"]) == count_params(load_model(tuned))

@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 
 from gazenas.__main__ import main
 from gazenas.commands.protocol import threads_of_each
+from gazenas.data import dataset
 from gazenas.data.dataset import GazeSplit
 from gazenas.data.readers import open_data
 from gazenas.evaluation.protocols.folds import PROTOCOLS, Fold, Settings
@@ -181,7 +182,8 @@ def test_the_leaderboard_s_file_is_in_the_split_s_order(
     expected = []
     for name in split["test"]:
         with h5py.File(published_folder / "test" / name) as file:
-            expected.append(predict_faces(load_model(sources / "model"), file["face_patch"][:][..., ::-1].copy()))
+            faces = dataset.Faces(file["face_patch"][:][..., ::-1].copy())
+            expected.append(predict_faces(load_model(sources / "model"), faces))
     np.testing.assert_allclose(lines, np.concatenate(expected), atol=2e-6)
     said = " ".join(capsys.readouterr().out.split())
     assert "not measured" in said

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gazenas.__main__ import main
+from gazenas.data.dataset import Faces
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
 from gazenas.data.synthetic.generation import generate
@@ -70,7 +71,7 @@ def test_from_data_to_a_file(name: str, tmp_path: Path, once: Once, capsys: pyte
     assert (estimator.task, estimator.outputs, estimator.unit) == (name, task.outputs, task.unit)
     split = open_data(data, Reading(needs=task.keys)).split("test")
     images = split.images(np.arange(3))
-    np.testing.assert_allclose(estimator(images), predict_faces(network, images), atol=1e-4)
+    np.testing.assert_allclose(estimator(images), predict_faces(network, Faces(images)), atol=1e-4)
     header = (found / "predictions_test.csv").read_text().splitlines()[0].split(",")
     assert header == ["image", "person", *task.outputs, *(f"true_{output}" for output in task.outputs)]
     said = run_bad(["compress", str(found), "--data", str(data), "--out", str(tmp_path / "no")], capsys)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gazenas.commands.data import REFERENCE
+from gazenas.data import dataset
 from gazenas.data.checks.evidence import from_head, from_network, redness
 from gazenas.data.checks.folder import FAIL, UNDECIDED, WARN, Finding, check_folder
 from gazenas.data.dataset import GazeFolder
@@ -34,7 +35,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Faces:
 
 def check(opened: GazeFolder) -> dict[str, Finding]:
     network = load_model(REFERENCE)
-    findings, _ = check_folder(opened, lambda images: predict_faces(network, images), network.input_size)
+    findings, _ = check_folder(opened, lambda images: predict_faces(network, dataset.Faces(images)), network.input_size)
     return {finding.check: finding for finding in findings}
 
 

@@ -15,6 +15,7 @@ import torch
 
 import gazenas
 from gazenas.counting import count_macs, count_params
+from gazenas.data.dataset import Faces
 from gazenas.errors import InputError
 from gazenas.export.onnx import export_onnx
 from gazenas.export.runtime import GazeEstimator
@@ -135,7 +136,7 @@ def test_one_channel(subnet: Network, tmp_path: Path) -> None:
     faces = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     assert export_onnx(gray, tmp_path / "gaze.onnx", faces).worst < 0.01
     estimator = GazeEstimator(tmp_path / "gaze.onnx")
-    np.testing.assert_allclose(estimator(faces), predict_faces(gray, faces), atol=1e-4)
+    np.testing.assert_allclose(estimator(faces), predict_faces(gray, Faces(faces)), atol=1e-4)
     np.testing.assert_allclose(estimator(faces, color_order="BGR"), estimator(faces), atol=1e-6)
 
 

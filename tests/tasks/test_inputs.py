@@ -11,6 +11,7 @@ import torch
 
 from gazenas.commands.data import run as data_verb
 from gazenas.data.augmentation import Changes, augment, draw_changes, move_labels
+from gazenas.data.dataset import Faces
 from gazenas.data.loader import Loader
 from gazenas.data.readers import open_data
 from gazenas.data.readers.reading import Reading
@@ -193,5 +194,5 @@ def test_wrong_names_are_answered(data_folder: Path) -> None:
     folder = open_data(data_folder, Reading())
     with pytest.raises(InputError, match=r"train: .* takes face_box \(face_box\) besides images, found face_gaze"):
         folder.expect_inputs(("face_box",), ("train",))
-    with pytest.raises(InputError, match="the network takes eye_boxes besides images, which faces held in memory"):
-        predict_faces(build_model("ca-net@eye_boxes", input_size=32), np.zeros((1, 32, 32, 3), np.uint8))
+    with pytest.raises(ValueError, match="expected eye_boxes besides images, found nothing"):
+        predict_faces(build_model("ca-net@eye_boxes", input_size=32), Faces(np.zeros((1, 32, 32, 3), np.uint8)))

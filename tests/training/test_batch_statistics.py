@@ -80,7 +80,7 @@ def test_three_ways_to_answer(split: GazeSplit) -> None:
     errors = adapted_errors(network, split, images=3, seed=0)
     stored, batch, few = errors.values()
     assert split.gaze is not None
-    faces = split.images(np.arange(len(split)))
+    faces = split.faces(np.arange(len(split)))
     np.testing.assert_allclose(stored, angular_error(predict_faces(network, faces), split.gaze), atol=1e-3)
     np.testing.assert_allclose(batch, angular_error(predict_by_session(network, split), split.gaze), atol=1e-3)
     groups = split.group(by_session=True)
@@ -102,7 +102,7 @@ def test_a_run_validates_as_it_trains(recordings: Path, tmp_path: Path) -> None:
     size = json.loads((tmp_path / "run" / "summary.json").read_text()).get("batch_size", 64)
     found = angular_error(predict_by_session(network, val, size), val.gaze).mean()
     assert said == pytest.approx(found, abs=1e-2)
-    assert abs(angular_error(predict_faces(network, val.images(np.arange(len(val)))), val.gaze).mean() - said) > 1e-3
+    assert abs(angular_error(predict_faces(network, val.faces(np.arange(len(val)))), val.gaze).mean() - said) > 1e-3
 
 
 def test_protocol_and_calibration_go_by_session(

@@ -85,7 +85,7 @@ def test_a_run_is_told_once_whatever_happens_to_it(found: Path, data_folder: Pat
     # In one unit and of one size: mean absolute difference of both angles, in radians.
     val = open_data(data_folder).split("val")
     assert val.gaze is not None
-    answers = predict_faces(load_model(out), val.images(np.arange(len(val))))
+    answers = predict_faces(load_model(out), val.faces(np.arange(len(val))))
     assert float(rows[-1]["gaze_val_loss"]) == pytest.approx(np.abs(answers - val.gaze).mean(), rel=1e-4)
     assert list(rows[0])[:3] == ["epoch", "gaze_loss", "gaze_val_loss"]
     assert f" rad (validation {float(rows[-1]['gaze_val_loss']):.4f})" in (out / "log.txt").read_text()

@@ -36,7 +36,7 @@ def test_answers_stand_for_labels(tuned: Path, data_folder: Path, others: Path) 
     added = np.arange(len(before), len(after))
     assert len(added) == sum(len(split) for split in more.splits.values()) == 12
     assert np.array_equal(after.gaze[: len(before)], before.gaze)
-    np.testing.assert_allclose(after.gaze[added], predict_faces(network, after.images(added)), atol=1e-5)
+    np.testing.assert_allclose(after.gaze[added], predict_faces(network, after.faces(added)), atol=1e-5)
     assert {after.people[number] for number in after.person[added]} == {f"{others.name}/{p}" for p in _people(more)}
     assert set(teacher.people[more.fingerprint]) == _people(more)
     assert own.split("train") is before
