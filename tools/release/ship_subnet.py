@@ -37,6 +37,12 @@ def words(run: Path, keys: tuple[str, ...]) -> str:
     return " ".join(f"--{key.replace('_', '-')} {config[key]}" for key in keys if config.get(key))
 
 
+def rendering(folder: Path) -> str:
+    """The command whose faces a folder holds, but for how many."""
+    rendered = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["rendered"]
+    return f"`gazenas synth --renderer {rendered['renderer']} --seed {rendered['seed']}`"
+
+
 def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
     """The card's text; ``tuned`` is the search itself where nothing followed it."""
     found, summary = (json.loads((run / "summary.json").read_text(encoding="utf-8")) for run in (search, tuned))
@@ -81,7 +87,7 @@ def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
 | space | `{config["space"]}`, {each.input_size} pixels |
 | search | `gazenas search --space {config["space"]} {budget} {how}`, {minutes} |
 | fine-tuning | {tuning} |
-| data | `gazenas synth`, {seen} |
+| data | {rendering(data_folder)}, {seen} |
 | MACs | {summary["macs"]:,} |
 | parameters | {summary["params"]:,} |
 | error | {error} {beside} |
@@ -96,8 +102,6 @@ def card(name: str, search: Path, tuned: Path, data_folder: Path) -> str:
 def other_weights(name: str, of: str, tuned: Path, data_folder: Path, also: str) -> str:
     """The card of a subnet that has the architecture of another one; ``also`` says what else it was trained on."""
     summary = json.loads((tuned / "summary.json").read_text(encoding="utf-8"))
-    rendered = json.loads((data_folder / "dataset.json").read_text(encoding="utf-8"))["rendered"]
-    renderer, seed = rendered["renderer"], rendered["seed"]
     split, network = open_data(data_folder, Reading()).split("test"), load_model(tuned)
     error, *moved = (f"{change} {worst_error(network, split, change):.2f}" for change in PATCH_CHANGES)
     how = words(tuned, ("epochs", "batch_size", "lr", "augment", "seed"))
@@ -115,7 +119,7 @@ def other_weights(name: str, of: str, tuned: Path, data_folder: Path, also: str)
 | space | `{network.architecture().space.name}`, {network.input_size} pixels |
 | architecture | that of `{of}` |
 | fine-tuning | `gazenas finetune --arch {of} --weights default {how}`, {took} |
-| data | `gazenas synth --renderer {renderer} --seed {seed}`, {seen} |
+| data | {rendering(data_folder)}, {seen} |
 | MACs | {summary["macs"]:,} |
 | parameters | {summary["params"]:,} |
 | error | {error.split()[-1]} degrees {never} |
