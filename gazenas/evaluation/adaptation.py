@@ -43,9 +43,10 @@ def adapted_errors(network: GazeModel, split: GazeSplit, *, images: int, seed: i
             answers = with_change(network, change, split.faces(others, network.inputs))
             few[others] = angular_error(answers, split.gaze[others])
     stored = predict_split(network, split, device=str(next(network.parameters()).device))
+    together = predict_by_session(network, split, inputs=network.inputs)
     return {
         STORED: angular_error(stored, split.gaze),
-        f"{BATCH} of {SESSION_BATCH}": angular_error(predict_by_session(network, split), split.gaze),
+        f"{BATCH} of {SESSION_BATCH}": angular_error(together, split.gaze),
         f"of {images} images of the session": few,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -90,16 +90,13 @@ class Controller:
 
     def narrow(self, network: Network, times: float) -> dict[str, Tensor] | None:
         """What stays of a fresh supernet, thinned alike everywhere, that takes at most ``times`` the first budget of
-        everything.
+        everything. Where that would leave less of something than its budget before anything was chosen, thinning ends
+        at ``times`` one budget instead.
 
         Returns:
             None where it takes no more already.
         """
-        groups = unit_groups(network)
-        limits = [
-            max(times * target, resource.floor(network))
-            for resource, target in zip(self.plan.resources, self.plan.waypoints[0], strict=True)
-        ]
+        groups, resources, targets = unit_groups(network), self.plan.resources, self.plan.waypoints[0]
 
         def thinned(share: float) -> dict[str, Tensor]:
             keep = {}
@@ -109,17 +106,29 @@ class Controller:
                 keep[group.name] = torch.arange(len(group)) < count
             return keep
 
-        def fits(share: float) -> bool:
+        def totals(share: float) -> list[float]:
             widths = widths_after(network, thinned(share))
-            return limits_met([resource.total(network, widths) for resource in self.plan.resources], limits)
+            return [resource.total(network, widths) for resource in resources]
 
-        if fits(1.0):
+        def largest(small_enough: Callable[[list[float]], bool]) -> float:
+            low, high = 0.0, 1.0
+            for _ in range(BISECTIONS):
+                middle = (low + high) / 2
+                low, high = (middle, high) if small_enough(totals(middle)) else (low, middle)
+            return low
+
+        limits = [
+            max(times * target, resource.floor(network)) for resource, target in zip(resources, targets, strict=True)
+        ]
+        full = totals(1.0)
+        if limits_met(full, limits):
             return None
-        low, high = 0.0, 1.0
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        return thinned(low)
+        share = largest(lambda amounts: limits_met(amounts, limits))
+        tight = [index for index, limit in enumerate(limits) if full[index] > limit]
+        amounts = totals(share)
+        if any(amounts[index] < targets[index] for index in tight):
+            share = largest(lambda amounts: any(amounts[index] <= limits[index] for index in tight))
+        return thinned(share)
 
     def set_floors(self, network: Network, of_stream: float, of_block: float) -> None:
         """From now on every stream keeps a share of the width that it has now, and every other unit group one of its

@@ -6,7 +6,7 @@ session's images the same way, so that the normalization takes the person, the l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gazenas.data.dataset import GazeSplit
-from gazenas.models.zoo import GazeModel
 from gazenas.training.loop import predict_faces
 
 SESSION_BATCH = 32  # images of a session that are answered together, as in the source
@@ -44,17 +43,20 @@ def session_batches(split: GazeSplit, size: int = SESSION_BATCH) -> list[NDArray
     return found
 
 
-def predict_by_session(network: GazeModel, split: GazeSplit, size: int = SESSION_BATCH) -> NDArray[np.float32]:
+def predict_by_session(
+    network: nn.Module, split: GazeSplit, size: int = SESSION_BATCH, *, inputs: Sequence[str] = ()
+) -> NDArray[np.float32]:
     """``(N, outputs)`` for a split in order, each batch of a session on its own statistics.
 
     Args:
         network: in eval mode, left as it is.
         split: of the images.
         size: of a batch.
+        inputs: what the network takes besides images, names of ``INPUTS``.
     """
     parts = session_batches(split, size)
     with own_statistics(network):
-        answers = [predict_faces(network, split.faces(rows, network.inputs), size) for rows in parts]
+        answers = [predict_faces(network, split.faces(rows, inputs), size) for rows in parts]
     everything = np.empty((len(split), answers[0].shape[1]), np.float32)
     everything[np.concatenate(parts)] = np.concatenate(answers)
     return everything

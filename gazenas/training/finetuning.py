@@ -138,7 +138,8 @@ class Finetuning(Trainer):
         if self.recipe.batches != "session":
             return super().validation_answers()
         with self.arithmetic():
-            return predict_by_session(self.average.module, self.job.split("val"), self.recipe.batch_size)
+            module, val = self.average.module, self.job.split("val")
+            return predict_by_session(module, val, self.recipe.batch_size, inputs=self.inputs)
 
     def validate(self) -> float:
         """The validation error; keeps the weights where it is the best, or where the last are wanted."""

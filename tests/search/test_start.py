@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from gazenas.counting import count_macs
+from gazenas.counting import count_macs, count_params
 from gazenas.models.network import Network
 from gazenas.models.zoo import build_supernet
 from gazenas.search import unit_groups
@@ -19,8 +19,8 @@ from gazenas.search.targets import Targets, make_plan
 from gazenas.training.processes import ALONE
 
 
-def controller_of(network: Network, macs: str, *, at_most: float = 0.5) -> Controller:
-    plan = make_plan(Targets({"macs": macs}), network)
+def controller_of(network: Network, macs: str, *, at_most: float = 0.5, **others: str) -> Controller:
+    plan = make_plan(Targets({"macs": macs} | others), network)
     schedule = plan_schedule(plan.full, plan.waypoints, epochs=12, epoch_steps=10, every=0.5, begin=0.04, end=0.25)
     return Controller(plan, schedule, "alpha", at_most, ALONE)
 
@@ -39,6 +39,17 @@ def test_the_supernet_begins_under_twice_its_budget_and_alike_everywhere(macs: s
     rounding = max(4 / count for count in full.values())  # half of a multiple of eight
     assert max(shares) - min(shares) <= 2 * rounding
     assert all(len(group) % 8 == 0 for group in unit_groups(network))
+
+
+def test_of_two_budgets_neither_is_undercut_before_anything_is_chosen() -> None:
+    """Thinned alike, the paper's space at twice its parameters has two fifths of its MACs."""
+    network = build_supernet("gazenas")
+    controller = controller_of(network, "280M", params="1.027M")
+    keep = controller.narrow(network, 2.0)
+    assert keep is not None
+    remove(network, keep)
+    assert 1.5 * 280e6 < count_macs(network, 224) <= 2 * 280e6
+    assert count_params(network) > 2 * 1.027e6
 
 
 def test_a_space_that_is_small_enough_is_not_thinned(any_net: Network) -> None:
