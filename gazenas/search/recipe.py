@@ -64,8 +64,8 @@ class SearchRecipe(TrainingRecipe):
         shrink_from: share of the search after which shrinks begin.
         shrink_until: share of the search after which the budget is met, or without one the last shrink is done.
         shrink_every: epochs between shrinks, or a part of one.
-        start_at: how many times its budget the supernet takes at most, thinned alike everywhere before it is trained; 0
-            for all that the space offers.
+        start_at: how many times its budget the supernet takes at most, thinned alike everywhere before it is trained;
+            of several budgets one, where keeping to all would undercut another; 0 for all that the space offers.
         keep_stream: share of what a stream's channels began with that stays, where the budget can be met so.
         keep_block: share of what every other unit group began with that stays, where the budget can be met so: late
             layers have hardly learned when units are ranked.
