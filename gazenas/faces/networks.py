@@ -6,6 +6,7 @@ Mobile GPUs* (2019); Ablavatski et al., *Real-time Pupil Tracking from Monocular
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ from gazenas.faces.face import overlap
 
 Pixels = NDArray[np.uint8]
 LEAST_SCORE, SAME_FACE = 0.5, 0.3  # of a detection; overlap of two that are one face
-ANCHORS = ((16, 2), (8, 6))  # cells a side of a map, and boxes a cell
+ANCHORS = ((1 / 16, 2), (1 / 8, 6))  # of both maps: a cell's side as a share of the network's own, boxes a cell
 
 
 class LiteNetwork:
-    """A ``.tflite`` file on one thread.
+    """A ``.tflite`` file on one thread; ``size`` is the side of the square that it was made for.
 
     Raises:
         InputError: where LiteRT cannot read it.
@@ -40,37 +41,44 @@ class LiteNetwork:
             raise InputError(f"{path}: expected a .tflite file: {error}") from error
         details = self._interpreter.get_input_details()[0]
         self._input, self.size = details["index"], int(details["shape"][1])
+        self._shape = (self.size, self.size, 3)
         self._outputs = [each["index"] for each in self._interpreter.get_output_details()]
 
-    def __call__(self, square: Pixels, low: float = 0.0) -> list[NDArray[np.float32]]:
-        """Flat outputs for an ``(S, S, 3)`` image, scaled to between ``low`` and 1."""
-        values = square.astype(np.float32) * np.float32((1 - low) / 255) + np.float32(low)
+    def __call__(self, image: Pixels, low: float = 0.0) -> list[NDArray[np.float32]]:
+        """Flat outputs for an ``(H, W, 3)`` image, scaled to between ``low`` and 1.
+
+        A network of convolutions alone takes other sizes than its own; its first image of another one costs a third
+        more.
+        """
+        if image.shape != self._shape:
+            self._interpreter.resize_tensor_input(self._input, [1, *image.shape])
+            self._interpreter.allocate_tensors()
+            self._shape = image.shape
+        values = image.astype(np.float32) * np.float32((1 - low) / 255) + np.float32(low)
         self._interpreter.set_tensor(self._input, values[None])
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index).ravel() for index in self._outputs]
 
 
 class Detector:
-    """BlazeFace with 896 anchors: ``(n, 6, 2)`` key points, boxes and scores of faces."""
+    """BlazeFace: boxes, scores and six key points of faces, from two maps of cells with an anchor each.
+
+    Its network reads no more of a letter box than the image needs.
+    """
 
     def __init__(self, path: Path) -> None:
         self._network = LiteNetwork(path)
-        cells = []
-        for side, boxes in ANCHORS:
-            line = (np.arange(side) + 0.5) / side
-            across, down = np.meshgrid(line, line)
-            cells.append(np.repeat(np.stack([across.ravel(), down.ravel()], 1), boxes, 0))
-        self._anchors = np.concatenate(cells)
 
     def __call__(self, image: Pixels) -> list[tuple[Floats, float, Floats]]:
         """Boxes ``(4,)``, scores and key points ``(6, 2)`` (eyes first) in pixels, the surest first."""
-        square, scale, offset = _letterbox(image, self._network.size)
-        raw, logits = self._network(square, low=-1.0)
+        boxed, scale, offset = _letterbox(image, self._network.size)
+        raw, logits = self._network(boxed, low=-1.0)
         scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
         kept = np.flatnonzero(scores > LEAST_SCORE)
-        values = raw.reshape(len(scores), -1, 2)[kept].astype(np.float64) / self._network.size
-        points = values[:, 2:] + self._anchors[kept, None]
-        boxes = np.concatenate([values[:, 0] + self._anchors[kept] - values[:, 1] / 2, values[:, 1]], 1)
+        values = raw.reshape(len(scores), -1, 2)[kept].astype(np.float64)
+        anchors = _anchors(*boxed.shape[:2], self._network.size)[kept]
+        points = values[:, 2:] + anchors[:, None]
+        boxes = np.concatenate([values[:, 0] + anchors - values[:, 1] / 2, values[:, 1]], 1)
         found = []
         left = list(np.argsort(-scores[kept], kind="stable"))
         while left:
@@ -78,24 +86,35 @@ class Detector:
             left = [row for row in left if row not in same]
             weights = scores[kept][same] / scores[kept][same].sum()  # the boxes of one face are averaged
             box, keys = weights @ boxes[same], np.tensordot(weights, points[same], 1)
-            place = np.concatenate(
-                [(box[:2] * self._network.size - offset) / scale - 0.5, box[2:] * self._network.size / scale]
-            )
-            found.append((place, float(scores[kept][same[0]]), (keys * self._network.size - offset) / scale - 0.5))
+            place = np.concatenate([(box[:2] - offset) / scale - 0.5, box[2:] / scale])
+            found.append((place, float(scores[kept][same[0]]), (keys - offset) / scale - 0.5))
         return found
 
 
+@lru_cache(maxsize=8)
+def _anchors(height: int, width: int, size: int) -> Floats:
+    """``(n, 2)`` middles of the cells, in pixels of what the network reads, in the order of its outputs."""
+    middles = []
+    for share, boxes in ANCHORS:
+        step = share * size
+        across, down = np.meshgrid(np.arange(step / 2, width, step), np.arange(step / 2, height, step))
+        middles.append(np.repeat(np.stack([across.ravel(), down.ravel()], 1), boxes, 0))
+    return np.concatenate(middles)
+
+
 def _letterbox(image: Pixels, size: int) -> tuple[Pixels, float, Floats]:
-    """The whole image within a black square; the scale and the offset in pixels that lead into it."""
+    """The whole image, its longer side of ``size`` pixels, the shorter one with black bands up to whole cells; the
+    scale and the offset in pixels that lead into it."""
     height, width = image.shape[:2]
-    scale = size / max(height, width)
+    scale, cell = size / max(height, width), round(size * ANCHORS[-1][0])
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    outer = tuple(-(-side // cell) * cell for side in inner)
     small = Image.fromarray(np.ascontiguousarray(image))
     small = small.reduce(max(1, int(1 / scale))).resize(inner, Image.Resampling.BILINEAR)
-    left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
-    square = np.zeros((size, size, 3), np.uint8)
-    square[top : top + inner[1], left : left + inner[0]] = np.asarray(small)
-    return square, scale, np.array([left, top], np.float64)
+    left, top = (outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2
+    boxed = np.zeros((outer[1], outer[0], 3), np.uint8)
+    boxed[top : top + inner[1], left : left + inner[0]] = np.asarray(small)
+    return boxed, scale, np.array([left, top], np.float64)
 
 
 def square_around(center: Floats, side: float, angle: float, size: int, *, mirrored: bool = False) -> Floats:

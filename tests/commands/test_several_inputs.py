@@ -27,7 +27,7 @@ from gazenas.training.loop import predict_split
 @pytest.fixture(scope="module")
 def asked(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("inputs") / "run"
-    words = ["--arch", "dilated-net@eye_boxes", "--input-size", "32", "--epochs", "1", "--batch-size", "8"]
+    words = ["--arch", "itracker@eye_boxes", "--input-size", "32", "--epochs", "1", "--batch-size", "8"]
     finetune([*words, "--data", str(data_folder), "--out", str(out)])
     return out
 
@@ -78,7 +78,7 @@ def test_data_without_them_and_verbs_that_bring_none_are_answered(
     for path in blind.rglob("*.h5"):
         with h5py.File(path, "a") as file:
             del file[LANDMARKS]
-    words = ["--arch", "dilated-net@eye_boxes", "--input-size", "32", "--epochs", "1"]
+    words = ["--arch", "itracker@eye_boxes", "--input-size", "32", "--epochs", "1"]
     with pytest.raises(
         InputError, match=r"train: the network takes eye_boxes \(eye_boxes\) besides images, found face_"
     ):

@@ -227,20 +227,23 @@ def photographed(folder: Path, faces: Faces, place: str) -> Iterator[tuple[int, 
     view. Gives its number, its file, head rotation and translation, and gaze in the camera's frame."""
     side = faces.images.shape[1]
     normal = np.array([[960 * side / 224, 0, side / 2 - 0.5], [0, 960 * side / 224, side / 2 - 0.5], [0, 0, 1]])
-    across, down = np.meshgrid(np.arange(640), np.arange(480))
-    pixels = np.stack([across.ravel(), down.ravel(), np.ones(across.size)])
+    corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]]).T
     rng = np.random.default_rng(0)
     for i, (image, gaze, head, person) in enumerate(
         zip(faces.images, faces.gaze, faces.head, faces.person, strict=True)
     ):
         turn = Rotation.from_euler("xyz", rng.uniform(-0.1, 0.1, 3)).as_matrix()  # normalized frame to camera's
-        seen = normal @ turn.T @ np.linalg.inv(CAMERA) @ pixels
+        ends = CAMERA @ turn @ np.linalg.inv(normal) @ corners
+        ends = ends[:2] / ends[2]
+        (left, top), (right, bottom) = (ends.min(1) - 30).astype(int), (ends.max(1) + 30).astype(int)
+        down, across = np.mgrid[max(0, top) : min(480, bottom), max(0, left) : min(640, right)]
+        seen = normal @ turn.T @ np.linalg.inv(CAMERA) @ np.stack([across, down, np.ones_like(down)]).reshape(3, -1)
         places = [seen[1] / seen[2], seen[0] / seen[2]]
-        photo = np.stack(
-            [map_coordinates(image[..., c].astype(float), places, order=1, mode="nearest") for c in range(3)], -1
-        )
+        part = [map_coordinates(image[..., c].astype(float), places, order=1, mode="nearest") for c in range(3)]
+        photo = np.zeros((480, 640, 3), np.uint8)  # nobody looks at what is around the face
+        photo[down, across] = np.stack(part, -1).reshape(*down.shape, 3).round()
         name = place.format(person=person, number=i)
-        save(folder, name, photo.reshape(480, 640, 3).round().astype(np.uint8))
+        save(folder, name, photo)
         yield i, name, turn @ head_rotation(*head), turn @ np.array([0, 0, 600.0]), turn @ vector(gaze)
 
 

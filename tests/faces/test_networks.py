@@ -50,18 +50,22 @@ def test_squares_are_turned_and_scaled(angle: float, mirrored: bool) -> None:
 
 
 def test_detections_come_back_through_the_letter_box(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two anchors see one face, another anchor sees a second one; boxes are averaged by score."""
-    raw, logits = np.zeros((896, 16)), np.full(896, -9.0)
-    first, second = 2 * (16 * 4 + 5), 512 + 6 * (8 * 6 + 2)  # of cell (5, 4) of 16 x 16 and (2, 6) of 8 x 8
+    """Two anchors see one face, another anchor sees a second one; boxes are averaged by score. A network of 128 pixels
+    reads 80 rows where an image fills 75 of them: five cells of 16 pixels, ten of 8."""
+    cells = 10 * 16 * 2, 5 * 8 * 6
+    raw, logits = np.zeros((sum(cells), 16)), np.full(sum(cells), -9.0)
+    first, second = 2 * (16 * 4 + 5), cells[0] + 6 * (8 * 3 + 2)  # of cell (5, 4) of 16 x 10 and (2, 3) of 8 x 5
     raw[first, :4], logits[first] = [0, 0, 32, 32], 3.0
     raw[first + 1, :4], logits[first + 1] = [4, 0, 32, 32], 1.0
     raw[second, :4], logits[second] = [0, 0, 16, 16], 2.0
     raw[first, 4:6] = [-8, -4]
-    image = np.zeros((60, 120, 3), np.uint8)
-    found = with_stand(monkeypatch, Detector, Stand(raw.ravel(), logits))(image)
-    scale, top = 120 / 128, 32  # the image fills the square's width, between two bands
+    image = np.zeros((70, 120, 3), np.uint8)
+    stand = Stand(raw.ravel(), logits)
+    found = with_stand(monkeypatch, Detector, stand)(image)
+    assert stand.seen.shape == (80, 128, 3)
+    scale, top = 120 / 128, 2  # the image fills the width, between two bands
     share = 1 / (1 + np.exp(-1.0)) / (1 / (1 + np.exp(-1.0)) + 1 / (1 + np.exp(-3.0)))
-    middles = [(5.5 * 8 + 4 * share, 4.5 * 8), (2.5 * 16, 6.5 * 16)]
+    middles = [(5.5 * 8 + 4 * share, 4.5 * 8), (2.5 * 16, 3.5 * 16)]
     assert [score for _, score, _ in found] == pytest.approx([1 / (1 + np.exp(-3.0)), 1 / (1 + np.exp(-2.0))])
     for (box, _, _), (x, y) in zip(found, middles, strict=True):
         np.testing.assert_allclose(box[:2] + box[2:] / 2, [x * scale - 0.5, (y - top) * scale - 0.5], atol=1e-4)
@@ -72,9 +76,10 @@ def test_detections_come_back_through_the_letter_box(monkeypatch: pytest.MonkeyP
 
 
 def test_an_image_without_faces(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand = Stand(np.zeros(896 * 16), np.full(896, -100.0))
+    anchors = 2 * 16 * 2 + 1 * 8 * 6
+    stand = Stand(np.zeros(anchors * 16), np.full(anchors, -100.0))
     assert with_stand(monkeypatch, Detector, stand)(np.full((1, 5000, 3), 9, np.uint8)) == []
-    assert stand.seen.shape == (128, 128, 3)
+    assert stand.seen.shape == (16, 128, 3)
 
 
 def test_mesh_points_come_back_into_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
