@@ -259,10 +259,18 @@ def _channel_scales(values: NDArray[np.float32], axis: int, bits: int) -> NDArra
 
 
 def _named(model: bytes) -> Any:
-    """The proto with a name for each node, by its index."""
+    """The proto with a name for each node, by its index, and a mark after every constant's name.
+
+    The quantizer numbers copies of a bias that several nodes read, whether or not the graph has that name already: a
+    copy of ``v47`` would be ``v470``.
+    """
     named = onnx.load_from_string(model)
+    constants = {tensor.name: f"{tensor.name}_" for tensor in named.graph.initializer}
+    for tensor in named.graph.initializer:
+        tensor.name = constants[tensor.name]
     for index, node in enumerate(named.graph.node):
         node.name = f"n{index}"
+        node.input[:] = [constants.get(name, name) for name in node.input]
     return named
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
@@ -145,6 +146,32 @@ def test_a_node_in_float_is_left_alone(reference: Reference, calibration: np.nda
     made_by = {name: node.op_type for node in graph.node for name in node.output}
     kinds = [made_by.get(node.input[1], "weight") for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
     assert kinds.count("weight") == 1
+
+
+def test_copies_of_a_bias_take_no_name_of_the_graph() -> None:
+    """Two layers read ``v1``, and the quantizer names a copy by a number after it, though ``v10`` is a map."""
+    node, info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    rng = np.random.default_rng(0)
+    arrays = {"v0": rng.standard_normal((4, 8)), "v1": rng.standard_normal(4), "v2": rng.standard_normal((4, 4))}
+    constants = [numpy_helper.from_array(values.astype(np.float32), name) for name, values in arrays.items()]
+    constants.append(numpy_helper.from_array(np.array([2]), "axes"))
+    nodes = [
+        node("Flatten", ["images"], ["flat"]),
+        node("Gemm", ["flat", "v0", "v1"], ["x"], transB=1),
+        node("Gemm", ["x", "v2", "v1"], ["v10"], transB=1),
+        node("Unsqueeze", ["v10", "axes"], ["gaze"]),
+    ]
+    given = info("images", onnx.TensorProto.FLOAT, ["batch", 2, 2, 2]), info("gaze", onnx.TensorProto.FLOAT, None)
+    graph = onnx.helper.make_graph(nodes, "graph", given[:1], given[1:], constants)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    data = onnx.shape_inference.infer_shapes(model).SerializeToString()
+    images = rng.standard_normal((40, 2, 2, 2)).astype(np.float32)
+    small = quantize_static(data, record_ranges(data, images, [0.0])[0.0], Scheme())
+    plain, found = (
+        onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"images": images})[0]
+        for file in (data, small)
+    )
+    assert 0 < np.abs(found - plain).max() < 0.05 * np.abs(plain).max()
 
 
 def test_nodes_go_back_to_float_until_the_loss_is_allowed(reference: Reference, calibration: np.ndarray) -> None:
