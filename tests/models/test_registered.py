@@ -29,6 +29,7 @@ EVERY = [*SPACES, *MICROS]
 HEAD_SETTINGS = {
     "linear": {},
     "flatten": {"hidden": 8},
+    "spatial_softmax": {"points": 4},
     "vit": {"grid": 2, "width": 8, "depth": 1, "heads": 2, "feedforward": 2},
     "mrft": {
         "channels": [1, 2, 4],

@@ -7,6 +7,7 @@ from gazenas.models.heads.flatten import FlattenHead
 from gazenas.models.heads.head import Head
 from gazenas.models.heads.linear import LinearHead
 from gazenas.models.heads.mrft import MRFTHead
+from gazenas.models.heads.spatial_softmax import SpatialSoftmaxHead
 from gazenas.models.heads.vit import ViTHead
 
 HEADS: dict[str, type[Head]] = {
@@ -14,6 +15,7 @@ HEADS: dict[str, type[Head]] = {
     "linear": LinearHead,
     "vit": ViTHead,
     "flatten": FlattenHead,
+    "spatial_softmax": SpatialSoftmaxHead,
 }
 
 __all__ = ["HEADS", "Head"]

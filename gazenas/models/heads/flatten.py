@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gazenas.errors import InputError
 from gazenas.layers.linear import FullPrecisionLinear
-from gazenas.models.heads.head import Head, side_by_side
+from gazenas.models.heads.head import Head, factors_to_lowest, joined_at_lowest, side_by_side
 from gazenas.ops.units import TensorSlice
 from gazenas.space.search_space import Size
 
@@ -29,16 +28,13 @@ class FlattenHead(Head):
         super().__init__()
         if not isinstance(hidden, int) or hidden < 1:
             raise InputError(f"head: hidden: expected a positive whole number, found {hidden!r}")
-        lowest = sizes[-1][0]
-        self.pixels, self.factors = prod(sizes[-1]), [height // lowest for height, _ in sizes]
+        self.pixels, self.factors = prod(sizes[-1]), factors_to_lowest(sizes)
         self.lift = nn.Linear(sum(in_channels) * self.pixels, hidden)
         self.gaze = FullPrecisionLinear(hidden, 2)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """One ``(N, c_i, h_i, w_i)`` a branch to ``(N, 2)`` pitch and yaw in radians."""
-        small = [x if factor == 1 else F.avg_pool2d(x, factor) for x, factor in zip(maps, self.factors, strict=True)]
-        joined = small[0] if len(small) == 1 else torch.cat(small, 1)
-        gaze: Tensor = self.gaze(F.relu(self.lift(joined.flatten(1))))
+        gaze: Tensor = self.gaze(F.relu(self.lift(joined_at_lowest(maps, self.factors).flatten(1))))
         return gaze
 
     def reads(self, channels: Sequence[int]) -> list[TensorSlice]:

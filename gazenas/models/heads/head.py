@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gazenas.errors import InputError
 from gazenas.ops.units import Convolution, TensorSlice
@@ -52,6 +54,17 @@ def square_sides(sizes: Sequence[Size], kind: str) -> list[int]:
     if any(height != width for height, width in sizes):
         raise InputError(f"head: {kind}: expected square maps, found {list(sizes)}: a window needs flatten or linear")
     return [height for height, _ in sizes]
+
+
+def factors_to_lowest(sizes: Sequence[Size]) -> list[int]:
+    """How many times as high as the lowest each branch's map is."""
+    return [height // sizes[-1][0] for height, _ in sizes]
+
+
+def joined_at_lowest(maps: Sequence[Tensor], factors: Sequence[int]) -> Tensor:
+    """Every branch's channels side by side, averaged down by its factor: ``(N, sum of c_i, h, w)``."""
+    small = [x if factor == 1 else F.avg_pool2d(x, factor) for x, factor in zip(maps, factors, strict=True)]
+    return small[0] if len(small) == 1 else torch.cat(small, 1)
 
 
 def side_by_side(module: nn.Module, channels: Sequence[int], span: int = 1) -> list[TensorSlice]:
