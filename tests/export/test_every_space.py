@@ -19,7 +19,8 @@ from gazenas.space.search_space import SearchSpace
 from tests.running import MICRO, MICRO_CHAIN, MICRO_STREAMS, disturb, thinned
 
 QUICK = [load_space(name) for name in (MICRO_CHAIN, "gazenas_fast_tiny")]
-QUICK.append(replace(QUICK[0], name="micro_chain_linear", head={"kind": "linear"}))
+for head in ({"kind": "linear"}, {"kind": "spatial_softmax", "points": 3}):
+    QUICK.append(replace(QUICK[0], name=f"micro_chain_{head['kind']}", head=head))
 SLOW = [load_space(name) for name in (MICRO, MICRO_STREAMS, "atomnas_vit_tiny")]
 SPACES = [*QUICK, *SLOW]
 
