@@ -19,9 +19,11 @@ from gazenas.models.heads.mrft import fitted_patches
 from gazenas.models.network import Network
 from gazenas.models.zoo import build_subnet, build_supernet, load_model, load_space, space_folder
 from gazenas.ops.squeeze_excite import SqueezeExcite
+from gazenas.search import unit_groups
+from gazenas.search.shrinking import shrink
 from gazenas.space.parsing import resize_space
 from gazenas.space.search_space import SearchSpace
-from tests.running import MICRO, thinned
+from tests.running import MICRO, MICRO_CHAIN, disturb, thinned
 
 SPACES = sorted(path.stem for path in space_folder().glob("*.yaml"))
 MICROS = sorted(str(path) for path in MICRO.parent.glob("*.yaml"))
@@ -118,6 +120,21 @@ def test_maps_are_as_small_as_the_space_says(name: str) -> None:
 @pytest.mark.parametrize("kind", HEADS)
 def test_every_head(kind: str, micro_space: SearchSpace) -> None:
     check(build_supernet(replace(micro_space, head={"kind": kind, **HEAD_SETTINGS[kind]})))
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_channels_that_a_head_reads_leave_without_a_trace(kind: str) -> None:
+    """In a chain whose streams are searched; what the last stream's channels cost is what their removal saves."""
+    head = {"kind": kind, **HEAD_SETTINGS[kind], **({"channels": [4], "patches": [1]} if kind == "mrft" else {})}
+    network = disturb(build_supernet(replace(load_space(MICRO_CHAIN), head=head))).double().eval()
+    last = next(group for group in unit_groups(network) if group.name == "stage2.branch1.stream.channel")
+    with torch.no_grad():
+        last.alpha[2:5] = 0
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    expected, macs, cost = network(images), count_macs(network, 32), int(last.cost("macs")[0])
+    shrink(network, 0.0)
+    torch.testing.assert_close(network(images), expected, rtol=0, atol=1e-10)
+    assert macs - count_macs(network, 32) == 3 * cost
 
 
 def test_copies(micro_net: Network) -> None:

@@ -44,7 +44,7 @@ def test_cost_is_what_removing_one_unit_saves(any_net: Network, counts: tuple[in
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gazenas_tiny", "gazenas", "gazenas_fast_tiny", "gazenas_fast"])
+@pytest.mark.parametrize("name", ["gazenas_tiny", "gazenas", "gazenas_fast_tiny", "gazenas_fast", "gazenas_fast_eye"])
 @pytest.mark.parametrize("counts", [(999,), (1, 3, 0, 7)])
 def test_costs_of_every_group_of_the_shipped_spaces(name: str, counts: tuple[int, ...]) -> None:
     """Against counting a network built with one unit fewer."""
