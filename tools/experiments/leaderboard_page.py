@@ -153,8 +153,8 @@ def answer(table: Table, rows: Rows) -> list[str]:
     spreads = [row.deviation for row in trained.values() if row.deviation is not None]
     trial = "**A trial: rows have one seed, and their order says nothing yet.**"
     doubt = (
-        f"Seeds of one row differ by a standard deviation of up to {max(spreads):.2f} degrees: differences below that "
-        f"say nothing. "
+        f"Seeds of a row differ by a standard deviation of {np.median(spreads):.2f} degrees (the median row; at most "
+        f"{max(spreads):.2f}): differences below a row's own say nothing. "
         if spreads
         else ""
     )
@@ -186,14 +186,14 @@ def grid(table: Table, rows: Rows, kind: str) -> str:
     """A table in Markdown, fewer MACs first within a name."""
     first = {row["row"]: row for row in rows if row["kind"] == kind}
     titles = ["name", "budget", "M MACs", "parameters", "ms", "error", "deviation", "seconds"]
-    titles += ["design", "license"] if kind in (SPACE, COMPARATOR) else []
+    titles += ["design", "license"] if kind == COMPARATOR else []
     lines = [titles, ["---"] * len(titles)]
     for name, row in of_kind(table, rows, kind).items():
         numbers = row.means
         cells = [f"`{first[name]['name']}`", first[name]["budget"], f"{numbers['macs'] / 1e6:.2f}"]
         cells += [f"{numbers['params']:,.0f}", f"{numbers['ms']:.3f}", *row.cells()[:2]]
         cells.append("" if kind == SHIPPED else f"{numbers['seconds']:.0f}")
-        cells += [first[name]["design"], first[name]["license"]] if kind in (SPACE, COMPARATOR) else []
+        cells += [first[name]["design"], first[name]["license"]] if kind == COMPARATOR else []
         lines.append(cells)
     dropped = {SHIPPED: ("budget", "deviation", "seconds"), COMPARATOR: ("budget",)}
     kept = [number for number, title in enumerate(titles) if title not in dropped.get(kind, ())]
